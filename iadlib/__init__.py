@@ -1,0 +1,1 @@
+"""An open study of ensembles for visual anomaly detection in manufacturing."""

@@ -1,0 +1,126 @@
+"""Run one notebook with parameters and keep what it shows: a thin wrapper over papermill.
+
+    python -m iadlib.notebook notebooks/02_benchmark.ipynb reports/…/02_benchmark.ipynb
+        -f params/methods/patchcore.yaml:common,embedded -p category flat_connector
+
+What it adds: values come from blocks of params files, with their types, and a name that the notebook does not have is
+an error; the output appears whole or not at all; it is canonical (no times, no random ids), so that the same results
+are the same bytes; a progress bar reaches the terminal; and the notebook ends when whoever started it ends.
+"""
+
+import argparse
+import ctypes
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+import yaml
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+from iadlib.progress import TERMINAL
+
+BLOCKS = ("common", "quick", "embedded", "paper")
+DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+def run_notebook(source: Path, output: Path, parameters: dict) -> None:
+    """Execute `source` with `parameters` into `output`; on failure leave `output` as it was."""
+    known = papermill.inspect_notebook(str(source))
+    for name in parameters:
+        if name not in known:
+            raise SystemExit(f"{source} has no parameter {name!r}; it has {', '.join(known)}")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    running = output.with_suffix(".running.ipynb")
+    os.environ.setdefault(TERMINAL, f"/proc/{os.getpid()}/fd/2" if sys.stderr.isatty() else "")
+    # One thread: the same bits whatever the number of cores, and room for a second notebook beside this one.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        papermill.execute_notebook(
+            str(source),
+            str(running),
+            parameters=parameters,
+            kernel_name="python3",
+            cwd=str(source.parent),
+            progress_bar=False,
+            config=Config({"KernelManager": {"transport": "ipc"}}),
+            shutdown_wait_time=1,
+            coalesce_streams=True,
+        )
+    except PapermillExecutionError as error:
+        last = re.sub(r"\x1b\[[0-9;]*m", "", f"{error.ename}: {error.evalue}")
+        raise SystemExit(f"{source} failed: {last}\nThe whole traceback stands in {running}") from None
+    except BaseException:
+        running.unlink(missing_ok=True)
+        raise
+    nbformat.write(canonical(nbformat.read(running, as_version=4)), running)
+    running.replace(output)
+
+
+def canonical(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook without what differs from run to run or from machine to machine."""
+    kernel = notebook.metadata.get("kernelspec", {})
+    notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})
+    for index, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{index:02d}"
+        cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in ("tags",) if key in cell.metadata})
+        for output in cell.get("outputs", []):
+            output.get("metadata", {}).clear()
+    return notebook
+
+
+def read_blocks(specification: str) -> dict:
+    """`FILE:block,block` as one dictionary; a later block overrides an earlier one, key by key at every depth."""
+    name, _, blocks = specification.rpartition(":")
+    path = Path(name)
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except FileNotFoundError:
+        raise SystemExit(f"{path}: no such params file") from None
+    except yaml.YAMLError as error:
+        raise SystemExit(f"{path}: not valid YAML: {error}") from None
+    unknown = [block for block in content if block not in BLOCKS]
+    if unknown:
+        raise SystemExit(f"{path}: unknown block {unknown[0]!r}; the blocks are {', '.join(BLOCKS)}")
+    merged = {}
+    for block in blocks.split(","):
+        if block not in content:
+            raise SystemExit(f"{path} has no block {block!r}")
+        merged = _merged(merged, content[block] or {})
+    return merged
+
+
+def _merged(base: dict, override: dict) -> dict:
+    both = base | override
+    for key in base.keys() & override.keys():
+        if isinstance(base[key], dict) and isinstance(override[key], dict):
+            both[key] = _merged(base[key], override[key])
+    return both
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m iadlib.notebook", description=run_notebook.__doc__)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("-f", "--file", action="append", default=[], metavar="FILE:BLOCK,BLOCK")
+    parser.add_argument("-p", "--parameter", action="append", default=[], nargs=2, metavar=("NAME", "TEXT"))
+    options = parser.parse_args(arguments)
+    parameters = {}
+    for specification in options.file:
+        parameters |= read_blocks(specification)
+    parameters |= dict(options.parameter)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        run_notebook(options.source, options.output, parameters)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()

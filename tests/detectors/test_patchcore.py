@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+import torch
+
+from iadlib.detectors import create
+
+
+@pytest.fixture(scope="module")
+def whole_bank(normal_images):
+    """Every patch of every image is in the bank."""
+    return create("patchcore", coreset_fraction=1.0, smoothing_sigma=0).fit(normal_images)
+
+
+def test_a_training_patch_that_meets_itself_has_no_difference(whole_bank, normal_images):
+    assert whole_bank.features(normal_images, "difference").abs().max() < 1e-3
+
+
+def test_own_leaves_the_images_own_patches_out(whole_bank, normal_images):
+    others = create("patchcore", coreset_fraction=1.0).fit(normal_images[1:])
+    expected = others.features(normal_images[:1], "difference")
+    found = whole_bank.features(normal_images[:1], "difference", own=torch.tensor([0]))
+    assert expected.norm(dim=1).min() > 0.1
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_own_is_the_index_in_training_not_in_the_batch(whole_bank, normal_images):
+    both = whole_bank.features(normal_images, "difference", own=torch.arange(8))
+    alone = whole_bank.features(normal_images[5:6], "difference", own=torch.tensor([5]))
+    np.testing.assert_allclose(both[5:6], alone, atol=1e-4)
+
+
+def test_scores_are_the_distances_to_the_nearest_entry(normal_images, test_images):
+    detector = create("patchcore", coreset_fraction=0.1, smoothing_sigma=0).fit(normal_images)
+    vectors = detector.features(test_images, "embedding").permute(0, 2, 3, 1).flatten(1, 2)  # (N, h w, C)
+    expected = torch.cdist(vectors, detector.memory_).amin(dim=2)  # (N, h w)
+    np.testing.assert_allclose(detector.predict(test_images).scores, expected.amax(dim=1), rtol=1e-4)
+
+
+def test_reweighting_follows_equation_7(normal_images, test_images):
+    detector = create("patchcore", coreset_fraction=0.1, reweighting_neighbours=4).fit(normal_images)
+    detector.memory_ /= 20  # distances small enough that the exponentials do not saturate
+    detector.patches = lambda images: type(detector).patches(detector, images) / 20
+    vectors = detector.features(test_images, "embedding").permute(0, 2, 3, 1).flatten(1, 2)
+    expected = []
+    for image in vectors.double():
+        distances = torch.cdist(image, detector.memory_.double())
+        patch = int(distances.amin(dim=1).argmax())
+        star = int(distances[patch].argmin())
+        neighbours = torch.cdist(detector.memory_[star : star + 1], detector.memory_)[0].topk(4, largest=False).indices
+        weight = 1 - distances[patch, star].exp() / distances[patch, neighbours].exp().sum()
+        assert 0.2 < weight < 0.99
+        expected.append(float(weight * distances[patch, star]))
+    np.testing.assert_allclose(detector.predict(test_images).scores, expected, rtol=1e-3)
+
+
+def test_seed_decides_the_coreset(normal_images):
+    banks = [create("patchcore", coreset_fraction=0.05, seed=seed).fit(normal_images).memory_ for seed in (0, 0, 1)]
+    assert torch.equal(banks[0], banks[1])
+    assert not torch.equal(banks[0], banks[2])
+
+
+def test_fitting_again_forgets_the_first_bank(normal_images, test_images):
+    detector = create("patchcore").fit(normal_images[:2])
+    detector.predict(test_images)
+    again = detector.fit(normal_images[2:]).predict(test_images)
+    fresh = create("patchcore").fit(normal_images[2:]).predict(test_images)
+    assert np.array_equal(again.scores, fresh.scores)
+
+
+def test_a_bank_of_one_image_cannot_leave_it_out(normal_images):
+    with pytest.raises(ValueError, match="leaves nothing"):
+        create("patchcore").fit(normal_images[:1]).features(normal_images[:1], "difference", own=[0])
+
+
+@pytest.mark.parametrize(("name", "value"), [("coreset_fraction", 0), ("coreset_fraction", 1.5), ("patch_size", 2)])
+def test_a_hyperparameter_out_of_range_raises(name, value):
+    with pytest.raises(ValueError, match=name):
+        create("patchcore", **{name: value})
