@@ -12,7 +12,7 @@ import time
 import numpy as np
 import torch
 
-from iadlib.detectors.coreset import greedy_k_centre
+from iadlib.detectors.patchcore import greedy_k_centre
 
 
 def plain_loop(points: torch.Tensor, count: int, start: int = 0) -> torch.Tensor:

@@ -18,13 +18,12 @@ from pathlib import Path
 
 import nbformat
 import papermill
-import yaml
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
+from iadlib.params import read_blocks
 from iadlib.progress import TERMINAL
 
-BLOCKS = ("common", "quick", "embedded", "paper")
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
@@ -47,8 +46,7 @@ def run_notebook(source: Path, output: Path, parameters: dict) -> None:
             kernel_name="python3",
             cwd=str(source.parent),
             progress_bar=False,
-            config=Config({"KernelManager": {"transport": "ipc"}}),
-            shutdown_wait_time=1,
+            config=Config({"KernelManager": {"transport": "ipc", "shutdown_wait_time": 1}}),
             coalesce_streams=True,
         )
     except PapermillExecutionError as error:
@@ -73,35 +71,6 @@ def canonical(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-def read_blocks(specification: str) -> dict:
-    """`FILE:block,block` as one dictionary; a later block overrides an earlier one, key by key at every depth."""
-    name, _, blocks = specification.rpartition(":")
-    path = Path(name)
-    try:
-        content = yaml.safe_load(path.read_text()) or {}
-    except FileNotFoundError:
-        raise SystemExit(f"{path}: no such params file") from None
-    except yaml.YAMLError as error:
-        raise SystemExit(f"{path}: not valid YAML: {error}") from None
-    unknown = [block for block in content if block not in BLOCKS]
-    if unknown:
-        raise SystemExit(f"{path}: unknown block {unknown[0]!r}; the blocks are {', '.join(BLOCKS)}")
-    merged = {}
-    for block in blocks.split(","):
-        if block not in content:
-            raise SystemExit(f"{path} has no block {block!r}")
-        merged = _merged(merged, content[block] or {})
-    return merged
-
-
-def _merged(base: dict, override: dict) -> dict:
-    both = base | override
-    for key in base.keys() & override.keys():
-        if isinstance(base[key], dict) and isinstance(override[key], dict):
-            both[key] = _merged(base[key], override[key])
-    return both
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m iadlib.notebook", description=run_notebook.__doc__)
     parser.add_argument("source", type=Path)
@@ -110,8 +79,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("-p", "--parameter", action="append", default=[], nargs=2, metavar=("NAME", "TEXT"))
     options = parser.parse_args(arguments)
     parameters = {}
-    for specification in options.file:
-        parameters |= read_blocks(specification)
+    try:
+        for specification in options.file:
+            parameters |= read_blocks(specification)
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from None
     parameters |= dict(options.parameter)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGTERM)

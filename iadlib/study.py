@@ -121,9 +121,7 @@ def judge(category: Category, result: Run, false_positive_rate: float) -> dict:
     ]
     pixels = np.concatenate([maps[i].ravel() for i in masked]) > pixel_threshold
     return {
-        **evaluate_maps(
-            [maps[i] for i in masked], [regions[i] for i in masked], list(test["label"].iloc[masked])
-        ),
+        **evaluate_maps([maps[i] for i in masked], [regions[i] for i in masked], list(test["label"].iloc[masked])),
         "image_threshold": threshold_metrics(result.test.scores > image_threshold, labels),
         "pixel_threshold": threshold_metrics(pixels, np.concatenate([mask.ravel() for mask in defective])),
     }

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from iadlib.detectors import coreset
-from iadlib.detectors.coreset import greedy_k_centre
+from iadlib.detectors import patchcore
+from iadlib.detectors.patchcore import greedy_k_centre
 
 
 def plain_loop(points: torch.Tensor, count: int, start: int) -> list[int]:
@@ -17,14 +17,14 @@ def plain_loop(points: torch.Tensor, count: int, start: int) -> list[int]:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_pool_selects_what_the_plain_loop_selects(seed, monkeypatch):
-    monkeypatch.setattr(coreset, "POOL", 64)
+    monkeypatch.setattr(patchcore, "POOL", 64)
     points = torch.randn(2000, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     assert greedy_k_centre(points, 300, start=seed).tolist() == plain_loop(points, 300, start=seed)
 
 
 @pytest.mark.parametrize("pool", [1, 7, 4096])
 def test_of_equally_far_points_the_first_is_chosen(pool, monkeypatch):
-    monkeypatch.setattr(coreset, "POOL", pool)
+    monkeypatch.setattr(patchcore, "POOL", pool)
     # Small integers: distances are exact in any order of summation, and most of them tie.
     points = torch.randint(0, 4, (400, 3), generator=torch.Generator().manual_seed(0)).float()
     assert greedy_k_centre(points, 200).tolist() == plain_loop(points, 200, start=0)

@@ -1,0 +1,108 @@
+"""The commands: `python -m iadlib COMMAND --help` says more of each."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from iadlib.params import read_blocks
+
+
+def render(options: argparse.Namespace) -> None:
+    """Render a category in MVTec LOCO AD layout; interrupted, it goes on where it stopped."""
+    from iadlib.rendering import render_category
+
+    settings = read_blocks(options.file) if options.file else {}
+    if options.seed is not None:
+        settings["seed"] = options.seed
+    render_category(options.category, options.out, **settings)
+    print(f"{options.category} stands in {options.out}")
+
+
+def refer(options: argparse.Namespace) -> None:
+    """Check every image and mask of a folder of photographs, and note where it lies."""
+    from iadlib import study
+
+    category = study.refer(options.folder, options.out)
+    print(f"{category.name}: {len(category.samples)} images in {category.layout} layout, all readable")
+
+
+def detect(options: argparse.Namespace) -> None:
+    """Fit a detector to the normal images of a category and look for anomalies in its test images."""
+    from iadlib import study
+
+    hyperparameters = read_blocks(options.file)["hyperparameters"] if options.file else {}
+    result = study.detect(
+        options.data, options.detector, hyperparameters, options.image_size, options.seed, out=options.out
+    )
+    print(result.to_string(index=False))
+    print(f"scores, maps and pictures stand in {options.out}")
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Judge anybody's anomaly maps against the ground truth of a category in LOCO layout."""
+    from iadlib import study
+    from iadlib.metrics import format_report
+
+    report = study.evaluate(options.dataset, options.maps)
+    print(format_report(report))
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(report, indent=1) + "\n")
+        print(f"written to {options.out}")
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(prog="python -m iadlib", description=__doc__)
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(function):
+        added = commands.add_parser(function.__name__, help=function.__doc__, description=function.__doc__)
+        added.set_defaults(function=function)
+        return added
+
+    added = command(render)
+    added.add_argument("category", help="the category's name, flat_connector for one")
+    added.add_argument("--out", type=Path, required=True, help="the folder to make")
+    added.add_argument("--seed", type=int, help="another seed makes another, independent data set")
+    added.add_argument("-f", "--file", metavar="FILE:BLOCKS", help="settings, as params/rendering.yaml:common,embedded")
+
+    added = command(refer)
+    added.add_argument("folder", help="photographs in MVTec AD, MVTec LOCO AD or magnetic-tile layout")
+    added.add_argument("--out", nargs="+", required=True, help="the folders to make")
+
+    added = command(detect)
+    added.add_argument("--data", required=True, help="a category in MVTec AD, MVTec LOCO AD or magnetic-tile layout")
+    added.add_argument("--detector", default="patchcore")
+    added.add_argument("--out", type=Path, required=True, help="the folder to make")
+    added.add_argument(
+        "--image-size",
+        type=int,
+        default=224,
+        metavar="N",
+        help="work on about N x N pixels, at the photographs' own aspect ratio (default: 224)",
+    )
+    added.add_argument("--seed", type=int, default=0)
+    added.add_argument(
+        "-f", "--file", metavar="FILE:BLOCKS", help="hyperparameters, as params/methods/patchcore.yaml:common,paper"
+    )
+
+    added = command(evaluate)
+    added.add_argument("--dataset", type=Path, required=True, help="the category's folder, MVTec LOCO AD layout")
+    added.add_argument("--maps", type=Path, required=True, help="a folder of .tiff maps, or an .npz file")
+    added.add_argument("--out", type=Path, help="also write the numbers as JSON")
+    return whole
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parser().parse_args(arguments)
+    try:
+        options.function(options)
+    except (ValueError, OSError, RuntimeError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""The study's pictures, from plain arrays and tables; each function returns a matplotlib figure.
+
+Colours stand for the same thing everywhere: good grey, logical blue, structural orange, ground truth outlined in cyan.
+"""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from iadlib.types import Region
+
+KIND_COLOURS = {"good": "0.55", "logical": "#1f6fb4", "structural": "#e07b1a"}
+OUTLINE = "#00e5ff"
+
+
+def image_grid(
+    images: Sequence[np.ndarray], titles: Sequence[str], regions: Sequence[list[Region]] | None = None, columns: int = 3
+) -> Figure:
+    """Images (H, W, 3), with ground truth outlined where `regions` are given."""
+    figure, axes = _grid(images, columns)
+    for index, axis in enumerate(axes):
+        axis.imshow(images[index])
+        axis.set_title(titles[index], fontsize=9)
+        if regions is not None:
+            _outline(axis, regions[index])
+    return figure
+
+
+def heat_map_panel(
+    images: Sequence[np.ndarray], maps: Sequence[np.ndarray], regions: Sequence[list[Region]], titles: Sequence[str]
+) -> Figure:
+    """One row an image: with ground truth outlined, and beside it its map; all maps on one scale."""
+    pairs = [item for image, heat in zip(images, maps, strict=True) for item in (image, heat)]
+    figure, axes = _grid(pairs, columns=2)
+    low, high = min(heat.min() for heat in maps), max(heat.max() for heat in maps)
+    for row, (left, right) in enumerate(zip(axes[::2], axes[1::2], strict=True)):
+        left.imshow(images[row])
+        right.imshow(images[row])
+        shown = right.imshow(maps[row], cmap="inferno", vmin=low, vmax=high, alpha=0.75)
+        for axis in (left, right):
+            _outline(axis, regions[row])
+        left.set_title(titles[row], fontsize=9, loc="left")
+    figure.colorbar(shown, ax=list(axes), fraction=0.03, pad=0.02, label="anomaly score")
+    return figure
+
+
+def score_histogram(scores: np.ndarray, kinds: Sequence[str], threshold: float) -> Figure:
+    """Image scores by kind, with the threshold taken from normal validation images."""
+    figure, axis = _axes(figsize=(7, 3))
+    table = pd.DataFrame({"image score": scores, "kind": list(kinds)})
+    sns.histplot(
+        table, x="image score", hue="kind", hue_order=_present(kinds), palette=KIND_COLOURS, bins=25, ax=axis, alpha=0.6
+    )
+    axis.axvline(threshold, color="black", linestyle="--", linewidth=1.2)
+    axis.annotate(
+        "threshold", (threshold, 1), xycoords=("data", "axes fraction"), xytext=(4, -12), textcoords="offset points"
+    )
+    axis.set_ylabel("images")
+    return _finished(figure)
+
+
+def roc_curves(scores: np.ndarray, kinds: Sequence[str]) -> Figure:
+    """One curve for each anomaly kind, against the good images."""
+    figure, axis = _axes(figsize=(4.2, 4))
+    kinds = np.asarray(kinds)
+    for kind in _present(kinds):
+        if kind == "good":
+            continue
+        chosen = (kinds == kind) | (kinds == "good")
+        labels = kinds[chosen] == kind
+        area = roc_auc_score(labels, scores[chosen])
+        axis.plot(*roc_curve(labels, scores[chosen])[:2], color=KIND_COLOURS[kind], label=f"{kind}: {area:.3f}")
+    axis.plot([0, 1], [0, 1], color="0.7", linestyle=":", linewidth=1)
+    axis.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
+    axis.legend(title="image AUROC", loc="lower right")
+    return _finished(figure)
+
+
+def scores_by_defect(scores: np.ndarray, defects: Sequence[str], kinds: Sequence[str], threshold: float) -> Figure:
+    """Every test image as a dot, one line a defect: what is found, and what stays below the threshold."""
+    table = pd.DataFrame({"image score": scores, "defect": list(defects), "kind": list(kinds)})
+    order = table.sort_values(["kind", "defect"])["defect"].unique()
+    figure, axis = _axes(figsize=(7, 0.5 + 0.42 * len(order)))
+    sns.stripplot(
+        table,
+        x="image score",
+        y="defect",
+        order=order,
+        hue="kind",
+        hue_order=_present(kinds),
+        palette=KIND_COLOURS,
+        size=4.5,
+        ax=axis,
+        jitter=False,
+        alpha=0.7,
+    )
+    axis.axvline(threshold, color="black", linestyle="--", linewidth=1.2)
+    axis.set_ylabel("")
+    sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), frameon=False, title="")
+    return _finished(figure)
+
+
+def saturation_curves(areas: dict[str, tuple[int, int]]) -> Figure:
+    """sPRO of a region against the share of it that is marked; `areas`: name -> (area, saturation area)."""
+    figure, axis = _axes(figsize=(5, 3.2))
+    share = np.linspace(0, 1, 201)
+    for name, (area, saturation) in areas.items():
+        axis.plot(share, np.minimum(1, share * area / saturation), label=f"{name}: saturates at {saturation} of {area}")
+    axis.set(xlabel="share of the region that is marked", ylabel="sPRO", ylim=(0, 1.05))
+    axis.legend(fontsize=8, title="pixels", title_fontsize=8)
+    return _finished(figure)
+
+
+def kind_comparison(table: pd.DataFrame, value: str, label: str) -> Figure:
+    """Logical beside structural for every method, one panel a category.
+
+    `table` has the columns category, method, kind, `value`, and `low` and `high`, the ends of an interval.
+    """
+    categories, methods = (list(dict.fromkeys(table[column])) for column in ("category", "method"))
+    figure, axes = _axes(
+        1,
+        len(categories),
+        figsize=(1.5 + 3.2 * len(categories), 1.2 + 0.6 * len(methods)),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+    )
+    for axis, category in zip(axes[0], categories, strict=True):
+        for offset, kind in ((-0.12, "logical"), (0.12, "structural")):
+            rows = table[(table["category"] == category) & (table["kind"] == kind)].set_index("method").reindex(methods)
+            positions = np.arange(len(methods)) + offset
+            axis.hlines(positions, rows["low"], rows["high"], color=KIND_COLOURS[kind], linewidth=2.5, alpha=0.5)
+            axis.plot(rows[value], positions, "o", color=KIND_COLOURS[kind], label=kind)
+        axis.set(title=category, xlabel=label, ylim=(len(methods) - 0.5, -0.5))
+        axis.set_yticks(range(len(methods)), methods)
+    axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    return _finished(figure)
+
+
+def learning_curve(losses: Sequence[float]) -> Figure:
+    """Loss at every step, thin, and its running mean."""
+    figure, axis = _axes(figsize=(6, 2.8))
+    losses = pd.Series(losses)
+    axis.plot(losses, color="0.75", linewidth=0.8)
+    axis.plot(losses.rolling(max(1, len(losses) // 50), min_periods=1).mean(), color=KIND_COLOURS["logical"])
+    axis.set(xlabel="step", ylabel="loss")
+    return _finished(figure)
+
+
+def _axes(*shape: int, **options) -> tuple:
+    """plt.subplots in the study's style, which stays out of the caller's other figures."""
+    with sns.axes_style("whitegrid"), sns.plotting_context("notebook", font_scale=0.85):
+        return plt.subplots(*shape, dpi=110, **options)
+
+
+def _present(kinds: Sequence[str]) -> list[str]:
+    return [kind for kind in KIND_COLOURS if kind in set(kinds)]
+
+
+def _outline(axis: Axes, regions: list[Region]) -> None:
+    for region in regions:
+        axis.contour(region.mask, levels=[0.5], colors=OUTLINE, linewidths=1)
+
+
+def _grid(pictures: Sequence[np.ndarray], columns: int) -> tuple[Figure, np.ndarray]:
+    """As many axes as pictures, without ticks, each cell shaped as the first picture."""
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    height, width = pictures[0].shape[:2]
+    cell = min(3.6, 10 / columns)
+    figure, axes = _axes(
+        rows,
+        columns,
+        figsize=(cell * columns, (cell * height / width + 0.3) * rows),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    return figure, axes.flat[: len(pictures)]
+
+
+def _finished(figure: Figure) -> Figure:
+    figure.tight_layout()
+    plt.close(figure)
+    return figure
