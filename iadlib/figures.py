@@ -106,21 +106,25 @@ def scores_by_defect(scores: np.ndarray, defects: Sequence[str], kinds: Sequence
     return _finished(figure)
 
 
-def saturation_curves(areas: dict[str, tuple[int, int]]) -> Figure:
-    """sPRO of a region against the share of it that is marked; `areas`: name -> (area, saturation area)."""
-    figure, axis = _axes(figsize=(5, 3.2))
-    share = np.linspace(0, 1, 201)
-    for name, (area, saturation) in areas.items():
-        axis.plot(share, np.minimum(1, share * area / saturation), label=f"{name}: saturates at {saturation} of {area}")
-    axis.set(xlabel="share of the region that is marked", ylabel="sPRO", ylim=(0, 1.05))
-    axis.legend(fontsize=8, title="pixels", title_fontsize=8)
+def saturation_curves(areas: pd.DataFrame) -> Figure:
+    """sPRO of a typical region of each defect against the number of its pixels that are marked.
+
+    `areas` has a row for each defect, with the columns `median area` and `median saturation area` in pixels.
+    """
+    figure, axis = _axes(figsize=(6, 3.2))
+    for defect, row in areas.iterrows():
+        marked = np.linspace(0, row["median area"], 201)
+        axis.plot(marked, np.minimum(1, marked / row["median saturation area"]), label=defect)
+        axis.plot(row["median saturation area"], 1, "o", color=axis.lines[-1].get_color(), markersize=5)
+    axis.set(xlabel="marked pixels of the region", ylabel="sPRO", ylim=(0, 1.08), xlim=(0, None))
+    axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return _finished(figure)
 
 
-def kind_comparison(table: pd.DataFrame, value: str, label: str) -> Figure:
+def kind_comparison(table: pd.DataFrame, label: str) -> Figure:
     """Logical beside structural for every method, one panel a category.
 
-    `table` has the columns category, method, kind, `value`, and `low` and `high`, the ends of an interval.
+    `table` has the columns category, method, kind, mean, and low and high, the ends of an interval.
     """
     categories, methods = (list(dict.fromkeys(table[column])) for column in ("category", "method"))
     figure, axes = _axes(
@@ -136,7 +140,7 @@ def kind_comparison(table: pd.DataFrame, value: str, label: str) -> Figure:
             rows = table[(table["category"] == category) & (table["kind"] == kind)].set_index("method").reindex(methods)
             positions = np.arange(len(methods)) + offset
             axis.hlines(positions, rows["low"], rows["high"], color=KIND_COLOURS[kind], linewidth=2.5, alpha=0.5)
-            axis.plot(rows[value], positions, "o", color=KIND_COLOURS[kind], label=kind)
+            axis.plot(rows["mean"], positions, "o", color=KIND_COLOURS[kind], label=kind)
         axis.set(title=category, xlabel=label, ylim=(len(methods) - 0.5, -0.5))
         axis.set_yticks(range(len(methods)), methods)
     axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)

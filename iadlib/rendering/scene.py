@@ -13,12 +13,9 @@ from functools import cache
 
 import numpy as np
 import trimesh
-from PIL import Image, ImageDraw
 from scipy import ndimage
 
-CLOTH_SIZE = (150.0, 84.0)
-CLOTH_TEXELS = 8.0  # per millimetre
-RAYS_PER_PIXEL_SIDE = 4  # ground truth is decided on 4 x 4 rays a pixel
+RAYS = 3  # ground truth is decided on 3 x 3 rays a pixel
 
 
 @cache
@@ -49,7 +46,7 @@ class Camera:
         scale = self.pixels_per_mm * self.distance / (self.distance - points[:, 2:])
         return points[:, :2] * scale * (1, -1) + (self.width / 2, self.height / 2)
 
-    def pixels_on_plane(self, z: float, rays: int = RAYS_PER_PIXEL_SIDE) -> tuple[np.ndarray, np.ndarray]:
+    def on_plane(self, z: float, rays: int = RAYS) -> tuple[np.ndarray, np.ndarray]:
         """Where the rays through a grid of rays x rays points in each pixel meet the plane at height z: x and y."""
         scale = (1 - z / self.distance) / self.pixels_per_mm
         columns = (np.arange(self.width * rays) + 0.5) / rays - self.width / 2
@@ -103,90 +100,28 @@ class Light:
 
 def vary_light(rng: np.random.Generator) -> Light:
     """The softbox as it stands from one recording to the next: moved by centimetres, a few percent brighter."""
-    centre = np.array([-70.0, 95.0, 420.0]) + rng.normal(0, [8, 8, 5])
+    centre = np.array([-90.0, 110.0, 420.0]) + rng.normal(0, [8, 8, 5])
     tint = 1 + rng.normal(0, 0.006, 3)
-    return Light(tuple(centre), (300.0, 240.0), float(rng.normal(1.0, 0.025)), 0.05, tuple(tint))
+    return Light(tuple(centre), (260.0, 200.0), float(rng.normal(3.7, 0.08)), 0.1, tuple(tint))
 
 
-def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], sigma: float) -> np.ndarray:
-    """Gaussian noise (rows, columns) of mean 0 and deviation 1 whose grain is `sigma` texels."""
-    step = max(1, int(sigma // 2))
-    coarse = ndimage.gaussian_filter(rng.standard_normal([side // step + 3 for side in shape]), sigma / step)
-    fine = ndimage.zoom(coarse, step, order=1)[: shape[0], : shape[1]] if step > 1 else coarse[: shape[0], : shape[1]]
-    return (fine - fine.mean()) / fine.std()
-
-
-def bitmap(raster: np.ndarray) -> dict:
-    """A texture of linear values from a raster (rows, columns) or (rows, columns, 3)."""
-    mi = mitsuba()
-    return {"type": "bitmap", "bitmap": mi.Bitmap(np.atleast_3d(raster).astype(np.float32)), "raw": True}
-
-
-def normals_of_relief(relief: np.ndarray, texels_per_mm: float) -> np.ndarray:
-    """Unit normals (rows, columns, 3) of a height raster in millimetres."""
-    down, right = np.gradient(relief, 1 / texels_per_mm)
-    normals = np.stack([-right, down, np.ones_like(relief)], axis=-1)
-    return normals / np.linalg.norm(normals, axis=-1, keepdims=True)
-
-
-def shape(vertices: np.ndarray, faces: np.ndarray, texture_points: np.ndarray, size: tuple, material: dict, smooth=False):
+def shape(
+    vertices: np.ndarray, faces: np.ndarray, texture_points: np.ndarray, size: tuple, material: dict, smooth=False
+):
     """A Mitsuba mesh; `texture_points` (N, 2) place each vertex on a texture of `size` centred at the origin."""
     mi = mitsuba()
     properties = mi.Properties()
     properties["bsdf"] = mi.load_dict(material)
     properties["face_normals"] = not smooth
-    mesh = mi.Mesh("solid", len(vertices), len(faces), has_vertex_normals=smooth, has_vertex_texcoords=True, props=properties)
+    mesh = mi.Mesh(
+        "solid", len(vertices), len(faces), has_vertex_normals=smooth, has_vertex_texcoords=True, props=properties
+    )
     parameters = mi.traverse(mesh)
     parameters["vertex_positions"] = np.ravel(vertices).astype(np.float32)
     parameters["faces"] = np.ravel(faces).astype(np.uint32)
-    parameters["vertex_texcoords"] = np.ravel(texture_points / size + 0.5).astype(np.float32)
+    parameters["vertex_texcoords"] = np.ravel(0.5 + texture_points / size * (1, -1)).astype(np.float32)
     parameters.update()
     return mesh
-
-
-def cloth(rng: np.random.Generator, flat: np.ndarray) -> tuple[object, dict]:
-    """Black cloth and what was drawn for it; it lies flat inside the convex polygon `flat` (N, 2), under the part."""
-    x, y = (side.ravel() for side in np.meshgrid(np.linspace(-0.5, 0.5, 151), np.linspace(-0.5, 0.5, 85)))
-    x, y = x * CLOTH_SIZE[0], y * CLOTH_SIZE[1]
-    height = 0.25 * smooth_noise(rng, (85, 151), 7).ravel()
-    folds = int(rng.integers(1, 4))
-    for _ in range(folds):
-        direction, offset = rng.uniform(0, np.pi), rng.uniform(-45, 45)
-        across = x * np.cos(direction) + y * np.sin(direction) - offset
-        height += rng.uniform(0.5, 1.6) * np.exp(-((across / rng.uniform(2, 6)) ** 2))
-    edges = np.roll(flat, -1, axis=0) - flat
-    outward = np.stack([edges[:, 1], -edges[:, 0]], axis=1) / np.linalg.norm(edges, axis=1, keepdims=True)
-    outside = (np.stack([x, y], axis=1) @ outward.T - (flat * outward).sum(axis=1)).max(axis=1)
-    height *= np.clip(outside / 8, 0, 1) ** 1.5
-    quads = np.arange(84)[:, None] * 151 + np.arange(150)
-    quads = np.stack([quads, quads + 1, quads + 152, quads + 151], axis=-1).reshape(-1, 4)
-    faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
-    albedo, fibres = cloth_albedo(rng)
-    points = np.stack([x, y, height], axis=1)
-    material = {"type": "diffuse", "reflectance": bitmap(albedo)}
-    return shape(points, faces, points[:, :2], CLOTH_SIZE, material, smooth=True), {"folds": folds, "lint": fibres}
-
-
-def cloth_albedo(rng: np.random.Generator) -> tuple[np.ndarray, int]:
-    """Reflectance of black twill with lint on it, and the number of fibres."""
-    columns, rows = (round(side * CLOTH_TEXELS) for side in CLOTH_SIZE)
-    x, y = np.meshgrid(np.arange(columns) / CLOTH_TEXELS, np.arange(rows) / CLOTH_TEXELS)
-    wobble = 0.15 * smooth_noise(rng, (rows, columns), 24)
-    angle = rng.normal(0.0, 0.03)
-    warp = (x * np.cos(angle) + y * np.sin(angle) + wobble) * 2 * np.pi / 1.1
-    weft = (y * np.cos(angle) - x * np.sin(angle) + wobble) * 2 * np.pi / 1.3
-    weave = 1 + 0.22 * np.cos(warp) * np.cos(weft) + 0.22 * np.cos(warp + weft)
-    weave *= 1 + 0.3 * smooth_noise(rng, (rows, columns), 1.5) + 0.1 * smooth_noise(rng, (rows, columns), 40)
-    lint = Image.new("L", (columns, rows))
-    draw = ImageDraw.Draw(lint)
-    fibres = int(rng.integers(15, 50))
-    for _ in range(fibres):
-        turns = np.cumsum(rng.normal(0, 0.25, 12)) + rng.uniform(0, 2 * np.pi)
-        step = rng.gamma(2.0, 0.12) * CLOTH_TEXELS
-        path = rng.uniform(0, 1, 2) * (columns, rows) + np.cumsum(step * np.stack([np.cos(turns), np.sin(turns)], 1), 0)
-        draw.line([tuple(point) for point in path], fill=int(rng.uniform(40, 220)), width=int(rng.integers(1, 3)))
-    fuzz = ndimage.gaussian_filter(np.asarray(lint, dtype=float) / 255, 0.6)
-    return np.clip(rng.uniform(0.022, 0.03) * weave, 0.004, 1) + 0.3 * fuzz, fibres
 
 
 def radiance(camera: Camera, shapes: list, light: Light, samples: int, seed: int) -> np.ndarray:
@@ -199,21 +134,32 @@ def radiance(camera: Camera, shapes: list, light: Light, samples: int, seed: int
     return np.array(mi.render(scene, sensor=sensor, spp=samples, seed=seed))
 
 
-def depth(camera: Camera, solid: trimesh.Trimesh) -> np.ndarray:
+def distance(camera: Camera, solid: trimesh.Trimesh) -> np.ndarray:
     """Distance along the ray to the solid or to the plane it lies on, on the fine grid of the ground truth."""
     mi = mitsuba()
     part = shape(solid.vertices, solid.faces, solid.vertices[:, :2], (1, 1), {"type": "diffuse"})
-    ground = {"type": "rectangle", "to_world": mi.ScalarTransform4f().scale([camera.field_width, camera.field_width, 1])}
+    ground = {
+        "type": "rectangle",
+        "to_world": mi.ScalarTransform4f().scale([camera.field_width, camera.field_width, 1]),
+    }
     integrator = {"type": "aov", "aovs": "distance:depth", "block_size": 64}
     scene = mi.load_dict({"type": "scene", "integrator": integrator, "part": part, "ground": ground})
-    sensor = mi.load_dict(camera.sensor(1, 0, RAYS_PER_PIXEL_SIDE))
+    sensor = mi.load_dict(camera.sensor(1, 0, RAYS))
     return np.array(mi.render(scene, sensor=sensor, spp=1, seed=0))[..., -1]
 
 
 def half_covered(fine: np.ndarray) -> np.ndarray:
     """The pixels (H, W) of which at least half of the fine grid's rays say true."""
-    rows, columns = (side // RAYS_PER_PIXEL_SIDE for side in fine.shape)
-    return fine.reshape(rows, RAYS_PER_PIXEL_SIDE, columns, RAYS_PER_PIXEL_SIDE).mean(axis=(1, 3)) >= 0.5
+    rows, columns = (side // RAYS for side in fine.shape)
+    return fine.reshape(rows, RAYS, columns, RAYS).mean(axis=(1, 3)) >= 0.5
+
+
+def visible(image: np.ndarray, region: np.ndarray) -> dict:
+    """How large a region shows, and by how many grey levels its mean differs from what surrounds it."""
+    grey = image.mean(axis=2)
+    around = ndimage.binary_dilation(region, iterations=4) & ~ndimage.binary_dilation(region)
+    contrast = grey[region].mean() - grey[around].mean()
+    return {"region_pixels": int(region.sum()), "contrast_grey_levels": round(float(contrast), 2)}
 
 
 def photograph(light: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict]:

@@ -1,0 +1,151 @@
+"""Metrics of where: anomaly maps against ground-truth regions, exact and without trying thresholds.
+
+AU-sPRO: Bergmann et al., "Beyond Dents and Scratches: Logical Constraints in Unsupervised Anomaly Detection and
+Localization", IJCV 2022. AU-PRO: Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 2021.
+
+A curve has a vertex at every distinct score in principle. But the mean sPRO moves only where a region gains one of its
+S highest scores (S: its saturation area), and between two such scores only the false positive rate does, along a level
+line. So vertices are needed at those scores alone, and the false positive rate there is a binary search in the sorted
+defect-free scores, of which those below the limit are never sorted.
+
+Everywhere: `maps` is (N, H, W) or a list of (H, W), of the photographs' size; `regions` holds a list of Region for
+every image, [] for a good one. A pixel is defect-free if no region covers it, and marked if its score is strictly
+greater than the threshold.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from iadlib.metrics.detection import area_under_roc, average_precision
+from iadlib.types import Region
+
+Maps = np.ndarray | Sequence[np.ndarray]
+Regions = Sequence[Sequence[Region]]
+
+
+def au_spro(maps: Maps, regions: Regions, max_fpr: float = 0.05, defect_name: str | None = None) -> float:
+    """Area under mean sPRO over false positive rate up to `max_fpr`, divided by it: 0 to 1.
+
+    `defect_name` asks for the regions of one defect alone; pixels of the others are still not defect-free. NaN where
+    there is no region, or no defect-free pixel.
+
+    >>> mask = np.array([[True, True, True, True, False, False]])
+    >>> heat = np.array([[0.9, 0.9, 0.1, 0.1, 0.5, 0.0]])
+    >>> au_spro([heat], [[Region(mask, saturation_area=2)]], max_fpr=0.5)  # two pixels suffice
+    1.0
+    >>> au_spro([heat], [[Region(mask, saturation_area=4)]], max_fpr=0.5)  # half of it, until half is false alarm
+    0.5
+    """
+    return area_up_to(*spro_curve(maps, regions, max_fpr, defect_name), max_fpr)
+
+
+def au_pro(maps: Maps, regions: Regions, max_fpr: float = 0.3) -> float:
+    """AU-sPRO in which every region saturates at its own area.
+
+    >>> mask = np.array([[True, True, True, True, False, False]])
+    >>> heat = np.array([[0.9, 0.9, 0.1, 0.1, 0.5, 0.0]])
+    >>> au_pro([heat], [[Region(mask, saturation_area=2)]], max_fpr=0.5)
+    0.5
+    """
+    whole = [[Region(r.mask, int(r.mask.sum()), r.defect_name) for r in listed] for listed in regions]
+    return au_spro(maps, whole, max_fpr)
+
+
+def spro_curve(
+    maps: Maps, regions: Regions, max_fpr: float = 1.0, defect_name: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (false positive rate, mean sPRO) from (0, 0) on; exact up to `max_fpr`, ending at (1, 1).
+
+    Empty where there is no region, or no defect-free pixel.
+    """
+    if not 0 < max_fpr <= 1:
+        raise ValueError(f"max_fpr {max_fpr}: above 0 and at most 1")
+    _, free = _defective_and_free(maps, regions)
+    gains = [
+        (_largest(heat[region.mask], region.saturation_area), region.saturation_area)
+        for heat, listed in zip(maps, regions, strict=True)
+        for region in listed
+        if defect_name in (None, region.defect_name)
+    ]
+    if not gains or not len(free):
+        return np.empty(0), np.empty(0)
+    scores = np.concatenate([top for top, _ in gains])
+    weights = np.concatenate([np.full(len(top), 1 / (saturation * len(gains))) for top, saturation in gains])
+    values, which = np.unique(-scores, return_inverse=True)  # distinct scores, the highest first
+    values, gained = -values, np.bincount(which, weights=weights)
+
+    free_top = np.sort(_largest_with_ties(free, int(max_fpr * len(free)) + 1))
+    above = len(free_top) - np.searchsorted(free_top, values, side="right")  # > score
+    reached = len(free_top) - np.searchsorted(free_top, values, side="left")  # >= score: a tie is a slanted line
+    after = np.cumsum(gained)
+    false_positive_rate = np.column_stack([above, reached]).ravel() / len(free)
+    mean_spro = np.column_stack([after - gained, after]).ravel()
+    return np.r_[0, false_positive_rate, 1], np.r_[0, np.minimum(mean_spro, 1), 1]
+
+
+def area_up_to(x: np.ndarray, y: np.ndarray, limit: float) -> float:
+    """Area under straight lines between the vertices (x ascending) up to `limit`, divided by it; NaN without vertices.
+
+    >>> area_up_to(np.array([0, 1]), np.array([0, 1]), limit=0.5)
+    0.25
+    """
+    if not len(x):
+        return float("nan")
+    inside = np.searchsorted(x, limit, side="right")  # vertices up to the limit
+    if inside < len(x):
+        left, right = inside - 1, inside
+        at_limit = y[left] + (y[right] - y[left]) * (limit - x[left]) / (x[right] - x[left])
+        x, y = np.r_[x[:inside], limit], np.r_[y[:inside], at_limit]
+    return float(np.trapezoid(y, x) / limit)
+
+
+def pixel_auroc(maps: Maps, regions: Regions) -> float:
+    """Area under the ROC curve over all pixels, overlapping regions merged; NaN where one class is missing.
+
+    >>> mask = np.array([[True, True, False, False]])
+    >>> pixel_auroc([np.array([[0.9, 0.4, 0.4, 0.1]])], [[Region(mask, 2)]])  # three pairs in order, one tie
+    0.875
+    """
+    return area_under_roc(*_defective_and_free(maps, regions))
+
+
+def pixel_aupr(maps: Maps, regions: Regions) -> float:
+    """Average precision over all pixels, overlapping regions merged; NaN where no pixel is defective.
+
+    >>> mask = np.array([[True, True, False, False]])
+    >>> round(pixel_aupr([np.array([[0.9, 0.4, 0.5, 0.1]])], [[Region(mask, 2)]]), 4)  # 1/2 * 1/1 + 1/2 * 2/3
+    0.8333
+    """
+    return average_precision(*_defective_and_free(maps, regions))
+
+
+def _defective_and_free(maps: Maps, regions: Regions) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of all defective and of all defect-free pixels, each as one vector."""
+    if len(maps) != len(regions):
+        raise ValueError(f"{len(maps)} maps for the regions of {len(regions)} images")
+    defective, free = [], []
+    for index, (heat, listed) in enumerate(zip(maps, regions, strict=True)):
+        if not np.isfinite(heat).all():
+            raise ValueError(f"map {index} holds values that are not finite")
+        if wrong := [region.mask.shape for region in listed if region.mask.shape != heat.shape]:
+            raise ValueError(f"map {index} is {heat.shape}, but its ground truth is {wrong[0]} (height, width)")
+        if not listed:
+            free.append(heat.ravel())
+            continue
+        union = np.any([region.mask for region in listed], axis=0)
+        defective.append(heat[union])
+        free.append(heat[~union])
+    empty = np.empty(0, dtype=np.float32)
+    return np.concatenate(defective or [empty]), np.concatenate(free or [empty])
+
+
+def _largest(values: np.ndarray, count: int) -> np.ndarray:
+    return values if count >= len(values) else np.partition(values, len(values) - count)[len(values) - count :]
+
+
+def _largest_with_ties(values: np.ndarray, count: int) -> np.ndarray:
+    """The `count` largest, and all that tie with the smallest of them."""
+    if count >= len(values):
+        return values
+    return values[values >= np.partition(values, len(values) - count)[len(values) - count]]

@@ -1,0 +1,156 @@
+"""What things are made of: black cloth with lint, hot-dip zinc, and the rasters that describe a surface.
+
+A raster covers a rectangle around the origin, in millimetres; its first row is at the largest y. Zinc crystallises in
+grains, the spangle: each reflects a little differently, by its tilt, its grey and its roughness, and is feathered
+inside by its dendrites.
+"""
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage
+from scipy.spatial import cKDTree
+from scipy.special import expit
+
+from iadlib.rendering.scene import mitsuba, shape
+
+CLOTH_SIZE = (150.0, 84.0)
+CLOTH_TEXELS = 8.0  # per millimetre
+
+
+def smooth_noise(rng: np.random.Generator, like: tuple[int, int], grain: float) -> np.ndarray:
+    """Gaussian noise (rows, columns) of mean 0 and deviation 1 whose grain is that many texels."""
+    step = max(1, int(grain // 2))
+    noise = ndimage.gaussian_filter(rng.standard_normal([side // step + 3 for side in like]), grain / step)
+    if step > 1:
+        noise = ndimage.zoom(noise, step, order=1)
+    noise = noise[: like[0], : like[1]]
+    return (noise - noise.mean()) / noise.std()
+
+
+def raster(size: tuple[float, float], texels: float) -> tuple[np.ndarray, np.ndarray]:
+    """x and y (rows, columns) of the texels of a rectangle, `texels` of them per millimetre."""
+    columns, rows = (round(side * texels) for side in size)
+    return np.meshgrid(
+        (np.arange(columns) + 0.5) / texels - size[0] / 2, size[1] / 2 - (np.arange(rows) + 0.5) / texels
+    )
+
+
+def bitmap(values: np.ndarray) -> dict:
+    """A texture of linear values (rows, columns) or (rows, columns, 3)."""
+    return {"type": "bitmap", "bitmap": mitsuba().Bitmap(np.atleast_3d(values).astype(np.float32)), "raw": True}
+
+
+def normals_of_relief(relief: np.ndarray, texels: float, tilt: np.ndarray | float = 0.0) -> np.ndarray:
+    """Unit normals (rows, columns, 3) of a height raster in millimetres; `tilt` (rows, columns, 2) adds slopes."""
+    down, right = np.gradient(relief, 1 / texels)
+    normals = np.stack([-right, down, np.ones_like(relief)], axis=-1)
+    normals[..., :2] += tilt
+    return normals / np.linalg.norm(normals, axis=-1, keepdims=True)
+
+
+def fibres(rng: np.random.Generator, size: tuple[float, float], texels: float, count: int, length: float) -> np.ndarray:
+    """How much of each texel is covered by curled fibres, or by fine marks: (rows, columns) in [0, 1]."""
+    columns, rows = (round(side * texels) for side in size)
+    canvas = Image.new("L", (columns, rows))
+    draw = ImageDraw.Draw(canvas)
+    for _ in range(count):
+        turns = np.cumsum(rng.normal(0, 0.25, 12)) + rng.uniform(0, 2 * np.pi)
+        steps = rng.gamma(2.0, length / 24) * texels * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+        path = rng.uniform(0, 1, 2) * (columns, rows) + np.cumsum(steps, axis=0)
+        draw.line([tuple(point) for point in path], fill=int(rng.uniform(60, 255)), width=int(rng.integers(1, 3)))
+    return ndimage.gaussian_filter(np.asarray(canvas, dtype=float) / 255, 0.6)
+
+
+def cloth(rng: np.random.Generator, flat: np.ndarray) -> tuple[object, dict]:
+    """Black cloth and what was drawn for it; it lies flat inside the convex polygon `flat` (N, 2), under the part."""
+    rows, columns = 85, 151
+    x, y = np.meshgrid(np.linspace(-0.5, 0.5, columns), np.linspace(-0.5, 0.5, rows))
+    points = np.stack([x.ravel(), y.ravel()], axis=1) * CLOTH_SIZE
+    height = 0.3 * smooth_noise(rng, (rows, columns), 6).ravel()
+    folds = int(rng.integers(1, 4))
+    for _ in range(folds):
+        direction, offset = rng.uniform(0, np.pi), rng.uniform(-45, 45)
+        across = points @ (np.cos(direction), np.sin(direction)) - offset
+        height += rng.uniform(0.6, 2.2) * np.exp(-((across / rng.uniform(2, 6)) ** 2))
+    edges = np.roll(flat, -1, axis=0) - flat
+    outward = np.stack([edges[:, 1], -edges[:, 0]], axis=1) / np.linalg.norm(edges, axis=1, keepdims=True)
+    outside = (points @ outward.T - (flat * outward).sum(axis=1)).max(axis=1)
+    height *= np.clip(outside / 6, 0, 1) ** 1.5
+    corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).reshape(-1, 1)
+    faces = np.concatenate([corner + np.array(half) for half in ((0, 1, columns + 1), (0, columns + 1, columns))])
+    albedo, lint = cloth_albedo(rng)
+    material = {"type": "diffuse", "reflectance": bitmap(albedo)}
+    vertices = np.column_stack([points, height])
+    return shape(vertices, faces, points, CLOTH_SIZE, material, smooth=True), {"folds": folds, "lint": lint}
+
+
+def cloth_albedo(rng: np.random.Generator) -> tuple[np.ndarray, int]:
+    """Reflectance of black twill with lint on it, and the number of fibres."""
+    x, y = raster(CLOTH_SIZE, CLOTH_TEXELS)
+    wobble = 0.15 * smooth_noise(rng, x.shape, 24)
+    angle = rng.normal(0.0, 0.03)
+    warp = (x * np.cos(angle) + y * np.sin(angle) + wobble) * 2 * np.pi / 1.1
+    weft = (y * np.cos(angle) - x * np.sin(angle) + wobble) * 2 * np.pi / 1.3
+    weave = 1 + 0.22 * np.cos(warp) * np.cos(weft) + 0.22 * np.cos(warp + weft)
+    weave *= 1 + 0.3 * smooth_noise(rng, x.shape, 1.5) + 0.1 * smooth_noise(rng, x.shape, 40)
+    count = int(rng.integers(20, 60))
+    lint = fibres(rng, CLOTH_SIZE, CLOTH_TEXELS, count, length=3.0)
+    return np.clip(rng.uniform(0.036, 0.046) * weave, 0.005, 1) + 0.3 * lint, count
+
+
+def zinc(
+    rng: np.random.Generator, size: tuple[float, float], texels: float, relief: np.ndarray | float, shade: np.ndarray
+) -> tuple[dict, dict]:
+    """Galvanised steel and what was drawn for it; a category adds heights in mm and a factor on brightness."""
+    x, y = raster(size, texels)
+    grain = rng.uniform(2.2, 4.5)
+    count = round(size[0] * size[1] / grain**2)
+    seeds = rng.uniform(-0.52, 0.52, (count, 2)) * size
+    warp = [0.3 * smooth_noise(rng, x.shape, 10) + 0.1 * smooth_noise(rng, x.shape, 3) for _ in range(2)]
+    warped = np.stack([x + warp[0], y + warp[1]], axis=-1)
+    owner = cKDTree(seeds).query(warped[::2, ::2])[1].repeat(2, axis=0).repeat(2, axis=1)[: x.shape[0], : x.shape[1]]
+    dendrite, period = rng.uniform(0, np.pi, count)[owner], rng.uniform(0.7, 1.5, count)[owner]
+    across = warped[..., 0] * np.cos(dendrite) + warped[..., 1] * np.sin(dendrite)
+    feather = np.sin(2 * np.pi * across / period + 1.5 * smooth_noise(rng, x.shape, 5))
+    feather *= 0.6 + 0.4 * smooth_noise(rng, x.shape, 12)
+    tilt = rng.normal(0, rng.uniform(0.025, 0.045), (count, 2))[owner] + 0.022 * feather[..., None]
+    grey = 1 + rng.normal(0, 0.05, count)[owner] + 0.035 * feather
+    grey += 0.03 * smooth_noise(rng, x.shape, 60) + 0.03 * smooth_noise(rng, x.shape, 1.5)
+    grey -= 0.08 * fibres(rng, size, texels, int(rng.integers(3, 12)), length=6.0)  # marks of handling
+    stains = int(rng.integers(0, 4))
+    for _ in range(stains):
+        centre, radius = rng.uniform(-0.5, 0.5, 2) * size, rng.uniform(0.8, 4)
+        distance = np.hypot(x - centre[0], y - centre[1]) / radius + 0.25 * smooth_noise(rng, x.shape, 12)
+        grey *= 1 - rng.uniform(0.04, 0.16) * expit(8 * (1 - distance))
+    roughness = np.clip(rng.uniform(0.22, 0.28) + rng.normal(0, 0.03, count)[owner], 0.15, 0.4)
+    waves = 0.015 * smooth_noise(rng, x.shape, 20)
+    normals = normals_of_relief(waves + relief, texels, tilt)
+    brightness = float(rng.normal(0.62, 0.015))
+    colour = np.clip(brightness * (grey * shade)[..., None] * (0.985, 1.0, 1.02), 0, 0.95)
+    conductor = {"type": "roughconductor", "material": "none", "distribution": "ggx"}
+    conductor |= {"specular_reflectance": bitmap(colour), "alpha": bitmap(roughness)}
+    patina = {"type": "diffuse", "reflectance": bitmap(0.8 * colour)}
+    coat = {"type": "blendbsdf", "weight": 0.3, "bsdf_0": conductor, "bsdf_1": patina}
+    material = {"type": "normalmap", "normalmap": bitmap(normals / 2 + 0.5), "bsdf": coat}
+    return material, {"grain": grain, "stains": stains, "brightness": brightness, "roughness": float(roughness.mean())}
+
+
+def ce_mark(x: np.ndarray, y: np.ndarray, height: float) -> np.ndarray:
+    """Where the CE mark is: two arcs of circles whose outer diameter is the height, and the middle bar of the E."""
+    unit = height / 20
+    mark = (np.abs(y) <= 1.5 * unit) & (x >= 0.5 * unit) & (x <= 11 * unit)
+    for centre in (-7.5 * unit, 9.5 * unit):
+        distance = np.hypot(x - centre, y)
+        mark |= (distance <= 10 * unit) & (distance >= 7 * unit) & (x <= centre + 3 * unit)
+    return mark
+
+
+def distance_to(path: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance from every point to a polyline (N, 2), and how far along it the nearest place is, from 0 to 1."""
+    nearest, along = np.full(x.shape, np.inf), np.zeros(x.shape)
+    for index, ((start_x, start_y), (step_x, step_y)) in enumerate(zip(path[:-1], np.diff(path, axis=0), strict=True)):
+        share = np.clip(((x - start_x) * step_x + (y - start_y) * step_y) / (step_x**2 + step_y**2), 0, 1)
+        distance = np.hypot(x - start_x - share * step_x, y - start_y - share * step_y)
+        along = np.where(distance < nearest, (index + share) / (len(path) - 1), along)
+        nearest = np.minimum(nearest, distance)
+    return nearest, along

@@ -1,0 +1,105 @@
+"""Folders that the study reads and writes: categories, references to photographs, anybody's anomaly maps."""
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from iadlib.data import Category, DataError, load_category
+from iadlib.metrics import evaluate_maps
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = "source.json"
+
+
+def open_category(data: str | Path) -> Category:
+    """The category in a folder of images, or in the folder that a `source.json` there refers to."""
+    folder = ROOT / data
+    reference = folder / REFERENCE
+    if reference.is_file():
+        folder = ROOT / json.loads(reference.read_text())["folder"]
+    return load_category(folder)
+
+
+def refer(folder: str | Path, outs: Sequence[str | Path]) -> Category:
+    """Check every file of a folder of photographs, then note in each of `outs` where it lies."""
+    category = load_category(ROOT / folder)
+    category.check()
+    for out in outs:
+        with whole_folder(ROOT / out) as unfinished:
+            write_json(unfinished / REFERENCE, {"folder": str(folder), "layout": category.layout})
+    return category
+
+
+def evaluate(dataset: str | Path, maps: str | Path) -> dict:
+    """All metrics of anybody's maps of the test images of a category in LOCO layout."""
+    category = load_category(dataset)
+    if category.layout != "mvtec_loco":
+        raise DataError(
+            f"{dataset}: a category in MVTec LOCO AD layout is needed, this one is in {category.layout} layout"
+        )
+    category.require("test")
+    test = category.of("test")
+    regions = [category.regions(i) for i in range(len(test))]
+    return evaluate_maps(read_maps(Path(maps), category), regions, list(test["label"]))
+
+
+def read_maps(source: Path, category: Category) -> list[np.ndarray]:
+    """One map (H, W) for every test image, in their order.
+
+    `source` is an .npz with arrays `good/000`, `logical_anomalies/000` …, or a folder of `good/000.tiff` …: that
+    folder, or the one above `test/`, or the one above CATEGORY/test/, as the data set's own evaluation code takes it.
+    """
+    names = list(category.of("test")["name"])
+    if source.is_file() and source.suffix == ".npz":
+        with np.load(source) as arrays:
+            missing = [name for name in names if name not in arrays]
+            if missing:
+                raise DataError(f"{source}: no array {missing[0]!r} ({len(missing)} of {len(names)} are missing)")
+            return [np.asarray(arrays[name], dtype=np.float32) for name in names]
+    folders = [source, source / "test", source / category.name / "test"]
+    folder = next((folder for folder in folders if any((folder / name.split("/")[0]).is_dir() for name in names)), None)
+    if folder is None:
+        looked = ", ".join(str(folder / names[0]) + ".tiff" for folder in folders)
+        raise DataError(f"{source}: no anomaly maps found; looked for {looked}, and for an .npz file")
+    return [_read_tiff(folder / name) for name in names]
+
+
+def _read_tiff(stem: Path) -> np.ndarray:
+    path = next(
+        (
+            stem.with_name(stem.name + ending)
+            for ending in (".tiff", ".tif")
+            if stem.with_name(stem.name + ending).is_file()
+        ),
+        None,
+    )
+    if path is None:
+        raise DataError(f"{stem}.tiff: no such anomaly map")
+    try:
+        values = tifffile.imread(path)
+    except (tifffile.TiffFileError, ValueError, OSError) as error:
+        raise DataError(f"{path}: not a readable TIFF ({error})") from error
+    return np.asarray(values, dtype=np.float32)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A new folder to write to, that replaces `folder` when all is written."""
+    unfinished = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.replace(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -1,0 +1,106 @@
+"""From metrics to tables: of one cell, and of all of them."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from matplotlib.figure import Figure
+
+from iadlib.data import Category
+from iadlib.metrics.report import OVERALL, PER_KIND
+from iadlib.study.folders import ROOT, whole_folder
+
+
+def counts(category: Category) -> pd.DataFrame:
+    """How many images each split holds, by label."""
+    table = category.samples.groupby(["split", "label"]).size().unstack(fill_value=0)
+    return table.reindex(index=["train", "validation", "test"], columns=["good", "logical", "structural"], fill_value=0)
+
+
+def metrics_table(metrics: dict) -> pd.DataFrame:
+    """Metrics in rows; logical, structural, their mean, and overall in columns."""
+    names = {**PER_KIND, **OVERALL}
+    columns = ["logical", "structural", "mean", "overall"]
+    rows = {
+        title: [
+            _shown(metrics["mean"].get(f"{name}.{column}"), metrics["std"].get(f"{name}.{column}"))
+            for column in columns
+        ]
+        for name, title in names.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def decisions_table(metrics: dict) -> pd.DataFrame:
+    """Metrics at the thresholds taken from normal validation images: of images, and of pixels."""
+    table = {}
+    for key, mean in metrics["mean"].items():
+        level, _, name = key.partition(".")
+        if level.startswith("at_") and name != "threshold":
+            column = level.removeprefix("at_").replace("_threshold", "s")
+            table.setdefault(column, {})[name.replace("_", " ")] = _shown(mean, metrics["std"][key])
+    return pd.DataFrame(table)
+
+
+def image_threshold(metrics: dict, seed: int) -> float:
+    return metrics["seeds"][str(seed)]["at_image_threshold.threshold"]
+
+
+def gather(profile: str) -> pd.DataFrame:
+    """All cells of the grid, one line each metric: category, method, metric, kind, mean, std, low, high."""
+    grid = yaml.safe_load((ROOT / "params/grid.yaml").read_text())
+    rows = []
+    for category in grid["categories"]:
+        for method in grid["methods"]:
+            path = ROOT / "reports" / profile / "benchmark" / category / method / "metrics.json"
+            metrics = json.loads(path.read_text())
+            for key, mean in metrics["mean"].items():
+                metric, _, kind = key.rpartition(".") if ".defect " not in key else key.partition(".")
+                row = {"category": category, "method": method, "metric": metric, "kind": kind, "mean": mean}
+                rows.append({**row, "std": metrics["std"][key], **metrics["interval"].get(key, {})})
+    return pd.DataFrame(rows)
+
+
+def describe(profile: str, cells: pd.DataFrame) -> str:
+    methods, categories = cells["method"].nunique(), cells["category"].nunique()
+    return f"profile {profile}: {methods} method(s) on {categories} categor{'y' if categories == 1 else 'ies'}"
+
+
+def pivot(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """One metric: methods in rows, category and kind in columns, mean ± std."""
+    rows = cells[cells["metric"] == metric]
+    rows = rows[~rows["kind"].str.startswith("defect ")]
+    shown = rows.assign(shown=[_shown(mean, std) for mean, std in zip(rows["mean"], rows["std"], strict=True)])
+    table = shown.pivot(index="method", columns=["category", "kind"], values="shown")
+    order = list(dict.fromkeys(zip(rows["category"], rows["kind"], strict=True)))
+    return table.reindex(index=list(dict.fromkeys(rows["method"])), columns=pd.MultiIndex.from_tuples(order))
+
+
+def pivot_defects(cells: pd.DataFrame, metric: str = "au_spro_0.05") -> pd.DataFrame:
+    """One metric by defect: methods in rows, category and defect in columns."""
+    rows = cells[(cells["metric"] == metric) & cells["kind"].str.startswith("defect ")]
+    named = rows.assign(kind=rows["kind"].str.removeprefix("defect ").str.replace("_", " "))
+    return pivot(named, metric)
+
+
+def by_kind(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Logical and structural values of one metric, with the ends of their intervals, for `figures.kind_comparison`."""
+    return cells[(cells["metric"] == metric) & cells["kind"].isin(["logical", "structural"])]
+
+
+def save_tables(cells: pd.DataFrame, pictures: dict[str, Figure], out: str | Path | None) -> None:
+    """All numbers as benchmark.csv, and the figures, into the folder `out`; None writes nothing."""
+    if out is None:
+        return
+    with whole_folder(ROOT / out) as folder:
+        cells.to_csv(folder / "benchmark.csv", index=False, float_format="%.6g")
+        for name, figure in pictures.items():
+            figure.savefig(folder / f"{name}.png", dpi=150, bbox_inches="tight")
+
+
+def _shown(mean: float | None, std: float | None) -> str:
+    """Three digits, and the spread over seeds where there are several."""
+    if mean is None or pd.isna(mean):
+        return ""
+    return f"{mean:.3f}" if std is None or pd.isna(std) else f"{mean:.3f} ± {std:.3f}"

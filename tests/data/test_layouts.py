@@ -1,0 +1,317 @@
+"""Three layouts, read into one table."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from iadlib.data import DataError, load_category
+from tests.data.conftest import write_image, write_mask
+
+COLUMNS = ["image", "split", "label", "defect", "name", "masks", "has_mask"]
+
+
+def counts(category) -> dict:
+    return category.samples.groupby(["split", "label"]).size().to_dict()
+
+
+def everything_below(folder: Path) -> dict:
+    return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(folder.rglob("*"))}
+
+
+def test_mvtec_ad_is_recognised_and_counted(mvtec_ad):
+    category = load_category(mvtec_ad)
+    assert (category.name, category.layout, category.root) == ("bolt", "mvtec_ad", mvtec_ad)
+    assert list(category.samples.columns) == COLUMNS
+    assert counts(category) == {
+        ("test", "good"): 2,
+        ("test", "structural"): 2,
+        ("train", "good"): 10,
+        ("validation", "good"): 2,
+    }
+    assert category.of("test")["name"].tolist() == ["dent/000", "good/000", "good/001", "scratch/000"]
+    assert category.of("test")["defect"].tolist() == ["dent", "good", "good", "scratch"]
+    assert category.of("test")["has_mask"].tolist() == [True, False, False, True]
+
+
+def test_mvtec_loco_is_recognised_and_counted(mvtec_loco):
+    category = load_category(str(mvtec_loco))
+    assert (category.name, category.layout) == ("plug", "mvtec_loco")
+    assert list(category.samples.columns) == COLUMNS
+    assert counts(category) == {
+        ("test", "good"): 2,
+        ("test", "logical"): 2,
+        ("test", "structural"): 1,
+        ("train", "good"): 3,
+        ("validation", "good"): 3,
+    }
+    masks = category.of("test")["masks"]
+    assert [path.name for path in masks[2]] == ["000.png", "001.png"]
+    assert masks[0] == ()
+
+
+def test_magnetic_tile_is_recognised_and_counted(magnetic_tile):
+    category = load_category(magnetic_tile)
+    assert category.layout == "magnetic_tile"
+    assert list(category.samples.columns) == COLUMNS
+    assert counts(category) == {
+        ("test", "good"): 4,
+        ("test", "structural"): 3,
+        ("train", "good"): 13,
+        ("validation", "good"): 3,
+    }
+    defective = category.of("test").query("label != 'good'")
+    assert defective["name"].tolist() == ["MT_Blowhole/tile_1", "MT_Crack/tile_1", "MT_Crack/tile_2"]
+    assert defective["defect"].tolist() == ["Blowhole", "Crack", "Crack"]
+    assert defective["has_mask"].tolist() == [True, True, False]
+
+
+def test_samples_are_in_natural_order(mvtec_ad):
+    samples = load_category(mvtec_ad, validation_fraction=0).of("train")
+    assert [path.name for path in samples["image"]] == [f"{number}.png" for number in range(12)]
+    assert samples.index.tolist() == list(range(12))
+
+
+def test_only_test_images_are_defective(mvtec_ad, mvtec_loco, magnetic_tile):
+    for root in (mvtec_ad, mvtec_loco, magnetic_tile):
+        samples = load_category(root).samples
+        assert set(samples.loc[samples["split"] != "test", "label"]) == {"good"}
+
+
+def test_every_image_is_in_one_split(mvtec_ad, mvtec_loco, magnetic_tile):
+    for root, images in ((mvtec_ad, 16), (mvtec_loco, 11), (magnetic_tile, 23)):
+        assert load_category(root).samples["image"].nunique() == len(load_category(root).samples) == images
+
+
+def test_splits_depend_on_names_and_seed_alone(magnetic_tile, tmp_path):
+    # A copy elsewhere, made in another order, so that the disk lists its files differently.
+    copy = tmp_path / "elsewhere" / "tiles"
+    for path in sorted(magnetic_tile.rglob("*.*"), reverse=True):
+        target = copy / path.relative_to(magnetic_tile)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    columns = ["name", "split"]
+    first = load_category(magnetic_tile, seed=3).samples[columns]
+    assert first.equals(load_category(copy, seed=3).samples[columns])
+    assert not first.equals(load_category(copy, seed=4).samples[columns])
+
+
+def test_the_validation_fraction_is_a_share_of_train(mvtec_ad):
+    for fraction, expected in ((0, 0), (0.01, 1), (0.5, 6), (0.99, 11)):
+        category = load_category(mvtec_ad, validation_fraction=fraction)
+        assert len(category.of("validation")) == expected
+        assert len(category.of("train")) == 12 - expected
+
+
+def test_a_single_training_image_stays_in_train(mvtec_ad):
+    for number in range(1, 12):
+        (mvtec_ad / f"train/good/{number}.png").unlink()
+    assert len(load_category(mvtec_ad).of("train")) == 1
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1, 2])
+def test_an_impossible_validation_fraction_is_refused(mvtec_ad, fraction):
+    with pytest.raises(ValueError, match="validation_fraction"):
+        load_category(mvtec_ad, validation_fraction=fraction)
+
+
+def test_a_validation_folder_is_used_as_it_stands(mvtec_ad):
+    write_image(mvtec_ad / "validation/good/a.png")
+    category = load_category(mvtec_ad)
+    assert category.of("validation")["name"].tolist() == ["good/a"]
+    assert len(category.of("train")) == 12
+
+
+def test_a_category_with_only_a_test_split_can_be_read(mvtec_loco):
+    shutil.rmtree(mvtec_loco / "train")
+    shutil.rmtree(mvtec_loco / "validation")
+    category = load_category(mvtec_loco)
+    assert set(category.samples["split"]) == {"test"}
+    assert len(category.regions(2)) == 2
+
+
+def test_require_names_the_split_without_images(mvtec_loco):
+    shutil.rmtree(mvtec_loco / "train")
+    category = load_category(mvtec_loco)
+    category.require("validation", "test")
+    with pytest.raises(DataError, match=r"plug: no train images"):
+        category.require("train", "validation")
+
+
+def test_an_unknown_split_is_refused(mvtec_loco):
+    with pytest.raises(ValueError, match="train, validation, test"):
+        load_category(mvtec_loco).of("training")
+
+
+def test_image_endings_are_read_in_any_case(mvtec_ad):
+    for ending in ("PNG", "JPG", "jpeg", "Bmp", "TIF", "tiff"):
+        write_image(mvtec_ad / f"test/good/image_{ending}.{ending}")
+    assert len(load_category(mvtec_ad).of("test")) == 10
+
+
+def test_hidden_and_foreign_files_are_ignored(mvtec_ad, mvtec_loco, magnetic_tile):
+    for root, folder in ((mvtec_ad, "test/good"), (mvtec_loco, "test/good"), (magnetic_tile, "MT_Crack/Imgs")):
+        before = load_category(root).samples
+        for name in ("Thumbs.db", ".DS_Store", "._000.png", ".hidden.jpg", "notes.txt"):
+            (root / folder / name).write_bytes(b"x")
+        (root / ".git").mkdir()
+        (root / "more").mkdir()
+        assert load_category(root).samples.equals(before)
+
+
+def test_masks_of_defect_free_tiles_are_ignored(magnetic_tile):
+    (magnetic_tile / "MT_Free/Imgs/tile_0.png").write_bytes(b"no image")
+    (magnetic_tile / "MT_Free/Imgs/tile_1.png").unlink()
+    assert not load_category(magnetic_tile).samples.query("label == 'good'")["has_mask"].any()
+
+
+def test_reading_leaves_the_folder_unchanged(mvtec_ad, mvtec_loco, magnetic_tile):
+    for root in (mvtec_ad, mvtec_loco, magnetic_tile):
+        before = everything_below(root)
+        load_category(root).check()
+        assert everything_below(root) == before
+
+
+def test_the_name_is_the_folder_even_for_a_relative_path(mvtec_ad, monkeypatch):
+    monkeypatch.chdir(mvtec_ad)
+    category = load_category(".")
+    assert category.name == "bolt"
+    assert len(category.regions(0)) == 1
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"nowhere: no such folder"):
+        load_category(tmp_path / "nowhere")
+
+
+def test_a_file_in_place_of_a_folder_is_named(mvtec_ad):
+    with pytest.raises(DataError, match=r"license\.txt: a folder expected"):
+        load_category(mvtec_ad / "license.txt")
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    (tmp_path / ".DS_Store").write_bytes(b"x")
+    with pytest.raises(DataError, match=rf"{tmp_path.name}: the folder is empty"):
+        load_category(tmp_path)
+
+
+def test_a_folder_of_no_known_layout_says_what_was_looked_for(tmp_path):
+    write_image(tmp_path / "holiday/beach.png")
+    with pytest.raises(
+        DataError, match=r"no known layout; looked for train/ .* defects_config\.json .* MT_<class>/Imgs/"
+    ):
+        load_category(tmp_path)
+
+
+def test_the_parent_of_categories_names_them(mvtec_ad, mvtec_loco, tmp_path):
+    with pytest.raises(DataError, match=r"themselves categories, choose one: bolt, plug"):
+        load_category(tmp_path)
+
+
+def test_a_category_without_any_image_says_so(tmp_path):
+    (tmp_path / "train/good").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"no images found; they end in \.png, \.jpg"):
+        load_category(tmp_path)
+
+
+def test_a_missing_mask_names_its_image(mvtec_ad, mvtec_loco, magnetic_tile):
+    (mvtec_ad / "ground_truth/dent/000_mask.png").unlink()
+    (mvtec_loco / "ground_truth/structural_anomalies/000/000.png").unlink()
+    (magnetic_tile / "MT_Crack/Imgs/tile_1.png").unlink()
+    for root, image, expected in (
+        (mvtec_ad, "test/dent/000.png", "ground_truth/<defect>/<image>_mask.png"),
+        (mvtec_loco, "test/structural_anomalies/000.png", "ground_truth/<kind>/<image>/*.png"),
+        (magnetic_tile, "MT_Crack/Imgs/tile_1.jpg", "MT_<class>/Imgs/<image>.png"),
+    ):
+        with pytest.raises(DataError) as caught:
+            load_category(root)
+        assert f"{root / image}: its mask is missing; {expected}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("layout", "mask"),
+    [
+        ("mvtec_ad", "ground_truth/dent/007_mask.png"),
+        ("mvtec_ad", "ground_truth/dent/000.png"),
+        ("mvtec_ad", "ground_truth/good/000_mask.png"),
+        ("mvtec_ad", "ground_truth/hole/000_mask.png"),
+        ("mvtec_loco", "ground_truth/logical_anomalies/007/000.png"),
+        ("mvtec_loco", "ground_truth/logical_anomalies/000.png"),
+        ("magnetic_tile", "MT_Crack/Imgs/tile_7.png"),
+    ],
+)
+def test_a_mask_without_an_image_is_named(layout, mask, request):
+    root = request.getfixturevalue(layout)
+    write_mask(root / mask, (0, 4, 0, 4, 255))
+    with pytest.raises(DataError) as caught:
+        load_category(root)
+    assert f"{root / mask}: a mask without a defective test image" in str(caught.value)
+
+
+def test_an_unreadable_tile_mask_is_named(magnetic_tile):
+    (magnetic_tile / "MT_Crack/Imgs/tile_1.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"tile_1\.png: not readable as an image"):
+        load_category(magnetic_tile)
+
+
+def test_images_that_lie_beside_the_folders_are_named(mvtec_ad):
+    write_image(mvtec_ad / "train/loose.png")
+    with pytest.raises(DataError, match=r"loose\.png: not in a folder of train/; train/good/ expected"):
+        load_category(mvtec_ad)
+
+
+def test_unknown_folders_in_the_splits_are_named(mvtec_ad, mvtec_loco):
+    write_image(mvtec_ad / "train/scratch/000.png")
+    with pytest.raises(DataError, match=r"scratch: unknown folder; train/ holds good"):
+        load_category(mvtec_ad)
+    write_image(mvtec_loco / "test/scratch/000.png")
+    with pytest.raises(DataError, match=r"scratch: unknown folder; test/ holds good, logical_anomalies"):
+        load_category(mvtec_loco)
+
+
+def test_two_images_of_one_name_are_named(mvtec_ad):
+    write_image(mvtec_ad / "test/good/000.bmp")
+    with pytest.raises(DataError, match=r"good/000\.png: another image here has the same name"):
+        load_category(mvtec_ad)
+
+
+def test_all_problems_stand_in_one_error_that_stays_short(mvtec_ad):
+    for number in range(100, 130):
+        write_image(mvtec_ad / f"test/dent/{number}.png")
+    with pytest.raises(DataError) as caught:
+        load_category(mvtec_ad)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"{mvtec_ad}: a category in mvtec_ad layout, but"
+    assert lines[1].strip().startswith(f"{mvtec_ad / 'test/dent/100.png'}: its mask is missing")
+    assert lines[-1].strip() == "... and 20 more"
+    assert len(lines) == 12
+
+
+def test_check_passes_good_categories(mvtec_ad, mvtec_loco, magnetic_tile):
+    for root in (mvtec_ad, mvtec_loco, magnetic_tile):
+        assert load_category(root).check() is None
+
+
+def test_check_lists_every_bad_file_once(mvtec_ad):
+    truncated, no_image, mask = (
+        mvtec_ad / name for name in ("train/good/3.png", "test/scratch/000.png", "ground_truth/dent/000_mask.png")
+    )
+    truncated.write_bytes(truncated.read_bytes()[:-30])
+    no_image.write_bytes(b"no image")
+    Image.new("L", (10, 10), 255).save(mask)
+    category = load_category(mvtec_ad)
+    with pytest.raises(DataError) as caught:
+        category.check()
+    lines = str(caught.value).splitlines()[1:]
+    assert len(lines) == 3
+    for path in (truncated, no_image, mask):
+        assert sum(line.strip().startswith(f"{path}: ") for line in lines) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="capital letters need a file system that tells them apart")
+def test_folders_that_differ_in_case_only_are_kept_apart(mvtec_ad):
+    write_image(mvtec_ad / "test/Dent/000.png")
+    write_mask(mvtec_ad / "ground_truth/Dent/000_mask.png", (0, 1, 0, 1, 255))
+    assert load_category(mvtec_ad).of("test")["defect"].tolist()[:2] == ["Dent", "dent"]

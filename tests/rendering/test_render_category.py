@@ -1,0 +1,153 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from iadlib.rendering import render_category
+from iadlib.rendering.flat_connector import HOLES
+
+SETTINGS = {"seed": 3, "width": 144, "samples": 4, "progress": False}
+COUNTS = {"train": 2, "validation": 1, "good": 1, "logical": 3, "structural": 3}
+DEFECTS = {"missing_hole", "additional_hole", "resized_hole", "damaged_edge", "cut_corner", "scratch"}
+
+
+@pytest.fixture(scope="module")
+def category(tmp_path_factory) -> Path:
+    return render_category("flat_connector", tmp_path_factory.mktemp("rendered"), counts=COUNTS, **SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def scenes(category) -> list[dict]:
+    return [json.loads(file.read_text()) for file in sorted(category.glob("scenes/*/*/*.json"))]
+
+
+def pixels(file: Path) -> np.ndarray:
+    return np.asarray(Image.open(file))
+
+
+def mask_of(category: Path, scene: dict) -> np.ndarray:
+    (file,) = (category / "ground_truth" / scene["kind"] / f"{scene['index']:03d}").iterdir()
+    return pixels(file)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def holes_of(scene: dict) -> list[tuple]:
+    return [(hole["x"], hole["y"], hole["diameter"]) for hole in scene["holes"]]
+
+
+def test_an_interrupted_category_is_finished_with_the_bytes_of_an_uninterrupted_one(category, tmp_path):
+    resumed = tmp_path / "resumed"
+    shutil.copytree(category, resumed)
+    (resumed / "scenes/train/good/000.json").unlink()
+    (resumed / "train/good/000.png").write_bytes(b"half an image")
+    (resumed / "test/structural_anomalies/002.png").unlink()
+    (resumed / "ground_truth/logical_anomalies/001/000.png").unlink()
+    render_category("flat_connector", resumed, counts=COUNTS, **SETTINGS)
+    assert content(resumed) == content(category)
+
+
+def test_an_image_does_not_depend_on_what_was_rendered_before_it(category, tmp_path):
+    none = dict.fromkeys(COUNTS, 0)
+    render_category("flat_connector", tmp_path, counts=none | {"structural": 1}, **SETTINGS)
+    render_category("flat_connector", tmp_path, counts=none | {"structural": 1, "validation": 1}, **SETTINGS)
+    assert content(tmp_path).items() <= content(category).items()
+
+
+def test_another_seed_gives_another_image(category, tmp_path):
+    render_category(
+        "flat_connector", tmp_path, counts=dict.fromkeys(COUNTS, 0) | {"train": 1}, **SETTINGS | {"seed": 4}
+    )
+    assert (pixels(tmp_path / "train/good/000.png") != pixels(category / "train/good/000.png")).mean() > 0.5
+
+
+def test_all_images_and_masks_have_one_size(category):
+    images = {pixels(file).shape for file in category.glob("t*/*/*.png")}
+    masks = {pixels(file).shape for file in category.glob("ground_truth/*/*/*.png")}
+    assert (images, masks) == ({(64, 144, 3)}, {(64, 144)})
+
+
+def test_the_metal_is_bright_and_the_cloth_is_black(category):
+    image = pixels(category / "train/good/000.png").mean(axis=2)
+    assert 120 < np.quantile(image, 0.75) < 200
+    assert 15 < np.median(image[:4]) < 70
+
+
+def test_each_defect_has_a_pixel_value_of_its_own_and_saturates_at_its_whole_region(category):
+    entries = json.loads((category / "defects_config.json").read_text())
+    assert {entry["defect_name"] for entry in entries} == DEFECTS
+    assert [entry["pixel_value"] for entry in entries] == [255, 254, 253, 252, 251, 250]
+    assert {(entry["saturation_threshold"], entry["relative_saturation"]) for entry in entries} == {(1.0, True)}
+
+
+def test_an_anomalous_image_has_one_region_with_the_pixel_value_of_its_defect(category, scenes):
+    entries = json.loads((category / "defects_config.json").read_text())
+    values = {entry["defect_name"]: entry["pixel_value"] for entry in entries}
+    anomalous = [scene for scene in scenes if scene["kind"] != "good"]
+    assert {scene["defect_name"] for scene in anomalous} == DEFECTS
+    for scene in anomalous:
+        mask = mask_of(category, scene)
+        assert set(np.unique(mask)) == {0, values[scene["defect_name"]]}
+        assert (mask > 0).sum() == scene["defect"]["region_pixels"] >= 6
+
+
+def test_a_region_lies_where_the_scene_file_says(category, scenes):
+    for scene in scenes:
+        if scene["kind"] != "good":
+            rows, columns = np.nonzero(mask_of(category, scene))
+            column, row = scene["defect"]["at_pixels"]
+            assert np.hypot(rows + 0.5 - row, columns + 0.5 - column).min() < 8, scene["defect_name"]
+            if scene["defect_name"] in ("missing_hole", "additional_hole", "resized_hole"):
+                assert (columns.mean() + 0.5, rows.mean() + 0.5) == pytest.approx((column, row), abs=0.5)
+
+
+def test_a_hole_is_where_its_ground_truth_is(category, scenes):
+    (scene,) = (scene for scene in scenes if scene["defect_name"] == "additional_hole")
+    image = pixels(category / "test/logical_anomalies" / f"{scene['index']:03d}.png").mean(axis=2)
+    mask = mask_of(category, scene) > 0
+    assert image[mask].mean() < 0.6 * np.median(image)
+
+
+def test_a_scene_file_counts_the_holes_by_the_rule_it_obeys_or_breaks(scenes):
+    intact = [(hole.x, hole.y, hole.diameter) for hole in HOLES]
+    for scene in scenes:
+        holes = holes_of(scene)
+        kept = [hole for hole in intact if hole in holes]
+        expected = {"missing_hole": (13, 13), "additional_hole": (15, 14), "resized_hole": (14, 13)}
+        assert (len(holes), len(kept)) == expected.get(scene["defect_name"], (14, 14)), scene["defect_name"]
+
+
+def test_only_anomalous_images_have_a_defect(scenes):
+    assert len(scenes) == sum(COUNTS.values())
+    for scene in scenes:
+        assert ("defect" in scene) == (scene["kind"] != "good") == (scene["defect_name"] is not None)
+
+
+def test_a_folder_rendered_with_other_settings_is_refused_and_left_alone(category):
+    before = content(category)
+    with pytest.raises(ValueError, match="remove the folder"):
+        render_category("flat_connector", category, counts=COUNTS, **SETTINGS | {"seed": 4})
+    with pytest.raises(ValueError, match="more images than asked for"):
+        render_category("flat_connector", category, counts=COUNTS | {"train": 1}, **SETTINGS)
+    assert content(category) == before
+
+
+def test_an_unknown_category_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="unknown category 'flat_conector'; there are: flat_connector"):
+        render_category("flat_conector", tmp_path)
+
+
+def test_unknown_counts_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="unknown counts"):
+        render_category("flat_connector", tmp_path, counts={"trian": 1})
+
+
+def test_a_file_where_the_folder_should_be_is_refused(tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(OSError, match="taken"):
+        render_category("flat_connector", tmp_path / "taken", counts=COUNTS, **SETTINGS)
