@@ -32,11 +32,20 @@ def detect(options: argparse.Namespace) -> None:
     from iadlib import study
 
     hyperparameters = read_blocks(options.file)["hyperparameters"] if options.file else {}
-    result = study.detect(
-        options.data, options.detector, hyperparameters, options.image_size, options.seed, out=options.out
+    scores, metrics = study.detect(
+        options.data,
+        options.detector,
+        hyperparameters,
+        options.image_size,
+        options.seed,
+        options.false_positive_rate,
+        options.out,
     )
-    print(result.to_string(index=False))
-    print(f"scores, maps and pictures stand in {options.out}")
+    print(scores.head(10).to_string(index=False))
+    print(f"… the highest of {len(scores)} test images; {scores['anomalous'].sum()} lie above the threshold")
+    if metrics:
+        print(f"\n{study.metrics_table(metrics).to_string()}\n")
+    print(f"all scores, maps and pictures stand in {options.out}")
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -83,6 +92,13 @@ def parser() -> argparse.ArgumentParser:
         help="work on about N x N pixels, at the photographs' own aspect ratio (default: 224)",
     )
     added.add_argument("--seed", type=int, default=0)
+    added.add_argument(
+        "--false-positive-rate",
+        type=float,
+        default=0.05,
+        metavar="SHARE",
+        help="the share of normal validation images above the threshold (default: 0.05)",
+    )
     added.add_argument(
         "-f", "--file", metavar="FILE:BLOCKS", help="hyperparameters, as params/methods/patchcore.yaml:common,paper"
     )

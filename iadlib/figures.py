@@ -29,16 +29,21 @@ def image_grid(
         axis.set_title(titles[index], fontsize=9)
         if regions is not None:
             _outline(axis, regions[index])
-    return figure
+    return _finished(figure)
 
 
 def heat_map_panel(
-    images: Sequence[np.ndarray], maps: Sequence[np.ndarray], regions: Sequence[list[Region]], titles: Sequence[str]
+    images: Sequence[np.ndarray],
+    maps: Sequence[np.ndarray],
+    regions: Sequence[list[Region]],
+    titles: Sequence[str],
+    highest: float | None = None,
 ) -> Figure:
-    """One row an image: with ground truth outlined, and beside it its map; all maps on one scale."""
+    """One row an image: with ground truth outlined, and beside it its map; all maps on one scale up to `highest`."""
     pairs = [item for image, heat in zip(images, maps, strict=True) for item in (image, heat)]
     figure, axes = _grid(pairs, columns=2)
-    low, high = min(heat.min() for heat in maps), max(heat.max() for heat in maps)
+    low = min(heat.min() for heat in maps)
+    high = max(heat.max() for heat in maps) if highest is None else highest
     for row, (left, right) in enumerate(zip(axes[::2], axes[1::2], strict=True)):
         left.imshow(images[row])
         right.imshow(images[row])
@@ -47,7 +52,7 @@ def heat_map_panel(
             _outline(axis, regions[row])
         left.set_title(titles[row], fontsize=9, loc="left")
     figure.colorbar(shown, ax=list(axes), fraction=0.03, pad=0.02, label="anomaly score")
-    return figure
+    return _finished(figure)
 
 
 def score_histogram(scores: np.ndarray, kinds: Sequence[str], threshold: float) -> Figure:
@@ -191,6 +196,8 @@ def _grid(pictures: Sequence[np.ndarray], columns: int) -> tuple[Figure, np.ndar
 
 
 def _finished(figure: Figure) -> Figure:
-    figure.tight_layout()
+    """Laid out, and closed for pyplot: a notebook shows a figure because a cell returns it, once."""
+    if figure.get_layout_engine() is None:
+        figure.tight_layout()
     plt.close(figure)
     return figure

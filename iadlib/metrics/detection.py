@@ -132,6 +132,7 @@ def threshold_from_normals(scores: ArrayLike, false_positive_rate: float = 0.05)
     if not 0 <= false_positive_rate < 1:
         raise ValueError(f"false_positive_rate {false_positive_rate}: a share, 0 or more and below 1")
     allowed = int(false_positive_rate * len(scores))  # how many may exceed it
+    allowed += (allowed + 1) / len(scores) <= false_positive_rate  # in binary, 0.29 * 100 is below 29
     return float(np.partition(scores, len(scores) - 1 - allowed)[len(scores) - 1 - allowed])
 
 

@@ -10,9 +10,11 @@ defect-free scores, of which those below the limit are never sorted.
 
 Everywhere: `maps` is (N, H, W) or a list of (H, W), of the photographs' size; `regions` holds a list of Region for
 every image, [] for a good one. A pixel is defect-free if no region covers it, and marked if its score is strictly
-greater than the threshold.
+greater than the threshold. False positive rates pool the defect-free pixels of all images; sPRO is averaged over
+regions, not over images first.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -55,15 +57,21 @@ def au_pro(maps: Maps, regions: Regions, max_fpr: float = 0.3) -> float:
 def spro_curve(
     maps: Maps, regions: Regions, max_fpr: float = 1.0, defect_name: str | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (false positive rate, mean sPRO) from (0, 0) on; exact up to `max_fpr`, ending at (1, 1).
+    """Vertices (false positive rate, mean sPRO) of straight lines from (0, 0) to where the rate is `max_fpr`.
 
-    Empty where there is no region, or no defect-free pixel.
+    The whole curve ends at (1, 1). Empty where there is no region, or no defect-free pixel.
+
+    >>> mask = np.array([[True, True, True, True, False, False]])
+    >>> heat = np.array([[0.9, 0.9, 0.1, 0.1, 0.5, 0.0]])
+    >>> rate, mean_spro = spro_curve([heat], [[Region(mask, saturation_area=4)]], max_fpr=0.25)
+    >>> rate.tolist(), mean_spro.tolist()
+    ([0.0, 0.0, 0.0, 0.25], [0.0, 0.0, 0.5, 0.5])
     """
     if not 0 < max_fpr <= 1:
         raise ValueError(f"max_fpr {max_fpr}: above 0 and at most 1")
     _, free = _defective_and_free(maps, regions)
     gains = [
-        (_largest(heat[region.mask], region.saturation_area), region.saturation_area)
+        (_largest(np.asarray(heat)[region.mask], region.saturation_area), region.saturation_area)
         for heat, listed in zip(maps, regions, strict=True)
         for region in listed
         if defect_name in (None, region.defect_name)
@@ -72,16 +80,18 @@ def spro_curve(
         return np.empty(0), np.empty(0)
     scores = np.concatenate([top for top, _ in gains])
     weights = np.concatenate([np.full(len(top), 1 / (saturation * len(gains))) for top, saturation in gains])
-    values, which = np.unique(-scores, return_inverse=True)  # distinct scores, the highest first
-    values, gained = -values, np.bincount(which, weights=weights)
+    values, which = np.unique(scores, return_inverse=True)
+    values, gained = values[::-1], np.bincount(which, weights=weights)[::-1]  # distinct scores, the highest first
 
-    free_top = np.sort(_largest_with_ties(free, int(max_fpr * len(free)) + 1))
+    free_top = np.sort(_largest_with_ties(free, math.ceil(max_fpr * len(free)) + 1))  # more than may be marked
     above = len(free_top) - np.searchsorted(free_top, values, side="right")  # > score
     reached = len(free_top) - np.searchsorted(free_top, values, side="left")  # >= score: a tie is a slanted line
     after = np.cumsum(gained)
     false_positive_rate = np.column_stack([above, reached]).ravel() / len(free)
     mean_spro = np.column_stack([after - gained, after]).ravel()
-    return np.r_[0, false_positive_rate, 1], np.r_[0, np.minimum(mean_spro, 1), 1]
+    mean_spro = np.minimum(mean_spro, 1)  # against the rounding of the sum
+    # Once all regions have what they can get the curve is level; (1, 1) itself is below every score.
+    return _up_to(max_fpr, np.r_[0, false_positive_rate, 1, 1], np.r_[0, mean_spro, mean_spro[-1], 1])
 
 
 def area_up_to(x: np.ndarray, y: np.ndarray, limit: float) -> float:
@@ -92,11 +102,7 @@ def area_up_to(x: np.ndarray, y: np.ndarray, limit: float) -> float:
     """
     if not len(x):
         return float("nan")
-    inside = np.searchsorted(x, limit, side="right")  # vertices up to the limit
-    if inside < len(x):
-        left, right = inside - 1, inside
-        at_limit = y[left] + (y[right] - y[left]) * (limit - x[left]) / (x[right] - x[left])
-        x, y = np.r_[x[:inside], limit], np.r_[y[:inside], at_limit]
+    x, y = _up_to(limit, x, y)
     return float(np.trapezoid(y, x) / limit)
 
 
@@ -126,6 +132,9 @@ def _defective_and_free(maps: Maps, regions: Regions) -> tuple[np.ndarray, np.nd
         raise ValueError(f"{len(maps)} maps for the regions of {len(regions)} images")
     defective, free = [], []
     for index, (heat, listed) in enumerate(zip(maps, regions, strict=True)):
+        heat = np.asarray(heat)
+        if heat.ndim != 2:
+            raise ValueError(f"map {index} is of shape {heat.shape}, not (height, width)")
         if not np.isfinite(heat).all():
             raise ValueError(f"map {index} holds values that are not finite")
         if wrong := [region.mask.shape for region in listed if region.mask.shape != heat.shape]:
@@ -138,6 +147,16 @@ def _defective_and_free(maps: Maps, regions: Regions) -> tuple[np.ndarray, np.nd
         free.append(heat[~union])
     empty = np.empty(0, dtype=np.float32)
     return np.concatenate(defective or [empty]), np.concatenate(free or [empty])
+
+
+def _up_to(limit: float, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The vertices up to `limit`, and one there, on the line to the first vertex beyond."""
+    inside = np.searchsorted(x, limit, side="right")
+    if inside == len(x):
+        return x, y
+    left, right = inside - 1, inside
+    at_limit = y[left] + (y[right] - y[left]) * (limit - x[left]) / (x[right] - x[left])
+    return np.r_[x[:inside], limit], np.r_[y[:inside], at_limit]
 
 
 def _largest(values: np.ndarray, count: int) -> np.ndarray:

@@ -1,11 +1,11 @@
 """All metrics of one set of anomaly maps, by name, as the data set reports them: logical, structural, and their mean.
 
-Logical is logical and good images together, structural is structural and good ones. Metrics over all pixels or
-regions, whatever their kind, are "overall".
+Logical is logical and good images together, structural is structural and good ones; a kind without images is left
+out, and the mean is over those there are. Metrics over all pixels or regions, whatever their kind, are "overall".
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -27,8 +27,13 @@ OVERALL = {
 
 
 def image_report(scores: np.ndarray, kinds: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Image metrics by kind; `kinds` (N,) names each image good, logical or structural."""
-    kinds, scores = np.asarray(kinds), np.asarray(scores)
+    """Image metrics by kind; `kinds` (N,) names each image good, logical or structural.
+
+    >>> image_report([0.1, 0.4, 0.9, 0.2], ["good", "good", "logical", "structural"])["image_auroc"]
+    {'logical': 1.0, 'structural': 0.5, 'mean': 0.75}
+    """
+    scores = np.asarray(scores)
+    kinds = _checked(kinds, len(scores))
     return {
         name: _by_kind(kinds, lambda chosen, metric=metric: metric(scores[chosen], kinds[chosen] != "good"))
         for name, metric in (("image_auroc", image_auroc), ("image_aupr", image_aupr))
@@ -36,8 +41,14 @@ def image_report(scores: np.ndarray, kinds: Sequence[str]) -> dict[str, dict[str
 
 
 def map_report(maps: Maps, regions: Regions, kinds: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Localisation metrics by kind, overall, and by defect."""
-    kinds = np.asarray(kinds)
+    """Localisation metrics by kind, overall, and by defect: that defect's regions, in its images and the good ones.
+
+    Every image that is not good needs a region: without one, its defective pixels would pass for defect-free.
+    """
+    kinds = _checked(kinds, len(maps))
+    for index, (kind, listed) in enumerate(zip(kinds, regions, strict=True)):
+        if (kind == "good") == bool(listed):
+            raise ValueError(f"image {index} is {kind}, but the number of its regions is {len(listed)}")
     report = {}
     for limit in (0.05, 0.3):
         report[f"au_spro_{limit}"] = _by_kind(
@@ -47,8 +58,7 @@ def map_report(maps: Maps, regions: Regions, kinds: Sequence[str]) -> dict[str, 
     report["pixel_auroc"] = {"overall": pixel_auroc(maps, regions)}
     report["pixel_aupr"] = {"overall": pixel_aupr(maps, regions)}
     report["au_pro_0.3"] = {"overall": au_pro(maps, regions, 0.3)}
-    defects = {region.defect_name: kind for kind, listed in zip(kinds, regions, strict=True) for region in listed}
-    for name in sorted(defects):
+    for name in sorted({region.defect_name for listed in regions for region in listed}):
         chosen = [i for i, listed in enumerate(regions) if not listed or any(r.defect_name == name for r in listed)]
         report["au_spro_0.05"][f"defect {name}"] = au_spro(
             [maps[i] for i in chosen], [regions[i] for i in chosen], 0.05, defect_name=name
@@ -56,12 +66,19 @@ def map_report(maps: Maps, regions: Regions, kinds: Sequence[str]) -> dict[str, 
     return report
 
 
-def evaluate_maps(maps: Maps, regions: Regions, kinds: Sequence[str]) -> dict[str, dict[str, float]]:
-    """All metrics of maps alone: an image scores as much as the highest value of its map."""
-    return image_report(np.array([heat.max() for heat in maps]), kinds) | map_report(maps, regions, kinds)
+def evaluate_maps(
+    maps: Maps, regions: Regions, kinds: Sequence[str], scores: np.ndarray | None = None
+) -> dict[str, dict[str, float | None]]:
+    """All metrics, as JSON takes them: None for NaN. Without `scores` (N,) an image scores its map's highest value."""
+    scores = np.array([np.max(heat) for heat in maps]) if scores is None else scores
+    report = image_report(scores, kinds) | map_report(maps, regions, kinds)
+    return {
+        name: {key: None if math.isnan(value) else value for key, value in values.items()}
+        for name, values in report.items()
+    }
 
 
-def format_report(report: dict[str, dict[str, float]]) -> str:
+def format_report(report: dict[str, dict[str, float | None]]) -> str:
     """A table to read, one line a metric; a dash where a value cannot be had."""
     lines = [f"{'':<26}{'logical':>12}{'structural':>12}{'mean':>12}"]
     for key, title in PER_KIND.items():
@@ -75,7 +92,16 @@ def format_report(report: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def _by_kind(kinds: np.ndarray, metric) -> dict[str, float]:
+def _checked(kinds: Sequence[str], count: int) -> np.ndarray:
+    kinds = np.asarray(kinds)
+    if kinds.shape != (count,):
+        raise ValueError(f"kinds of {count} images expected, not of shape {kinds.shape}")
+    if strange := sorted(set(kinds.tolist()) - {"good", *KINDS}):
+        raise ValueError(f"an image is good, logical or structural, not {strange[0]!r}")
+    return kinds
+
+
+def _by_kind(kinds: np.ndarray, metric: Callable[[np.ndarray], float]) -> dict[str, float]:
     """The metric over the images of each kind that there is, with the good ones, and the mean of these values."""
     present = [kind for kind in KINDS if kind in kinds]
     values = {kind: metric(np.flatnonzero((kinds == kind) | (kinds == "good"))) for kind in present}

@@ -17,6 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 CATEGORIES = {"flat_connector": "iadlib.rendering.flat_connector"}
+SMALLEST_WIDTH = 96  # pixels; below it the smallest defects have no pixels to show in
 FOLDERS = {  # the keys of counts -> split and kind
     "train": ("train", "good"),
     "validation": ("validation", "good"),
@@ -48,6 +49,8 @@ def render_category(
     counts = category.COUNTS | (counts or {})
     if unknown := set(counts) - set(FOLDERS):
         raise ValueError(f"unknown counts {sorted(unknown)}; they are named {', '.join(FOLDERS)}")
+    if width < SMALLEST_WIDTH:
+        raise ValueError(f"a width of {width} pixels is too small to show defects; {SMALLEST_WIDTH} or more")
     samples = samples or category.SAMPLES
     settings = {"category": name, "revision": category.REVISION, "seed": seed, "width": width, "samples": samples}
     out = Path(out)
@@ -59,6 +62,7 @@ def render_category(
     entries = [{"defect_name": d, "pixel_value": pixel_values[d], **saturations[d]} for d in saturations]
     _write(out / "defects_config.json", json.dumps(entries, indent=4).encode() + b"\n")
     for split, kind, index in tqdm(todo, desc=f"rendering {name}", disable=not progress):
+        # A checksum, since Python's own hash of a string differs from run to run.
         rng = np.random.default_rng([seed, zlib.crc32(f"{name}/{split}/{kind}".encode()), index])
         defects = list(category.DEFECTS.get(kind, ()))
         defect = defects[index % len(defects)] if defects else None

@@ -26,7 +26,7 @@ DEFECTS = {  # in the order of their pixel values, 255 downwards
     "structural_anomalies": {"damaged_edge": WHOLE, "cut_corner": WHOLE, "scratch": WHOLE},
 }
 COUNTS = {"train": 60, "validation": 20, "good": 30, "logical": 30, "structural": 30}
-SAMPLES = 20
+SAMPLES = 16
 ASPECT = 128 / 288
 FIELD_WIDTH = 112.0
 

@@ -6,6 +6,7 @@ in.
 """
 
 from iadlib.study.cells import anomaly_kinds, judge_runs, run, save_cell
+from iadlib.study.detection import detect
 from iadlib.study.folders import evaluate, open_category, refer
 from iadlib.study.pictures import (
     anomalous_examples,
@@ -37,6 +38,7 @@ __all__ = [
     "counts",
     "decisions_table",
     "describe",
+    "detect",
     "evaluate",
     "gather",
     "image_threshold",

@@ -130,14 +130,15 @@ def save_cell(
             write_json(folder / "metrics.json", metrics)
             scores_table(category, runs).to_csv(folder / "scores.csv", index=False, float_format="%.6g")
     if artifacts is not None:
-        names = category.of("test")["name"]
         with whole_folder(ROOT / artifacts) as folder:
             for result in runs:
-                # named as `python -m iadlib evaluate` reads them
-                np.savez_compressed(
-                    folder / f"maps-{result.seed}.npz", **dict(zip(names, result.test.maps, strict=True))
-                )
+                save_maps(folder / f"maps-{result.seed}.npz", category, result)
                 result.detector.save(folder / f"detector-{result.seed}.safetensors")
+
+
+def save_maps(path: Path, category: Category, result: Run) -> None:
+    """The test images' maps, by the names under which `python -m iadlib evaluate` looks for them."""
+    np.savez_compressed(path, **dict(zip(category.of("test")["name"], result.test.maps, strict=True)))
 
 
 def scores_table(category: Category, runs: Sequence[Run]) -> pd.DataFrame:

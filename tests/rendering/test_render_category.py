@@ -151,3 +151,8 @@ def test_a_file_where_the_folder_should_be_is_refused(tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(OSError, match="taken"):
         render_category("flat_connector", tmp_path / "taken", counts=COUNTS, **SETTINGS)
+
+
+def test_a_width_that_can_show_no_defect_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="too small"):
+        render_category("flat_connector", tmp_path, width=20)

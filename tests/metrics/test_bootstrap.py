@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from iadlib.metrics import bootstrap_interval, image_auroc, paired_difference_interval
+
+
+@pytest.fixture
+def sample() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [30, 20])
+    return rng.normal(size=50) + labels, labels
+
+
+def test_interval_holds_the_value_and_repeats_with_its_seed(sample):
+    low, high = bootstrap_interval(image_auroc, *sample)
+    assert low < image_auroc(*sample) < high
+    assert (low, high) == bootstrap_interval(image_auroc, *sample)
+    assert (low, high) != bootstrap_interval(image_auroc, *sample, seed=1)
+
+
+def test_interval_covers_the_true_value_about_as_often_as_it_says():
+    # Normal scores one standard deviation apart: AUROC = Phi(1 / sqrt 2).
+    truth, covered = 0.7602499389065233, 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        labels = np.repeat([0, 1], 40)
+        ends = bootstrap_interval(image_auroc, rng.normal(size=80) + labels, labels, level=0.9, resamples=200)
+        covered += ends[0] <= truth <= ends[1]
+    assert 0.83 < covered / 200 < 0.95
+
+
+def test_a_mean_over_seeds_of_equal_scores_is_that_of_one_seed(sample):
+    scores, labels = sample
+    assert bootstrap_interval(image_auroc, np.stack([scores, scores]), labels) == bootstrap_interval(
+        image_auroc, *sample
+    )
+
+
+def test_a_detector_does_not_differ_from_itself(sample):
+    scores, labels = sample
+    assert paired_difference_interval(image_auroc, scores, scores, labels) == (0, 0)
+
+
+def test_pairing_narrows_the_difference_of_similar_detectors(sample):
+    scores, labels = sample
+    other = scores + 0.1 * np.random.default_rng(1).normal(size=50)
+    low, high = paired_difference_interval(image_auroc, scores, other, labels)
+    alone = bootstrap_interval(image_auroc, scores, labels)
+    assert high - low < 0.5 * (alone[1] - alone[0])
+
+
+def test_scores_and_labels_of_different_numbers_raise(sample):
+    with pytest.raises(ValueError, match="labels"):
+        bootstrap_interval(image_auroc, sample[0], sample[1][:-1])

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from iadlib.metrics import (
+    f1_score,
+    false_positive_rate,
+    image_aupr,
+    image_auroc,
+    iou,
+    precision,
+    recall,
+    threshold_from_normals,
+    true_positive_rate,
+)
+
+
+@pytest.fixture(params=range(5))
+def sample(request) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(request.param)
+    labels = rng.integers(0, 2, 60)
+    return rng.integers(0, 8, 60) + 2.0 * labels, labels  # many ties
+
+
+def test_ranking_metrics_equal_scikit_learns(sample):
+    assert image_auroc(*sample) == pytest.approx(reference.roc_auc_score(sample[1], sample[0]), abs=1e-12)
+    assert image_aupr(*sample) == pytest.approx(reference.average_precision_score(sample[1], sample[0]), abs=1e-12)
+
+
+def test_decision_metrics_equal_scikit_learns(sample):
+    marked, labels = sample[0] > 5, sample[1]
+    assert precision(marked, labels) == pytest.approx(reference.precision_score(labels, marked))
+    assert recall(marked, labels) == pytest.approx(reference.recall_score(labels, marked))
+    assert true_positive_rate(marked, labels) == recall(marked, labels)
+    assert false_positive_rate(marked, labels) == pytest.approx(1 - reference.recall_score(1 - labels, ~marked))
+    assert f1_score(marked, labels) == pytest.approx(reference.f1_score(labels, marked))
+    assert iou(marked, labels) == pytest.approx(reference.jaccard_score(labels, marked))
+
+
+def test_decision_metrics_take_pixels_as_they_take_images(sample):
+    marked, labels = sample[0] > 5, sample[1]
+    assert iou(marked.reshape(6, 10), labels.reshape(6, 10)) == iou(marked, labels)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_one_class_has_no_roc_curve(label):
+    assert np.isnan(image_auroc([1.0, 2.0], [label, label]))
+
+
+def test_nothing_marked_has_no_precision_and_no_recall():
+    assert np.isnan(precision([False, False], [0, 1]))
+    assert recall([False, False], [0, 1]) == 0
+    assert np.isnan(recall([False, True], [0, 0]))
+    assert np.isnan(false_positive_rate([False, True], [1, 1]))
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "message"),
+    [
+        ([1.0, np.nan], [0, 1], "finite"),
+        ([1.0, 2.0], [0, 2], "labels are 0"),
+        ([1.0, 2.0], [0, 1, 1], "scores"),
+        ([[1.0], [2.0]], [[0], [1]], "scores"),
+    ],
+)
+def test_bad_input_raises(scores, labels, message):
+    with pytest.raises(ValueError, match=message):
+        image_auroc(scores, labels)
+
+
+def test_scores_in_place_of_decisions_raise():
+    with pytest.raises(ValueError, match="compare scores with a threshold"):
+        precision([0.2, 0.9], [0, 1])
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.05, 0.1, 0.5])
+def test_a_threshold_lets_no_more_than_its_share_of_normal_scores_through(rate):
+    scores = np.random.default_rng(0).normal(size=97)
+    threshold = threshold_from_normals(scores, rate)
+    assert np.mean(scores > threshold) <= rate
+    next_lower = scores[scores < threshold].max()
+    assert np.mean(scores > next_lower) > rate
+
+
+@pytest.mark.parametrize("scores", [[], [1.0, np.inf]])
+def test_a_threshold_without_finite_scores_raises(scores):
+    with pytest.raises(ValueError, match="finite scores"):
+        threshold_from_normals(scores)
