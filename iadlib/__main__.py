@@ -1,7 +1,9 @@
 """The commands: `python -m iadlib COMMAND --help` says more of each."""
 
 import argparse
+import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,12 +12,23 @@ from iadlib.params import read_blocks
 
 def render(options: argparse.Namespace) -> None:
     """Render a category in MVTec LOCO AD layout; interrupted, it goes on where it stopped."""
-    from iadlib.rendering import render_category
+    from iadlib import rendering
 
     settings = read_blocks(options.file) if options.file else {}
     if options.seed is not None:
         settings["seed"] = options.seed
-    render_category(options.category, options.out, **settings)
+    if options.out.exists():
+        raise FileExistsError(f"{options.out} exists; remove it, or name a folder that does not exist")
+    # The folder appears when it is complete. Until then it carries a mark of the settings and of the renderer's code:
+    # what an interrupted run has made is taken up again only if it would be made the same way now.
+    sources = sorted(Path(rendering.__file__).parent.glob("*.py"))
+    made_by = json.dumps([options.category, settings]).encode() + b"".join(path.read_bytes() for path in sources)
+    mark = hashlib.sha256(made_by).hexdigest()[:12]
+    unfinished = options.out.with_name(f"{options.out.name}-{mark}.partial")
+    rendering.render_category(options.category, unfinished, **settings)
+    unfinished.replace(options.out)
+    for abandoned in options.out.parent.glob(f"{options.out.name}-*.partial"):
+        shutil.rmtree(abandoned)
     print(f"{options.category} stands in {options.out}")
 
 
