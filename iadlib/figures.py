@@ -20,10 +20,15 @@ OUTLINE = "#00e5ff"
 
 
 def image_grid(
-    images: Sequence[np.ndarray], titles: Sequence[str], regions: Sequence[list[Region]] | None = None, columns: int = 3
+    images: Sequence[np.ndarray],
+    titles: Sequence[str],
+    regions: Sequence[list[Region]] | None = None,
+    columns: int = 3,
+    heading: str | None = None,
 ) -> Figure:
     """Images (H, W, 3), with ground truth outlined where `regions` are given."""
     figure, axes = _grid(images, columns)
+    figure.suptitle(heading)
     for index, axis in enumerate(axes):
         axis.imshow(images[index])
         axis.set_title(titles[index], fontsize=9)

@@ -86,12 +86,12 @@ def spro_curve(
     free_top = np.sort(_largest_with_ties(free, math.ceil(max_fpr * len(free)) + 1))  # more than may be marked
     above = len(free_top) - np.searchsorted(free_top, values, side="right")  # > score
     reached = len(free_top) - np.searchsorted(free_top, values, side="left")  # >= score: a tie is a slanted line
-    after = np.cumsum(gained)
+    after = np.minimum(np.cumsum(gained), 1)  # against the rounding of the sum
+    before = np.r_[0, after[:-1]]
     false_positive_rate = np.column_stack([above, reached]).ravel() / len(free)
-    mean_spro = np.column_stack([after - gained, after]).ravel()
-    mean_spro = np.minimum(mean_spro, 1)  # against the rounding of the sum
+    mean_spro = np.column_stack([before, after]).ravel()
     # Once all regions have what they can get the curve is level; (1, 1) itself is below every score.
-    return _up_to(max_fpr, np.r_[0, false_positive_rate, 1, 1], np.r_[0, mean_spro, mean_spro[-1], 1])
+    return _up_to(max_fpr, np.r_[0, false_positive_rate, 1, 1], np.r_[0, mean_spro, after[-1], 1])
 
 
 def area_up_to(x: np.ndarray, y: np.ndarray, limit: float) -> float:

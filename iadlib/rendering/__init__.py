@@ -61,7 +61,7 @@ def render_category(
     pixel_values = {defect: 255 - rank for rank, defect in enumerate(saturations)}
     entries = [{"defect_name": d, "pixel_value": pixel_values[d], **saturations[d]} for d in saturations]
     _write(out / "defects_config.json", json.dumps(entries, indent=4).encode() + b"\n")
-    for split, kind, index in tqdm(todo, desc=f"rendering {name}", disable=not progress):
+    for split, kind, index in tqdm(todo, desc=f"rendering {name}", disable=None if progress else True):
         # A checksum, since Python's own hash of a string differs from run to run.
         rng = np.random.default_rng([seed, zlib.crc32(f"{name}/{split}/{kind}".encode()), index])
         defects = list(category.DEFECTS.get(kind, ()))

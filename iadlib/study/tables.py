@@ -1,6 +1,7 @@
 """From metrics to tables: of one cell, and of all of them."""
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -39,7 +40,8 @@ def decisions_table(metrics: dict) -> pd.DataFrame:
         level, _, name = key.partition(".")
         if level.startswith("at_") and name != "threshold":
             column = level.removeprefix("at_").replace("_threshold", "s")
-            table.setdefault(column, {})[name.replace("_", " ")] = _shown(mean, metrics["std"][key])
+            title = {"f1_score": "F1", "iou": "IoU"}.get(name, name.replace("_", " "))
+            table.setdefault(column, {})[title] = _shown(mean, metrics["std"][key])
     return pd.DataFrame(table)
 
 
@@ -56,7 +58,7 @@ def gather(profile: str) -> pd.DataFrame:
             path = ROOT / "reports" / profile / "benchmark" / category / method / "metrics.json"
             metrics = json.loads(path.read_text())
             for key, mean in metrics["mean"].items():
-                metric, _, kind = key.rpartition(".") if ".defect " not in key else key.partition(".")
+                metric, kind = re.fullmatch(r"(.+?)\.(defect .+|[a-z_0-9]+)", key).groups()
                 row = {"category": category, "method": method, "metric": metric, "kind": kind, "mean": mean}
                 rows.append({**row, "std": metrics["std"][key], **metrics["interval"].get(key, {})})
     return pd.DataFrame(rows)

@@ -52,3 +52,7 @@ def test_pairing_narrows_the_difference_of_similar_detectors(sample):
 def test_scores_and_labels_of_different_numbers_raise(sample):
     with pytest.raises(ValueError, match="labels"):
         bootstrap_interval(image_auroc, sample[0], sample[1][:-1])
+
+
+def test_one_class_has_no_interval():
+    assert np.isnan(bootstrap_interval(image_auroc, [1, 2, 3], [0, 0, 0], resamples=10)).all()

@@ -86,3 +86,16 @@ def test_a_threshold_lets_no_more_than_its_share_of_normal_scores_through(rate):
 def test_a_threshold_without_finite_scores_raises(scores):
     with pytest.raises(ValueError, match="finite scores"):
         threshold_from_normals(scores)
+
+
+@pytest.mark.parametrize("percent", range(100))
+def test_a_threshold_lets_the_whole_share_through_whatever_its_binary_digits(percent):
+    scores = np.arange(100)
+    assert np.count_nonzero(scores > threshold_from_normals(scores, percent / 100)) == percent
+
+
+def test_a_threshold_of_tied_scores_stays_on_the_safe_side():
+    assert threshold_from_normals([1, 2, 2, 2], 0.5) == 2
+    assert threshold_from_normals([[3.0]]) == 3
+    with pytest.raises(ValueError, match="a share"):
+        threshold_from_normals([1, 2], 1.0)

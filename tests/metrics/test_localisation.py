@@ -99,6 +99,13 @@ def test_monotone_rescaling_changes_nothing(metric):
 
 
 @pytest.mark.parametrize("metric", METRICS)
+def test_the_truth_itself_is_perfect(metric):
+    maps, regions = scene(4)
+    labels = pixels(maps, regions)[1].reshape(maps.shape)
+    assert metric(labels.astype(np.float32), regions) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("metric", METRICS)
 def test_order_of_images_and_of_regions_changes_nothing(metric):
     maps, regions = scene(6)
     order = [2, 0, 3, 1]
@@ -210,16 +217,21 @@ def test_curve_is_empty_without_a_region():
     assert len(rate) == len(mean_spro) == 0
 
 
-def test_wrong_input_is_named():
+@pytest.mark.parametrize("metric", METRICS)
+def test_wrong_maps_are_named(metric):
     maps, regions = scene(0)
     with pytest.raises(ValueError, match="3 maps for the regions of 4 images"):
-        au_spro(maps[:3], regions)
+        metric(maps[:3], regions)
     with pytest.raises(ValueError, match=r"map 2 is \(6, 5\), but its ground truth is \(7, 5\)"):
-        au_pro(maps[:, 1:], regions)
+        metric(maps[:, 1:], regions)
     with pytest.raises(ValueError, match=r"map 0 is of shape \(1, 7, 5\)"):
-        pixel_auroc(maps[:, None], regions)
+        metric(maps[:, None], regions)
     with pytest.raises(ValueError, match="map 1 holds values that are not finite"):
-        pixel_aupr(np.where(np.arange(4)[:, None, None] == 1, np.nan, maps), regions)
+        metric(np.where(np.arange(4)[:, None, None] == 1, np.nan, maps), regions)
+
+
+def test_a_limit_that_is_no_rate_raises():
+    maps, regions = scene(0)
     for limit in (0, -0.1, 1.1):
         with pytest.raises(ValueError, match="max_fpr"):
             au_spro(maps, regions, limit)
