@@ -42,7 +42,7 @@ class PatchCore(Detector):
     learned: ClassVar = ("memory_", "memory_image_")  # (M, C) and, ascending, the training image of each entry (M,)
 
     backbone: str = "tf_efficientnet_lite0"
-    layers: tuple[int, ...] = (2, 3)
+    layers: tuple[int, ...] = (2, 3, 4)
     checkpoint: str | None = None
     patch_size: int = 3
     embedding_dimension: int | None = None

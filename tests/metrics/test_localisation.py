@@ -71,6 +71,8 @@ def test_au_pro_equals_trying_every_threshold_with_whole_regions(seed):
 def test_a_region_that_cannot_saturate_stays_below_one_up_to_the_end(seed):
     maps, regions = scene(seed)
     regions = [[Region(region.mask, int(region.mask.sum()) + 5) for region in listed] for listed in regions]
+    mask = np.array([[True, False, False]])
+    assert au_spro([np.array([[1.0, 0.5, 0.0]])], [[Region(mask, 2)]], 1.0) == pytest.approx(0.5)
     for limit in (0.05, 1.0):
         expected = area_by_trying_every_threshold(maps, regions, limit)
         assert au_spro(maps, regions, limit) == pytest.approx(expected, abs=1e-12)
