@@ -9,6 +9,8 @@ from pathlib import Path
 
 from iadlib.params import read_blocks
 
+RENDER_SETTINGS = ("seed", "width", "counts", "samples")
+
 
 def render(options: argparse.Namespace) -> None:
     """Render a category in MVTec LOCO AD layout; interrupted, it goes on where it stopped."""
@@ -17,6 +19,8 @@ def render(options: argparse.Namespace) -> None:
     settings = read_blocks(options.file) if options.file else {}
     if options.seed is not None:
         settings["seed"] = options.seed
+    if unknown := [name for name in settings if name not in RENDER_SETTINGS]:
+        raise ValueError(f"{options.file}: no setting {unknown[0]!r}; there are {', '.join(RENDER_SETTINGS)}")
     if options.out.exists():
         raise FileExistsError(f"{options.out} exists; remove it, or name a folder that does not exist")
     # The folder appears when it is complete. Until then it carries a mark of the settings and of the renderer's code:

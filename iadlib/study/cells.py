@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from matplotlib.figure import Figure
 
 from iadlib.data import Category, fit_size, image_sizes, load_images
 from iadlib.detectors import Detector, create
@@ -21,7 +22,7 @@ from iadlib.metrics import (
     threshold_report,
 )
 from iadlib.progress import track
-from iadlib.study.folders import ROOT, whole_folder, write_json
+from iadlib.study.folders import ROOT, save_figures, whole_folder, write_json
 from iadlib.types import Prediction, Region
 
 
@@ -122,13 +123,19 @@ def maps_at(maps: np.ndarray, sizes: Sequence[tuple[int, int]]) -> list[np.ndarr
 
 
 def save_cell(
-    category: Category, runs: Sequence[Run], metrics: dict, out: str | Path | None, artifacts: str | Path | None
+    category: Category,
+    runs: Sequence[Run],
+    metrics: dict,
+    pictures: dict[str, Figure],
+    out: str | Path | None,
+    artifacts: str | Path | None,
 ) -> None:
-    """Metrics and scores into the folder `out`; maps and fitted detectors into `artifacts`; None writes nothing."""
+    """Metrics, scores and pictures into the folder `out`; maps and detectors into `artifacts`; None writes nothing."""
     if out is not None:
         with whole_folder(ROOT / out) as folder:
             write_json(folder / "metrics.json", metrics)
             scores_table(category, runs).to_csv(folder / "scores.csv", index=False, float_format="%.6g")
+            save_figures(folder, pictures)
     if artifacts is not None:
         with whole_folder(ROOT / artifacts) as folder:
             for result in runs:

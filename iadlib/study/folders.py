@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from matplotlib.figure import Figure
 
-from iadlib.data import Category, DataError, load_category
+from iadlib.data import Category, DataError, image_sizes, load_category
 from iadlib.metrics import evaluate_maps
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +46,11 @@ def evaluate(dataset: str | Path, maps: str | Path) -> dict:
     category.require("test")
     test = category.of("test")
     regions = [category.regions(i) for i in range(len(test))]
-    return evaluate_maps(read_maps(Path(maps), category), regions, list(test["label"]))
+    found = read_maps(Path(maps), category)
+    for name, heat, size in zip(test["name"], found, image_sizes(test["image"]), strict=True):
+        if heat.shape != size:
+            raise DataError(f"{maps}: the map of {name} is {heat.shape}, but the image is {size} (height, width)")
+    return evaluate_maps(found, regions, list(test["label"]))
 
 
 def read_maps(source: Path, category: Category) -> list[np.ndarray]:
@@ -103,3 +108,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 def write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def save_figures(folder: Path, figures: dict[str, Figure]) -> None:
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", dpi=130, bbox_inches="tight")

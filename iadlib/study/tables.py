@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from iadlib.data import Category
 from iadlib.metrics.report import OVERALL, PER_KIND
-from iadlib.study.folders import ROOT, whole_folder
+from iadlib.study.folders import ROOT, save_figures, whole_folder
 
 
 def counts(category: Category) -> pd.DataFrame:
@@ -97,8 +97,7 @@ def save_tables(cells: pd.DataFrame, pictures: dict[str, Figure], out: str | Pat
         return
     with whole_folder(ROOT / out) as folder:
         cells.to_csv(folder / "benchmark.csv", index=False, float_format="%.6g")
-        for name, figure in pictures.items():
-            figure.savefig(folder / f"{name}.png", dpi=150, bbox_inches="tight")
+        save_figures(folder, pictures)
 
 
 def _shown(mean: float | None, std: float | None) -> str:
