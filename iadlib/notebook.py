@@ -24,6 +24,7 @@ from traitlets.config import Config
 from iadlib.params import read_blocks
 from iadlib.progress import TERMINAL
 
+PACKAGE = Path(__file__).resolve().parent
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
@@ -36,6 +37,10 @@ def run_notebook(source: Path, output: Path, parameters: dict) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     running = output.with_suffix(".running.ipynb")
     os.environ.setdefault(TERMINAL, f"/proc/{os.getpid()}/fd/2" if sys.stderr.isatty() else "")
+    # The kernel imports the package that this module belongs to, also where another checkout is the installed one.
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]).rstrip(
+        os.pathsep
+    )
     # One thread: the same bits whatever the number of cores, and room for a second notebook beside this one.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
