@@ -183,15 +183,15 @@ def _outline(axis: Axes, regions: list[Region]) -> None:
 
 
 def _grid(pictures: Sequence[np.ndarray], columns: int) -> tuple[Figure, np.ndarray]:
-    """As many axes as pictures, without ticks, each cell shaped as the first picture."""
+    """As many axes as pictures, without ticks, each cell shaped as the pictures' mean, but no taller than wide."""
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
-    height, width = pictures[0].shape[:2]
     cell = min(3.6, 10 / columns)
+    height = cell * min(1, np.mean([picture.shape[0] / picture.shape[1] for picture in pictures]))
     figure, axes = _axes(
         rows,
         columns,
-        figsize=(cell * columns, (cell * height / width + 0.3) * rows),
+        figsize=(cell * columns, (height + 0.3) * rows),
         squeeze=False,
         layout="constrained",
     )

@@ -84,8 +84,7 @@ class Detector(ABC):
         state = {name: getattr(self, name).contiguous().cpu() for name in self.learned}
         unfinished = path.with_name(path.name + ".partial")
         try:
-            metadata = {"detector": type(self).__name__, "hyperparameters": self._described()}
-            save_file(state, unfinished, metadata=metadata)
+            save_file(state, unfinished, metadata={"detector": self._described()})  # of several, the order is random
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -95,12 +94,9 @@ class Detector(ABC):
         """Take the learned state from a file that a detector with the same hyperparameters has saved."""
         try:
             with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("detector") != type(self).__name__:
-                    raise ValueError(f"{path}: saved by {metadata.get('detector')}, not by {type(self).__name__}")
-                saved = metadata["hyperparameters"]
+                saved = (file.metadata() or {}).get("detector")
                 if saved != self._described():
-                    raise ValueError(f"{path}: saved with {saved}, but this detector has {self._described()}")
+                    raise ValueError(f"{path}: saved by {saved}, but this is {self._described()}")
                 for name in self.learned:
                     setattr(self, name, file.get_tensor(name).to(resolve_device(self.device)))
         except SafetensorError as error:
@@ -109,7 +105,7 @@ class Detector(ABC):
 
     def _described(self) -> str:
         values = {name: value for name, value in asdict(self).items() if name not in EXECUTION}
-        return json.dumps(values, sort_keys=True)
+        return f"{type(self).__name__} with {json.dumps(values, sort_keys=True)}"
 
     def _predict_batch(self, images: Tensor) -> tuple[np.ndarray, np.ndarray]:
         with torch.inference_mode():
