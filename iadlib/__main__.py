@@ -10,6 +10,7 @@ from pathlib import Path
 from iadlib.params import read_blocks
 
 RENDER_SETTINGS = ("seed", "width", "counts", "samples")
+DETECT_SETTINGS = ("image_size", "hyperparameters")
 
 
 def render(options: argparse.Namespace) -> None:
@@ -31,7 +32,7 @@ def render(options: argparse.Namespace) -> None:
     unfinished = options.out.with_name(f"{options.out.name}-{mark}.partial")
     rendering.render_category(options.category, unfinished, **settings)
     unfinished.replace(options.out)
-    for abandoned in options.out.parent.glob(f"{options.out.name}-*.partial"):
+    for abandoned in options.out.parent.glob(f"{options.out.name}-{'[0-9a-f]' * len(mark)}.partial"):
         shutil.rmtree(abandoned)
     print(f"{options.category} stands in {options.out}")
 
@@ -48,12 +49,16 @@ def detect(options: argparse.Namespace) -> None:
     """Fit a detector to the normal images of a category and look for anomalies in its test images."""
     from iadlib import study
 
-    hyperparameters = read_blocks(options.file)["hyperparameters"] if options.file else {}
+    settings = read_blocks(options.file) if options.file else {}
+    if unknown := [name for name in settings if name not in DETECT_SETTINGS]:
+        raise ValueError(f"{options.file}: no setting {unknown[0]!r}; there are {', '.join(DETECT_SETTINGS)}")
+    hyperparameters = settings.get("hyperparameters", {})
+    image_size = options.image_size or settings.get("image_size", 224)
     scores, metrics = study.detect(
         options.data,
         options.detector,
         hyperparameters,
-        options.image_size,
+        image_size,
         options.seed,
         options.false_positive_rate,
         options.out,
@@ -66,7 +71,7 @@ def detect(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Judge anybody's anomaly maps against the ground truth of a category in LOCO layout."""
+    """Judge anybody's anomaly maps, an image by its map's maximum, against a category in LOCO layout."""
     from iadlib import study
     from iadlib.metrics import format_report
 
@@ -104,9 +109,8 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument(
         "--image-size",
         type=int,
-        default=224,
         metavar="N",
-        help="work on about N x N pixels, at the photographs' own aspect ratio (default: 224)",
+        help="work on about N x N pixels, at the photographs' own aspect ratio (default: the file's, or 224)",
     )
     added.add_argument("--seed", type=int, default=0)
     added.add_argument(
@@ -117,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
         help="the share of normal validation images above the threshold (default: 0.05)",
     )
     added.add_argument(
-        "-f", "--file", metavar="FILE:BLOCKS", help="hyperparameters, as params/methods/patchcore.yaml:common,paper"
+        "-f", "--file", metavar="FILE:BLOCKS", help="settings, as params/methods/patchcore.yaml:common,paper"
     )
 
     added = command(evaluate)

@@ -122,7 +122,8 @@ def _kinds_and_shapes(state: dict[str, Tensor]) -> list[tuple[str, torch.Size]]:
 def patch_features(maps: list[Tensor], patch_size: int = 3, dimension: int | None = None) -> Tensor:
     """Locally aware features of all layers on the first layer's grid, (N, C, h, w).
 
-    `dimension` reduces the channels by adaptive average pooling, as the authors' code does to 1024; None keeps them.
+    `dimension` reduces the concatenated channels by adaptive average pooling; None keeps them. The authors' code pools
+    each layer, then their concatenation, to 1024.
     """
     height, width = maps[0].shape[-2:]
     aligned = []

@@ -42,7 +42,7 @@ def run_notebook(source: Path, output: Path, parameters: dict) -> None:
         os.pathsep
     )
     # One thread: the same bits whatever the number of cores, and room for a second notebook beside this one.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["OMP_NUM_THREADS"] = "1"
     try:
         papermill.execute_notebook(
             str(source),

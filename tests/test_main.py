@@ -101,6 +101,13 @@ def test_detect_knows_its_detectors(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_detect_names_an_unknown_setting(tmp_path):
+    with pytest.raises(SystemExit, match="no setting 'false_positive_rate'"):
+        main(
+            ["detect", "--data", str(SAMPLE), "--out", str(tmp_path / "out"), "-f", f"{ROOT}/params/study.yaml:common"]
+        )
+
+
 def test_render_makes_a_folder_that_appears_when_it_is_complete(tmp_path):
     params = tmp_path / "small.yaml"
     counts = "{train: 1, validation: 1, good: 1, logical: 1, structural: 0}"

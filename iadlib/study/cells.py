@@ -1,6 +1,5 @@
 """One cell of the study: fit, predict, judge, keep."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +33,6 @@ class Run:
     detector: Detector
     validation: Prediction
     test: Prediction
-    fit_seconds: float
-    predict_seconds: float
 
 
 def run(
@@ -49,12 +46,8 @@ def run(
     )
     runs = []
     for seed in track(seeds, f"{method} on {category.name}: seeds"):
-        started = time.perf_counter()
         detector = create(method, **hyperparameters, seed=seed).fit(train, validation)
-        fitted = time.perf_counter()
-        prediction = detector.predict(test)
-        seconds = {"fit_seconds": fitted - started, "predict_seconds": time.perf_counter() - fitted}
-        runs.append(Run(seed, detector, detector.predict(validation), prediction, **seconds))
+        runs.append(Run(seed, detector, detector.predict(validation), detector.predict(test)))
     return runs
 
 
@@ -87,6 +80,7 @@ def judge(category: Category, result: Run, regions: Sequence[list[Region]], fals
     """All metrics of one run; those of maps at each photograph's own size.
 
     A defective photograph whose mask is empty counts for the image metrics alone: nobody knows where its defect is.
+    The threshold of pixels is taken from maps at the detector's size, before they are resized.
     """
     test = category.of("test")
     kinds = test["label"].to_numpy()
@@ -144,8 +138,10 @@ def save_cell(
 
 
 def save_maps(path: Path, category: Category, result: Run) -> None:
-    """The test images' maps, by the names under which `python -m iadlib evaluate` looks for them."""
-    np.savez_compressed(path, **dict(zip(category.of("test")["name"], result.test.maps, strict=True)))
+    """The test images' maps at the photographs' size, by the names under which `python -m iadlib evaluate` looks."""
+    test = category.of("test")
+    maps = maps_at(result.test.maps, image_sizes(test["image"]))
+    np.savez_compressed(path, **dict(zip(test["name"], maps, strict=True)))
 
 
 def scores_table(category: Category, runs: Sequence[Run]) -> pd.DataFrame:

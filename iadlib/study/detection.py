@@ -38,7 +38,7 @@ def detect(
     table = scored(category, result).assign(anomalous=result.test.scores > threshold)
     table = table.sort_values("score", ascending=False)
     metrics = judge_runs(category, [result], false_positive_rate) if anomaly_kinds(category) else None
-    with whole_folder(out) as folder:
+    with whole_folder(out, overwrite=False) as folder:
         table.to_csv(folder / "scores.csv", index=False, float_format="%.6g")
         save_maps(folder / "maps.npz", category, result)
         result.detector.save(folder / "detector.safetensors")

@@ -1,7 +1,8 @@
 """Folders that the study reads and writes: categories, references to photographs, anybody's anomaly maps."""
 
+import hashlib
 import json
-import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,9 +31,15 @@ def refer(folder: str | Path, outs: Sequence[str | Path]) -> Category:
     """Check every file of a folder of photographs, then note in each of `outs` where it lies."""
     category = load_category(ROOT / folder)
     category.check()
+    # The digest makes whatever depends on a reference notice when a photograph, a mask or a rule has changed.
+    digest = hashlib.sha256()
+    for path in sorted(path for path in category.root.rglob("*") if path.is_file()):
+        digest.update(path.relative_to(category.root).as_posix().encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    content = {"folder": str(folder), "layout": category.layout, "sha256": digest.hexdigest()}
     for out in outs:
         with whole_folder(ROOT / out) as unfinished:
-            write_json(unfinished / REFERENCE, {"folder": str(folder), "layout": category.layout})
+            write_json(unfinished / REFERENCE, content)
     return category
 
 
@@ -93,17 +100,23 @@ def _read_tiff(stem: Path) -> np.ndarray:
 
 
 @contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A new folder to write to, that replaces `folder` when all is written."""
-    unfinished = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
+def whole_folder(folder: Path, overwrite: bool = True) -> Iterator[Path]:
+    """A new folder to write to, that takes the place of `folder` when all is written; at any moment one is whole."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", suffix=".partial", dir=folder.parent) as workplace:
+        unfinished, old = Path(workplace) / "new", Path(workplace) / "old"
+        unfinished.mkdir()
         yield unfinished
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.replace(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        if folder.exists() and not overwrite:
+            raise FileExistsError(f"{folder} exists; name a folder that does not, so that nothing is overwritten")
+        try:
+            if folder.exists():
+                folder.replace(old)
+            unfinished.replace(folder)
+        except BaseException:
+            if old.exists() and not folder.exists():
+                old.replace(folder)
+            raise
 
 
 def write_json(path: Path, content: dict) -> None:

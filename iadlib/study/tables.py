@@ -38,7 +38,7 @@ def decisions_table(metrics: dict) -> pd.DataFrame:
     table = {}
     for key, mean in metrics["mean"].items():
         level, _, name = key.partition(".")
-        if level.startswith("at_") and name != "threshold":
+        if level.startswith("at_") and name not in ("threshold", "recall"):  # recall is the true positive rate
             column = level.removeprefix("at_").replace("_threshold", "s")
             title = {"f1_score": "F1", "iou": "IoU"}.get(name, name.replace("_", " "))
             table.setdefault(column, {})[title] = _shown(mean, metrics["std"][key])

@@ -11,6 +11,7 @@ from iadlib.data import DataError
 from iadlib.metrics import image_auroc
 from iadlib.study import evaluate, judge_runs, metrics_table, open_category, refer, run, save_cell
 from iadlib.study.cells import maps_at
+from iadlib.study.folders import whole_folder
 
 SAMPLE = Path(__file__).parents[1] / "sample/flat_connector"
 TILES = Path(__file__).parents[3] / "shared/data/magnetic_tile"
@@ -45,6 +46,8 @@ def test_thresholds_come_from_validation_alone(category, runs, metrics):
         values = metrics["seeds"][str(result.seed)]
         # 5 % of four validation images is none: the threshold is the highest of their scores.
         assert values["at_image_threshold.threshold"] == pytest.approx(result.validation.scores.max())
+        above = result.validation.maps > values["at_pixel_threshold.threshold"]
+        assert above.mean() == pytest.approx(0.05, abs=1e-3)
 
 
 def test_one_seed_has_no_spread(category, runs):
@@ -61,12 +64,10 @@ def test_a_cell_on_disk_is_what_was_measured(category, runs, metrics, tmp_path):
 
 
 def test_saved_maps_can_be_judged_by_the_command(category, runs, metrics, tmp_path):
-    full = run("patchcore", {"coreset_fraction": 0.05}, category, [64, 144], seeds=[0])
-    save_cell(category, full, judge_runs(category, full, 0.05), {}, None, tmp_path)
-    report = evaluate(SAMPLE, tmp_path / "maps-0.npz")
-    expected = judge_runs(category, full, 0.05)["mean"]
-    assert report["au_spro_0.05"]["logical"] == pytest.approx(expected["au_spro_0.05.logical"])
-    assert report["pixel_auroc"]["overall"] == pytest.approx(expected["pixel_auroc.overall"])
+    save_cell(category, runs, metrics, {}, None, tmp_path)
+    report, expected = evaluate(SAMPLE, tmp_path / "maps-1.npz"), metrics["seeds"]["1"]
+    for metric, kind in (("au_spro_0.05", "logical"), ("au_pro_0.3", "overall"), ("pixel_auroc", "overall")):
+        assert report[metric][kind] == pytest.approx(expected[f"{metric}.{kind}"])
 
 
 def test_the_table_shows_every_kind(metrics):
@@ -80,12 +81,62 @@ def test_maps_take_the_photographs_own_size():
     maps = np.arange(6, dtype=np.float32).reshape(1, 2, 3)
     [resized] = maps_at(maps, [(4, 6)])
     assert resized.shape == (4, 6)
-    assert (resized.min(), resized.max()) == (0, 5)
+    # Pixels are areas: new centres lie a quarter of an old pixel beside the old ones, the border repeats.
+    np.testing.assert_allclose(resized[0], [0, 0.25, 0.75, 1.25, 1.75, 2])
+    np.testing.assert_allclose(resized[:, 0], [0, 0.75, 2.25, 3])
 
 
 def test_a_reference_stands_for_the_folder_it_names(tmp_path):
     refer(SAMPLE, [tmp_path / "one", tmp_path / "two"])
     assert len(open_category(tmp_path / "two").samples) == len(open_category(SAMPLE).samples)
+
+
+def test_a_reference_changes_with_any_photograph(tmp_path):
+    photographs = tmp_path / "photographs"
+    shutil.copytree(SAMPLE, photographs)
+    refer(photographs, [tmp_path / "before"])
+    shutil.copy(photographs / "train/good/001.png", photographs / "train/good/000.png")
+    refer(photographs, [tmp_path / "after"])
+    before, after = ((tmp_path / name / "source.json").read_text() for name in ("before", "after"))
+    assert before != after
+
+
+class Interrupted(BaseException):
+    """As Ctrl-C is: no ordinary exception."""
+
+
+@pytest.mark.parametrize("moment", ["while writing", "while moving in"])
+def test_an_interruption_leaves_the_old_folder_whole(moment, tmp_path, monkeypatch):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "old.txt").write_text("old")
+    move = Path.replace
+
+    def interrupted(path, target):
+        if path.name == "new":
+            raise Interrupted
+        return move(path, target)
+
+    def write():
+        with whole_folder(folder) as unfinished:
+            (unfinished / "new.txt").write_text("new")
+            if moment == "while writing":
+                raise Interrupted
+            monkeypatch.setattr(Path, "replace", interrupted)
+
+    with pytest.raises(Interrupted):
+        write()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (folder / "old.txt").read_text() == "old"
+
+
+def test_a_finished_folder_takes_the_place_of_the_old_one(tmp_path):
+    for name in ("old.txt", "new.txt"):
+        with whole_folder(tmp_path / "out") as folder:
+            (folder / name).write_text(name)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["new.txt"]
+    with pytest.raises(FileExistsError), whole_folder(tmp_path / "out", overwrite=False):
+        pass
 
 
 def test_photographs_with_a_broken_file_are_refused_before_anything_is_written(tmp_path):
