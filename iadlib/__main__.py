@@ -9,7 +9,7 @@ from pathlib import Path
 
 from iadlib.params import read_blocks
 
-RENDER_SETTINGS = ("seed", "width", "counts", "samples")
+RENDER_SETTINGS = ("seed", "scale", "width", "counts", "samples", "difficulty")
 DETECT_SETTINGS = ("image_size", "hyperparameters")
 
 
@@ -18,8 +18,7 @@ def render(options: argparse.Namespace) -> None:
     from iadlib import rendering
 
     settings = read_blocks(options.file) if options.file else {}
-    if options.seed is not None:
-        settings["seed"] = options.seed
+    settings |= {name: value for name in ("seed", "scale") if (value := getattr(options, name)) is not None}
     if unknown := [name for name in settings if name not in RENDER_SETTINGS]:
         raise ValueError(f"{options.file}: no setting {unknown[0]!r}; there are {', '.join(RENDER_SETTINGS)}")
     if options.out.exists():
@@ -43,6 +42,14 @@ def refer(options: argparse.Namespace) -> None:
 
     category = study.refer(options.folder, options.out)
     print(f"{category.name}: {len(category.samples)} images in {category.layout} layout, all readable")
+
+
+def card(options: argparse.Namespace) -> None:
+    """Describe rendered categories: rules, defects, counts, and a picture of all."""
+    from iadlib.rendering.card import write_card
+
+    write_card(options.folder, options.out)
+    print(f"the data set card stands in {options.out}")
 
 
 def detect(options: argparse.Namespace) -> None:
@@ -93,14 +100,23 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     added = command(render)
-    added.add_argument("category", help="the category's name, flat_connector for one")
+    added.add_argument("category", help="the category's name, pushpins for one; a wrong one lists them all")
     added.add_argument("--out", type=Path, required=True, help="the folder to make")
     added.add_argument("--seed", type=int, help="another seed makes another, independent data set")
+    added.add_argument(
+        "--scale",
+        choices=["quick", "default", "full"],
+        help="how many images, and how large (default: default); full: as many and as large as in MVTec LOCO AD",
+    )
     added.add_argument("-f", "--file", metavar="FILE:BLOCKS", help="settings, as params/rendering.yaml:common,embedded")
 
     added = command(refer)
     added.add_argument("folder", help="photographs in MVTec AD, MVTec LOCO AD or magnetic-tile layout")
     added.add_argument("--out", nargs="+", required=True, help="the folders to make")
+
+    added = command(card)
+    added.add_argument("folder", type=Path, help="where the folders that `render` made are")
+    added.add_argument("--out", type=Path, required=True, help="the folder to make")
 
     added = command(detect)
     added.add_argument("--data", required=True, help="a category in MVTec AD, MVTec LOCO AD or magnetic-tile layout")

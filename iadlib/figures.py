@@ -131,6 +131,59 @@ def saturation_curves(areas: pd.DataFrame) -> Figure:
     return _finished(figure)
 
 
+def saturation_steps(image: np.ndarray, region: Region, marks: Sequence[np.ndarray], table: pd.DataFrame) -> Figure:
+    """What marking more and more of one region earns: four marks on the image, and the curves of sPRO and PRO.
+
+    `table` has the columns share (of the region that is marked), sPRO and PRO.
+    """
+    figure = plt.figure(figsize=(10, 4.6), dpi=110, layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=[1, 1.25])
+    rows, columns = np.nonzero(region.mask)
+    margin = max(6, (np.ptp(rows) + np.ptp(columns)) // 4)
+    for axis, mark in zip(above.subplots(1, len(marks)), marks, strict=True):
+        axis.imshow(image)
+        axis.imshow(np.where(mark, 1.0, np.nan), cmap="autumn", vmin=0, vmax=1, alpha=0.75, interpolation="nearest")
+        _outline(axis, [region])
+        axis.set_xlim(max(0, columns.min() - margin), min(image.shape[1], columns.max() + margin))
+        axis.set_ylim(min(image.shape[0], rows.max() + margin), max(0, rows.min() - margin))
+        share = mark.sum() / region.mask.sum()
+        axis.set_title(f"{share:.0%} marked: sPRO {min(1, mark.sum() / region.saturation_area):.2f}", fontsize=9)
+        axis.axis("off")
+    with sns.axes_style("whitegrid"):
+        axis = below.subplots()
+    axis.plot(table["share"], table["sPRO"], color=KIND_COLOURS["logical"], label="sPRO")
+    axis.plot(table["share"], table["PRO"], color="0.6", linestyle="--", label="PRO, which asks for all of it")
+    axis.axvline(region.saturation_area / region.mask.sum(), color="black", linewidth=0.8, linestyle=":")
+    axis.set(xlabel="share of the region that is marked", ylabel="score", xlim=(0, 1), ylim=(0, 1.05))
+    axis.legend(frameon=False, loc="lower right")
+    return _finished(figure)
+
+
+def gallery(
+    rows: Sequence[Sequence[np.ndarray]], titles: Sequence[Sequence[str]], regions: Sequence[Sequence]
+) -> Figure:
+    """Images in rows of one width, whatever their shapes; ground truth outlined where there is any."""
+    width, gap, line = 12.0, 0.08, 0.24  # inches
+    heights = [(width - gap * (len(row) - 1)) / sum(i.shape[1] / i.shape[0] for i in row) for row in rows]
+    height = sum(heights) + line * len(rows)
+    figure = plt.figure(figsize=(width, height), dpi=110)
+    top = height
+    for row, names, found, tall in zip(rows, titles, regions, heights, strict=True):
+        left = 0.0
+        for image, name, outlined in zip(row, names, found, strict=True):
+            wide = tall * image.shape[1] / image.shape[0]
+            box = (left / width, (top - line - tall) / height, wide / width, tall / height)
+            axis = figure.add_axes(box)
+            axis.imshow(image)
+            axis.axis("off")
+            _outline(axis, outlined)
+            axis.set_title(name, fontsize=8, pad=3)
+            left += wide + gap
+        top -= line + tall
+    plt.close(figure)
+    return figure
+
+
 def kind_comparison(table: pd.DataFrame, label: str) -> Figure:
     """Logical beside structural for every method, one panel a category.
 

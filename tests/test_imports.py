@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "progress": set(),
     "notebook": {"params", "progress"},
     "data": {"types"},
-    "rendering": {"types", "data"},
+    "rendering": {"types", "data", "figures"},
     "metrics": {"types"},
     "features": {"types"},
     "detectors": {"types", "features", "progress"},

@@ -33,7 +33,7 @@ class Detector(ABC):
     """Fields are hyperparameters; `smoothing_sigma` is in pixels of the image, 0 for none."""
 
     cuts: ClassVar[tuple[str, ...]]  # stations where an ensemble may cut, in the order of the road
-    learned: ClassVar[tuple[str, ...]]  # attributes, all tensors, that `fit` sets
+    learned: ClassVar[tuple[str, ...]]  # attributes that `fit` sets: tensors, and modules that `build` makes
 
     smoothing_sigma: float = 4.0
     batch_size: int = 16
@@ -43,6 +43,9 @@ class Detector(ABC):
     @abstractmethod
     def fit(self, train_images: Tensor, validation_images: Tensor) -> Self:
         """Learn from normal images (N, 3, H, W) in [0, 1] alone."""
+
+    def build(self) -> None:  # noqa: B027
+        """Set the modules named in `learned`, with fresh weights that depend on `seed`; tensors may be set already."""
 
     @abstractmethod
     def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
@@ -81,7 +84,11 @@ class Detector(ABC):
         self._require_fitted()
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        state = {name: getattr(self, name).contiguous().cpu() for name in self.learned}
+        state = {}
+        for name in self.learned:
+            value = getattr(self, name)
+            tensors = {name: value} if isinstance(value, Tensor) else value.state_dict(prefix=f"{name}.")
+            state |= {key: tensor.detach().contiguous().cpu() for key, tensor in tensors.items()}
         unfinished = path.with_name(path.name + ".partial")
         try:
             save_file(state, unfinished, metadata={"detector": self._described()})  # of several, the order is random
@@ -97,10 +104,19 @@ class Detector(ABC):
                 saved = (file.metadata() or {}).get("detector")
                 if saved != self._described():
                     raise ValueError(f"{path}: saved by {saved}, but this is {self._described()}")
-                for name in self.learned:
-                    setattr(self, name, file.get_tensor(name).to(resolve_device(self.device)))
+                state = {key: file.get_tensor(key).to(resolve_device(self.device)) for key in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
             raise ValueError(f"{path}: not a complete .safetensors file ({error})") from error
+        tensors = [name for name in self.learned if name in state]
+        for name in tensors:
+            setattr(self, name, state[name])
+        self.build()
+        for name in set(self.learned) - set(tensors):
+            weights = {
+                key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")
+            }
+            getattr(self, name).load_state_dict(weights)
+            getattr(self, name).eval()
         return self
 
     def _described(self) -> str:

@@ -13,7 +13,7 @@ from iadlib.metrics.detection import (
     threshold_report,
     true_positive_rate,
 )
-from iadlib.metrics.localisation import au_pro, au_spro, pixel_aupr, pixel_auroc, spro_curve
+from iadlib.metrics.localisation import au_pro, au_spro, pixel_aupr, pixel_auroc, spro, spro_curve
 from iadlib.metrics.report import evaluate_maps, format_report, image_report, map_report
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "pixel_auroc",
     "precision",
     "recall",
+    "spro",
     "spro_curve",
     "threshold_from_normals",
     "threshold_report",

@@ -54,6 +54,16 @@ def au_pro(maps: Maps, regions: Regions, max_fpr: float = 0.3) -> float:
     return au_spro(maps, whole, max_fpr)
 
 
+def spro(marked: np.ndarray, region: Region) -> float:
+    """Saturated per-region overlap of the pixels `marked` (H, W): 0 to 1, reached at the region's saturation area.
+
+    >>> mask = np.array([[True, True, True, True, False, False]])
+    >>> spro(np.array([[True, False, False, False, True, True]]), Region(mask, saturation_area=2))
+    0.5
+    """
+    return min(1.0, float(np.count_nonzero(marked & region.mask) / region.saturation_area))
+
+
 def spro_curve(
     maps: Maps, regions: Regions, max_fpr: float = 1.0, defect_name: str | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -6,29 +6,21 @@ its size. Pose, light, metal and cloth vary from image to image.
 
 Logical anomalies break a rule, structural ones damage the metal; an anomalous image has one. Ground truth is where the
 camera sees another surface than on the intact part; for a scratch, its footprint on the metal. Every defect saturates
-at its whole region, as in the thesis. Lengths are millimetres in the frame of the part: x along the plate, y across,
-the origin in its middle, z = 0 its underside.
+at its whole region, as in the thesis: a hole has one place where it should or should not be, and to see half of it is
+not to have seen it.
+
+Lengths are millimetres in the frame of the part: x along the plate, y across, the origin in its middle, z = 0 its
+underside.
 """
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 
-import manifold3d
 import numpy as np
 import trimesh
 from scipy import ndimage
 
-from iadlib.rendering import scene, surfaces
-
-REVISION = 1  # a folder rendered by another revision is not resumed: raise it whenever the pictures change
-WHOLE = {"saturation_threshold": 1.0, "relative_saturation": True}
-DEFECTS = {  # in the order of their pixel values, 255 downwards
-    "logical_anomalies": {"missing_hole": WHOLE, "additional_hole": WHOLE, "resized_hole": WHOLE},
-    "structural_anomalies": {"damaged_edge": WHOLE, "cut_corner": WHOLE, "scratch": WHOLE},
-}
-COUNTS = {"train": 60, "validation": 20, "good": 30, "logical": 30, "structural": 30}
-SAMPLES = 16
-ASPECT = 128 / 288
-FIELD_WIDTH = 112.0
+from iadlib.rendering import scene, solids, surfaces
+from iadlib.rendering.category import Defect, RenderedCategory, Rule, Scale
 
 SIZE = np.array([100.0, 35.0])
 THICKNESS, CORNER_RADIUS = 2.0, 2.5
@@ -54,7 +46,7 @@ STAMP = Hole(0.0, 0.0, 14.0)  # the CE mark's place, kept free of additional hol
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Ranges from which a defect is drawn, uniformly: from what a person overlooks to what is plain."""
+    """Ranges from which a defect is drawn, uniformly: from what a person overlooks to what is plain. Millimetres."""
 
     resized_by: tuple[float, float] = (0.8, 3.0)  # change of diameter, larger or smaller
     damage_width: tuple[float, float] = (3.0, 10.0)  # along the edge
@@ -64,83 +56,114 @@ class Difficulty:
     scratch_length: tuple[float, float] = (6.0, 40.0)
     scratch_width: tuple[float, float] = (0.25, 0.8)
     scratch_strength: tuple[float, float] = (0.2, 1.0)  # from a faint mark to flanks at 45 degrees, half as bright
-    smallest_region: int = 6  # pixels; a defect that shows less is drawn again
 
 
-DEFAULT = Difficulty()
+def at_its_place(description: dict, hole: Hole) -> list[dict]:
+    """The holes whose middle is where the drawing has one."""
+    return [found for found in description["holes"] if np.hypot(found["x"] - hole.x, found["y"] - hole.y) < 0.5]
 
 
-@dataclass(frozen=True)
-class Part:
-    """A connector as it lies there. `drawn` describes its defect in numbers; `at` is where it is."""
+RULES = {
+    "all_holes": Rule(
+        "each of the fourteen holes is there",
+        lambda description: all(at_its_place(description, hole) for hole in HOLES),
+    ),
+    "no_other_hole": Rule(
+        "there is no other hole",
+        lambda description: len(description["holes"]) == sum(len(at_its_place(description, hole)) for hole in HOLES),
+    ),
+    "hole_sizes": Rule(
+        "every hole has the diameter of the drawing, 5 or 11 mm",
+        lambda description: all(
+            abs(found["diameter"] - hole.diameter) < 0.2 for hole in HOLES for found in at_its_place(description, hole)
+        ),
+    ),
+}
+DEFECTS = {
+    "missing_hole": Defect("a hole is not there", breaks="all_holes"),
+    "additional_hole": Defect("a hole where none belongs", breaks="no_other_hole"),
+    "resized_hole": Defect("a hole too large or too small", breaks="hole_sizes"),
+    "damaged_edge": Defect("an edge driven in by a blow"),
+    "cut_corner": Defect("a corner cut off"),
+    "scratch": Defect("a scratch in the metal"),
+}
 
-    at: tuple[float, float] = (0.0, 0.0)
-    drawn: dict = field(default_factory=dict)
-    holes: tuple[Hole, ...] = HOLES
-    cut: np.ndarray | None = None  # corners (N, 2) of a convex piece that is cut away
-    dent: dict | None = None
-    scratch: dict | None = None
 
-
-def missing_hole(rng: np.random.Generator, difficulty: Difficulty) -> Part:
+def missing_hole(rng: np.random.Generator, difficulty: Difficulty) -> dict:
     index = int(rng.integers(len(HOLES)))
     hole = HOLES[index]
-    return Part((hole.x, hole.y), {"hole": index, **asdict(hole)}, HOLES[:index] + HOLES[index + 1 :])
+    return with_holes(HOLES[:index] + HOLES[index + 1 :], at=[hole.x, hole.y], hole=index, **asdict(hole))
 
 
-def additional_hole(rng: np.random.Generator, difficulty: Difficulty) -> Part:
+def additional_hole(rng: np.random.Generator, difficulty: Difficulty) -> dict:
     diameter = float(rng.choice([NAIL, NAIL, BOLT]))
     while True:
         hole = Hole(*rng.uniform(-1, 1, 2) * (SIZE / 2 - 3 - diameter / 2), diameter)
         apart = [np.hypot(hole.x - o.x, hole.y - o.y) - (hole.diameter + o.diameter) / 2 for o in (*HOLES, STAMP)]
         if min(apart) > 1.5:
-            return Part((hole.x, hole.y), asdict(hole), (*HOLES, hole))
+            return with_holes((*HOLES, hole), at=[hole.x, hole.y], **asdict(hole))
 
 
-def resized_hole(rng: np.random.Generator, difficulty: Difficulty) -> Part:
+def resized_hole(rng: np.random.Generator, difficulty: Difficulty) -> dict:
     index = int(rng.integers(len(HOLES)))
     hole = HOLES[index]
     resized = replace(hole, diameter=hole.diameter + float(rng.choice([-1, 1]) * rng.uniform(*difficulty.resized_by)))
-    drawn = {"hole": index, **asdict(resized), "intact_diameter": hole.diameter}
-    return Part((hole.x, hole.y), drawn, (*HOLES[:index], resized, *HOLES[index + 1 :]))
+    holes = (*HOLES[:index], resized, *HOLES[index + 1 :])
+    return with_holes(holes, at=[hole.x, hole.y], hole=index, **asdict(resized), intact_diameter=hole.diameter)
 
 
-def damaged_edge(rng: np.random.Generator, difficulty: Difficulty) -> Part:
+def with_holes(holes: tuple[Hole, ...], **defect) -> dict:
+    return {"holes": [asdict(hole) for hole in holes], "defect": defect}
+
+
+def damaged_edge(rng: np.random.Generator, difficulty: Difficulty) -> dict:
     width = rng.uniform(*difficulty.damage_width)
     axis = int(rng.random() < SIZE[1] / SIZE.sum())  # 0: on a long side, moved along x
     at = rng.uniform(-1, 1, 2) * (SIZE / 2 - CORNER_RADIUS - width / 2)
     inward = np.zeros(2)
     inward[1 - axis] = -rng.choice([-1, 1])
     at[1 - axis] = (-inward * SIZE / 2)[1 - axis]
-    depth, bend = rng.uniform(*difficulty.damage_depth), rng.uniform(*difficulty.damage_bend)
-    drawn = {"width": width, "depth": depth, "bend": bend}
-    dent = drawn | {"at": at, "inward": inward, "phases": rng.uniform(0, 2 * np.pi, 2)}
-    return Part(tuple(at), drawn, dent=dent)
+    drawn = {"at": at.tolist(), "width": width, "depth": rng.uniform(*difficulty.damage_depth)}
+    drawn["bend"] = rng.uniform(*difficulty.damage_bend)
+    return {
+        "defect": drawn,
+        "dent": drawn | {"inward": inward.tolist(), "phases": rng.uniform(0, 2 * np.pi, 2).tolist()},
+    }
 
 
-def cut_corner(rng: np.random.Generator, difficulty: Difficulty) -> Part:
+def cut_corner(rng: np.random.Generator, difficulty: Difficulty) -> dict:
     side = rng.choice([-1, 1], 2)
     corner, legs = side * SIZE / 2, rng.uniform(*difficulty.corner_legs, 2)
     # One millimetre beyond the corner, on the prolonged line of the cut.
     reach = legs * (1 + 1 / legs[::-1])
     cut = corner + side * np.array([[1, 1], [1, -reach[1]], [-reach[0], 1]])
-    return Part(tuple(corner), {"legs": legs.tolist()}, cut=cut)
+    return {"defect": {"at": corner.tolist(), "legs": legs.tolist()}, "cut": cut.tolist()}
 
 
-def scratch(rng: np.random.Generator, difficulty: Difficulty) -> Part:
+def scratch(rng: np.random.Generator, difficulty: Difficulty) -> dict:
     length, width = rng.uniform(*difficulty.scratch_length), rng.uniform(*difficulty.scratch_width)
+    strength = rng.uniform(*difficulty.scratch_strength)
     while True:
         angles = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.06, 12))
         path = np.cumsum(length / 12 * np.stack([np.cos(angles), np.sin(angles)], axis=1), axis=0)
         path += rng.uniform(-0.5, 0.5, 2) * SIZE
         if (np.abs(path) < SIZE / 2 - 1).all():
-            drawn = {"length": length, "width": width, "strength": rng.uniform(*difficulty.scratch_strength)}
-            return Part(tuple(path.mean(axis=0)), drawn, scratch=drawn | {"path": path})
+            drawn = {"at": path.mean(axis=0).tolist(), "length": length, "width": width, "strength": strength}
+            return {"defect": drawn, "scratch": drawn | {"path": path.tolist()}}
 
 
 DRAW = {
     draw.__name__: draw for draw in (missing_hole, additional_hole, resized_hole, damaged_edge, cut_corner, scratch)
 }
+
+
+def normal(rng: np.random.Generator) -> dict:
+    pose = {"turn": rng.normal(0, 1.2), "x": rng.normal(0, 1.0), "y": rng.normal(0, 0.8)}
+    return {"pose": pose, "holes": [asdict(hole) for hole in HOLES]}
+
+
+def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Difficulty) -> dict:
+    return intact | DRAW[defect](rng, difficulty)
 
 
 def outline(inset: float) -> np.ndarray:
@@ -157,44 +180,45 @@ def prism(levels: list[tuple[np.ndarray, float]]) -> trimesh.Trimesh:
     return trimesh.convex.convex_hull(np.concatenate([np.column_stack([at, np.full(len(at), z)]) for at, z in levels]))
 
 
-def solid_of(part: Part) -> tuple[trimesh.Trimesh, np.ndarray]:
+def solid_of(description: dict) -> tuple[trimesh.Trimesh, np.ndarray]:
     """The solid, and where its vertices (N, 2) sat before a blow moved them, which is where textures stick."""
     body = prism([(outline(0), 0), (outline(0), THICKNESS - ROLL_DEPTH), (outline(ROLL_WIDTH), THICKNESS)])
-    tools = [] if part.cut is None else [prism([(part.cut, -1), (part.cut, THICKNESS + 1)])]
-    for hole in part.holes:
-        radius = hole.diameter / 2
+    cut = description.get("cut")
+    tools = [prism([(cut, -1), (cut, THICKNESS + 1)])] if cut else []
+    for hole in description["holes"]:
+        radius = hole["diameter"] / 2
         rim = [(radius, -1), (radius, THICKNESS - ROLL_DEPTH), (radius + ROLL_WIDTH, THICKNESS)]
         above = [(radius + ROLL_WIDTH, THICKNESS + 1), (0, THICKNESS + 1)]
         tool = trimesh.creation.revolve([(0, -1), *rim, *above], sections=48)
-        tools.append(tool.apply_translation((hole.x, hole.y, 0)))
+        tools.append(tool.apply_translation((hole["x"], hole["y"], 0)))
     solid = trimesh.boolean.difference([body, *tools], engine="manifold")
-    if part.dent is None:
+    if "dent" not in description:
         return solid, solid.vertices[:, :2]
-    mesh = manifold3d.Mesh(solid.vertices.astype(np.float32), solid.faces.astype(np.uint32))
-    fine = manifold3d.Manifold(mesh).refine_to_length(0.6).to_mesh()
-    intact = np.asarray(fine.vert_properties, dtype=float)[:, :3]
-    return trimesh.Trimesh(intact + blow(part.dent, intact), fine.tri_verts, process=False), intact[:, :2]
+    fine = solids.mesh_of(solids.of(solid), finer_than=0.6)
+    moved = fine.vertices + blow(description["dent"], fine.vertices)
+    return trimesh.Trimesh(moved, fine.faces, process=False), fine.vertices[:, :2]
 
 
 def blow(dent: dict, points: np.ndarray) -> np.ndarray:
     """How far a blow against the edge moves points (N, 3): inwards, and the upper side down, in a ragged line."""
-    depth_in, along = (points[:, :2] - dent["at"]) @ dent["inward"], (points[:, :2] - dent["at"]) @ dent["inward"][::-1]
-    first, second = np.sin(along * 1.9 + dent["phases"][0]), np.sin(along * 4.7 + dent["phases"][1])
+    inward, phases = np.array(dent["inward"]), dent["phases"]
+    depth_in, along = (points[:, :2] - dent["at"]) @ inward, (points[:, :2] - dent["at"]) @ inward[::-1]
+    first, second = np.sin(along * 1.9 + phases[0]), np.sin(along * 4.7 + phases[1])
     profile = np.clip(1 - (2 * along / dent["width"]) ** 2, 0, 1) ** 1.5 * (1 + 0.2 * first + 0.12 * second)
     share = profile * np.exp(-((depth_in / (dent["depth"] + 1)) ** 2))
     down = share * dent["bend"] * points[:, 2] / THICKNESS
-    return np.column_stack([share[:, None] * dent["depth"] * dent["inward"], -down])
+    return np.column_stack([share[:, None] * dent["depth"] * inward, -down])
 
 
-def material_of(part: Part, rng: np.random.Generator) -> tuple[dict, dict]:
+def material_of(description: dict, rng: np.random.Generator) -> tuple[dict, dict]:
     """Zinc with the stamp and the scratch in it, and what was drawn for it."""
     x, y = surfaces.raster(SIZE, TEXELS)
     depth = rng.uniform(0.12, 0.22)
     mark = ndimage.gaussian_filter(surfaces.ce_mark(x, y, height=7.0).astype(float), 1.5)
     relief, shade = -depth * mark, 1 - 0.3 * mark
-    if part.scratch is not None:
-        half_width, strength = part.scratch["width"] / 2, part.scratch["strength"]
-        distance, along = surfaces.distance_to(part.scratch["path"], x, y)
+    if "scratch" in description:
+        half_width, strength = description["scratch"]["width"] / 2, description["scratch"]["strength"]
+        distance, along = surfaces.distance_to(np.array(description["scratch"]["path"]), x, y)
         across, strength = distance / half_width, strength * np.sin(np.pi * np.clip(along, 0.03, 0.97)) ** 0.4
         ridge = 0.4 * np.exp(-(((across - 1.3) / 0.4) ** 2))
         relief += strength * half_width * (ridge - np.clip(1 - across, 0, 1))
@@ -203,51 +227,49 @@ def material_of(part: Part, rng: np.random.Generator) -> tuple[dict, dict]:
     return material, record | {"stamp_depth": depth}
 
 
-def region_of(part: Part, pose: np.ndarray, camera: scene.Camera, intact: np.ndarray) -> np.ndarray:
+def pose_of(description: dict) -> np.ndarray:
+    return solids.pose_of(description["pose"]["x"], description["pose"]["y"], turn=description["pose"]["turn"])
+
+
+def region(description: dict, intact: dict, camera: scene.Camera) -> np.ndarray:
     """The pixels (H, W) where the camera sees the defect; a scratch counts as at least one pixel wide."""
-    if part.scratch is None:
-        distance = scene.distance(camera, solid_of(part)[0].apply_transform(pose))
-        return scene.half_covered(np.abs(distance - intact) > 0.1)
+    pose = pose_of(description)
+    before = scene.distance(camera, solid_of(intact)[0].apply_transform(pose))
+    if "scratch" not in description:
+        after = scene.distance(camera, solid_of(description)[0].apply_transform(pose))
+        return scene.half_covered(np.abs(after - before) > 0.1)
+    path, width = np.array(description["scratch"]["path"]), description["scratch"]["width"]
     x, y = camera.on_plane(THICKNESS)
-    on_metal = intact < np.sqrt(x**2 + y**2 + (camera.distance - THICKNESS) ** 2) + 0.1
+    on_metal = before < np.sqrt(x**2 + y**2 + (camera.distance - THICKNESS) ** 2) + 0.1
     in_part = np.stack([x - pose[0, 3], y - pose[1, 3]], axis=-1) @ pose[:2, :2]
-    across, _ = surfaces.distance_to(part.scratch["path"], in_part[..., 0], in_part[..., 1])
-    return scene.half_covered(on_metal & (across <= max(part.scratch["width"], 1.2 / camera.pixels_per_mm) / 2))
+    across, _ = surfaces.distance_to(path, in_part[..., 0], in_part[..., 1])
+    return scene.half_covered(on_metal & (across <= max(width, 1.2 / camera.pixels_per_mm) / 2))
 
 
-def render(
-    defect: str | None, rng: np.random.Generator, width: int, samples: int, difficulty: Difficulty = DEFAULT
-) -> tuple[np.ndarray, np.ndarray | None, dict]:
-    """One photograph: the image (H, W, 3) uint8, the defect's region (H, W) or None, and all that was drawn."""
-    for_pose, for_light, for_metal, for_cloth, for_defect, for_sensor = rng.spawn(6)
-    camera = scene.Camera(width, round(width * ASPECT), FIELD_WIDTH)
-    rotation, shift = for_pose.normal(0, 1.2), for_pose.normal(0, (1.0, 0.8))
-    pose = trimesh.transformations.rotation_matrix(np.radians(rotation), (0, 0, 1))
-    pose[:2, 3] = shift
-    part, region = Part(), None
-    if defect is not None:
-        intact = scene.distance(camera, solid_of(part)[0].apply_transform(pose))
-        while region is None or region.sum() < difficulty.smallest_region:
-            part = DRAW[defect](for_defect, difficulty)
-            region = region_of(part, pose, camera, intact)
-    solid, on_texture = solid_of(part)
-    material, metal_record = material_of(part, for_metal)
-    posed = trimesh.transform_points(solid.vertices, pose)
+def things(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
+    for_metal, for_cloth = rng.spawn(2)
+    pose = pose_of(description)
+    solid, on_texture = solid_of(description)
+    material, metal = material_of(description, for_metal)
+    plate = scene.shape(trimesh.transform_points(solid.vertices, pose), solid.faces, on_texture, SIZE, material)
     flat = trimesh.transform_points(np.column_stack([outline(0), np.zeros(len(outline(0)))]), pose)[:, :2]
-    cloth, cloth_record = surfaces.cloth(for_cloth, flat)
-    light = scene.vary_light(for_light)
-    shapes = [scene.shape(posed, solid.faces, on_texture, SIZE, material), cloth]
-    radiance = scene.radiance(camera, shapes, light, samples, int(for_sensor.integers(2**31)))
-    image, sensor_record = scene.photograph(radiance, for_sensor)
-    record = {"holes": [asdict(hole) for hole in part.holes]}
-    record |= {"pose": {"rotation_degrees": rotation, "shift": shift.tolist()}, "light": asdict(light)}
-    record |= {"metal": metal_record, "cloth": cloth_record, "sensor": sensor_record}
-    if region is not None:
-        at_pixels = camera.to_pixels(trimesh.transform_points([[*part.at, THICKNESS]], pose))[0]
-        record["defect"] = {
-            "at": part.at,
-            "at_pixels": at_pixels.tolist(),
-            **part.drawn,
-            **scene.visible(image, region),
-        }
-    return image, region, record
+    cloth, laid = surfaces.cloth(for_cloth, flat)
+    return [plate, cloth], {"metal": metal, "cloth": laid}
+
+
+CATEGORY = RenderedCategory(
+    revision=2,
+    field=(112.0, 112.0 * 128 / 288),
+    rules=RULES,
+    defects=DEFECTS,
+    scales={
+        "quick": Scale(144, {"train": 8, "validation": 4, "good": 4, "logical": 6, "structural": 6}),
+        "default": Scale(288, {"train": 60, "validation": 20, "good": 30, "logical": 30, "structural": 30}),
+        "full": Scale(1152, {"train": 300, "validation": 60, "good": 100, "logical": 90, "structural": 90}),
+    },
+    difficulty=Difficulty(),
+    normal=normal,
+    spoil=spoil,
+    region=region,
+    things=things,
+)

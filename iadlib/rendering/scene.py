@@ -98,21 +98,32 @@ class Light:
         }
 
 
-def vary_light(rng: np.random.Generator) -> Light:
+def vary_light(rng: np.random.Generator, radiance: float = 3.7, room: float = 0.1) -> Light:
     """The softbox as it stands from one recording to the next: moved by centimetres, a few percent brighter."""
     centre = np.array([-90.0, 110.0, 420.0]) + rng.normal(0, [8, 8, 5])
     tint = 1 + rng.normal(0, 0.006, 3)
-    return Light(tuple(centre), (260.0, 200.0), float(rng.normal(3.7, 0.08)), 0.1, tuple(tint))
+    return Light(tuple(centre), (260.0, 200.0), float(radiance * rng.normal(1, 0.022)), room, tuple(tint))
 
 
 def shape(
-    vertices: np.ndarray, faces: np.ndarray, texture_points: np.ndarray, size: tuple, material: dict, smooth=False
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    texture_points: np.ndarray,
+    size: tuple,
+    material: object,
+    smooth: bool = False,
+    radiance: float = 0.0,
 ):
-    """A Mitsuba mesh; `texture_points` (N, 2) place each vertex on a texture of `size` centred at the origin."""
+    """A Mitsuba mesh; `texture_points` (N, 2) place each vertex on a texture of `size` centred at the origin.
+
+    `material` is a description or, to be shared between shapes, what Mitsuba loaded of it.
+    """
     mi = mitsuba()
     properties = mi.Properties()
-    properties["bsdf"] = mi.load_dict(material)
+    properties["bsdf"] = mi.load_dict(material) if isinstance(material, dict) else material
     properties["face_normals"] = not smooth
+    if radiance:
+        properties["emitter"] = mi.load_dict({"type": "area", "radiance": {"type": "rgb", "value": [radiance] * 3}})
     mesh = mi.Mesh(
         "solid", len(vertices), len(faces), has_vertex_normals=smooth, has_vertex_texcoords=True, props=properties
     )
@@ -124,28 +135,56 @@ def shape(
     return mesh
 
 
-def radiance(camera: Camera, shapes: list, light: Light, samples: int, seed: int) -> np.ndarray:
-    """Linear radiance (H, W, 3) that reaches the camera. Fixed blocks: the random numbers of a pixel depend on them."""
-    mi = mitsuba()
+def rounded(
+    solid: trimesh.Trimesh, material: object, pose: np.ndarray, size: tuple = (1, 1), sharp_degrees: float = 35
+):
+    """A solid in its own frame, seen in a pose, as a Mitsuba mesh with smooth sides.
+
+    Edges sharper than `sharp_degrees` stay edges. Textures of `size` in mm lie on it as seen from above, in its frame.
+    """
+    split = trimesh.graph.smooth_shade(solid, angle=np.radians(sharp_degrees))
+    posed = trimesh.transform_points(split.vertices, pose)
+    return shape(posed, split.faces, np.array(split.vertices[:, :2]), size, material, smooth=True)
+
+
+def plain(solid: trimesh.Trimesh, radiance: float = 0.0):
+    """A solid whose surface does not matter."""
+    return shape(solid.vertices, solid.faces, solid.vertices[:, :2], (1, 1), {"type": "diffuse"}, radiance=radiance)
+
+
+def radiance(
+    camera: Camera, shapes: list, light: Light, samples: int, seed: int, bounces: int = 2, integrator: str = "path"
+) -> np.ndarray:
+    """Linear radiance (H, W, 3) that reaches the camera, after so many `bounces` from thing to thing at most.
+
+    The blocks are fixed, since the random numbers of a pixel depend on them.
+    """
     parts = {f"shape{i}": part for i, part in enumerate(shapes)}
-    integrator = {"type": "path", "max_depth": 4, "block_size": 16}
-    scene = mi.load_dict({"type": "scene", "integrator": integrator, **light.emitters(), **parts})
-    sensor = mi.load_dict(camera.sensor(samples, seed))
-    return np.array(mi.render(scene, sensor=sensor, spp=samples, seed=seed))
+    tracer = {"type": integrator, "max_depth": bounces + 2, "block_size": 16}
+    scene = mitsuba().load_dict({"type": "scene", "integrator": tracer, **light.emitters(), **parts})
+    sensor = mitsuba().load_dict(camera.sensor(samples, seed))
+    return np.array(mitsuba().render(scene, sensor=sensor, spp=samples, seed=seed))
 
 
-def distance(camera: Camera, solid: trimesh.Trimesh) -> np.ndarray:
-    """Distance along the ray to the solid or to the plane it lies on, on the fine grid of the ground truth."""
+def distance(camera: Camera, *solids: trimesh.Trimesh) -> np.ndarray:
+    """Distance along the ray to the solids or to the plane z = 0, on the fine grid of the ground truth."""
+    scale = mitsuba().ScalarTransform4f().scale([camera.field_width, camera.field_width, 1])
+    parts = {f"solid{i}": plain(solid) for i, solid in enumerate(solids)}
+    return _first_hit(camera, {"type": "depth"}, parts | {"ground": {"type": "rectangle", "to_world": scale}})
+
+
+def owners(camera: Camera, *solids: trimesh.Trimesh) -> np.ndarray:
+    """Which solid each ray of the fine grid meets first: 1 for the first one, 2 for the second; 0 for none."""
+    # Each shines with its number, and only light that comes straight from it is counted.
+    parts = {f"solid{i}": plain(solid, radiance=i + 1) for i, solid in enumerate(solids)}
+    return np.rint(_first_hit(camera, {"type": "path", "max_depth": 1}, parts)).astype(int)
+
+
+def _first_hit(camera: Camera, integrator: dict, parts: dict) -> np.ndarray:
     mi = mitsuba()
-    part = shape(solid.vertices, solid.faces, solid.vertices[:, :2], (1, 1), {"type": "diffuse"})
-    ground = {
-        "type": "rectangle",
-        "to_world": mi.ScalarTransform4f().scale([camera.field_width, camera.field_width, 1]),
-    }
-    integrator = {"type": "aov", "aovs": "distance:depth", "block_size": 64}
-    scene = mi.load_dict({"type": "scene", "integrator": integrator, "part": part, "ground": ground})
+    scene = mi.load_dict({"type": "scene", "integrator": integrator | {"block_size": 64}, **parts})
     sensor = mi.load_dict(camera.sensor(1, 0, RAYS))
-    return np.array(mi.render(scene, sensor=sensor, spp=1, seed=0))[..., -1]
+    return np.array(mi.render(scene, sensor=sensor, spp=1, seed=0))[..., 0]
 
 
 def half_covered(fine: np.ndarray) -> np.ndarray:

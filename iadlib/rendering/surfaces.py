@@ -61,6 +61,53 @@ def fibres(rng: np.random.Generator, size: tuple[float, float], texels: float, c
     return ndimage.gaussian_filter(np.asarray(canvas, dtype=float) / 255, 0.6)
 
 
+def sheet(
+    rng: np.random.Generator,
+    size: tuple[float, float],
+    colour: tuple[float, float, float],
+    height: float = 0.0,
+    grain: float = 0.08,
+    fluff: int = 0,
+) -> object:
+    """A matt, even sheet, such as a table top or a rubber mat, with a grain, traces of use and some fluff on it."""
+    texels = 4.0
+    x, _ = raster(size, texels)
+    shade = 1 + grain * (0.7 * smooth_noise(rng, x.shape, 1.5) + 0.5 * smooth_noise(rng, x.shape, 30))
+    shade += 0.25 * fibres(rng, size, texels, int(rng.integers(10, 30)), length=8.0) * rng.uniform(0.3, 1)
+    albedo = np.clip(shade, 0.2, None)[..., None] * np.array(colour)
+    albedo += 0.25 * fibres(rng, size, texels, fluff, length=3.0)[..., None]
+    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * np.array(size) / 2
+    vertices = np.column_stack([corners, np.full(4, height)])
+    faces = np.array([(0, 1, 2), (0, 2, 3)])
+    material = {"type": "diffuse", "reflectance": bitmap(np.clip(albedo, 0.004, 0.95))}
+    return shape(vertices, faces, corners, size, material)
+
+
+def worn(
+    rng: np.random.Generator,
+    colour: tuple[float, float, float],
+    size: tuple[float, float],
+    texels: float = 4.0,
+    shade: np.ndarray | float = 1.0,
+) -> dict:
+    """A matt surface of `size` in mm with marks of use on it; `shade` (rows, columns) multiplies its brightness."""
+    x, _ = raster(size, texels)
+    traces = 1 + 0.03 * smooth_noise(rng, x.shape, 40) + 0.015 * smooth_noise(rng, x.shape, 2)
+    traces -= 0.12 * fibres(rng, size, texels, int(rng.integers(5, 25)), length=7.0)
+    return {"type": "diffuse", "reflectance": bitmap(np.clip((traces * shade)[..., None] * np.array(colour), 0, 0.95))}
+
+
+def plastic(colour: tuple[float, float, float], roughness: float = 0.1) -> dict:
+    """Moulded plastic with a gloss."""
+    return {"type": "roughplastic", "diffuse_reflectance": {"type": "rgb", "value": list(colour)}, "alpha": roughness}
+
+
+def metal(colour: tuple[float, float, float], roughness: float) -> dict:
+    """Bare or plated metal, the same all over."""
+    bright = {"type": "rgb", "value": list(colour)}
+    return {"type": "roughconductor", "material": "none", "specular_reflectance": bright, "alpha": roughness}
+
+
 def cloth(rng: np.random.Generator, flat: np.ndarray) -> tuple[object, dict]:
     """Black cloth and what was drawn for it; it lies flat inside the convex polygon `flat` (N, 2), under the part."""
     rows, columns = 85, 151

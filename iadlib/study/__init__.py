@@ -9,12 +9,14 @@ from iadlib.study.cells import anomaly_kinds, judge_runs, run, save_cell
 from iadlib.study.detection import detect
 from iadlib.study.folders import evaluate, open_category, refer
 from iadlib.study.pictures import (
+    about,
     anomalous_examples,
     area_summary,
     losses,
     normal_examples,
     panel,
     region_areas,
+    saturation_steps,
     scored,
 )
 from iadlib.study.tables import (
@@ -31,6 +33,7 @@ from iadlib.study.tables import (
 )
 
 __all__ = [
+    "about",
     "anomalous_examples",
     "anomaly_kinds",
     "area_summary",
@@ -53,6 +56,7 @@ __all__ = [
     "refer",
     "region_areas",
     "run",
+    "saturation_steps",
     "save_cell",
     "save_tables",
     "scored",

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import torch
+from IPython.display import Markdown
 
 from iadlib.data import Category, image_sizes, read_image
+from iadlib.metrics import spro
 from iadlib.study.cells import Run, maps_at
 from iadlib.types import Region
 
@@ -17,6 +20,12 @@ def defects_of(category: Category) -> list[str]:
         ", ".join(sorted({region.defect_name for region in category.regions(i)})) or samples["defect"].iloc[i]
         for i in range(len(samples))
     ]
+
+
+def about(category: Category) -> Markdown:
+    """What the folder of a category says of itself, in its README.md."""
+    readme = category.root / "README.md"
+    return Markdown(readme.read_text() if readme.is_file() else f"`{category.name}` comes without a description.")
 
 
 def normal_examples(category: Category, count: int = 6) -> tuple[list[np.ndarray], list[str]]:
@@ -64,6 +73,34 @@ def area_summary(areas: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def saturation_steps(category: Category) -> tuple[np.ndarray, Region, list[np.ndarray], pd.DataFrame]:
+    """For `figures.saturation_steps`: how the score of a region grows with the share of it that is marked.
+
+    The region is the first of those that saturate earliest; marks grow from its middle. Image, region, four marks, and
+    a table with the columns share, sPRO and PRO.
+    """
+    found = [(i, region) for i in range(len(category.of("test"))) for region in category.regions(i)]
+    i, region = min(found, key=lambda item: item[1].saturation_area / item[1].mask.sum())
+    rows, columns = np.nonzero(region.mask)
+    order = np.argsort(np.hypot(rows - rows.mean(), columns - columns.mean()), kind="stable")
+    enough = region.saturation_area / len(order)
+
+    def marked(share: float) -> np.ndarray:
+        mark = np.zeros_like(region.mask)
+        chosen = order[: round(share * len(order))]
+        mark[rows[chosen], columns[chosen]] = True
+        return mark
+
+    whole = Region(region.mask, len(order), region.defect_name)
+    shares = np.linspace(0, 1, 101)
+    marks = [marked(share) for share in shares]
+    table = pd.DataFrame(
+        {"share": shares, "sPRO": [spro(m, region) for m in marks], "PRO": [spro(m, whole) for m in marks]}
+    )
+    shown = [marked(share) for share in (enough / 4, enough / 2, enough, 1.0)]
+    return read_image(category.of("test")["image"].iloc[i]), region, shown, table
+
+
 def scored(category: Category, result: Run) -> pd.DataFrame:
     """The test images with their defect and the score that one run gives them."""
     test = category.of("test").assign(defect=defects_of(category), score=result.test.scores)
@@ -86,7 +123,7 @@ def panel(
 
 def losses(result: Run) -> Sequence[float]:
     """The loss at every step of learning; empty for a method that learns no weights."""
-    return getattr(result.detector, "losses_", ())
+    return getattr(result.detector, "losses_", torch.empty(0)).tolist()
 
 
 def _title(defect: str) -> str:

@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 from PIL import Image
 
-from iadlib.rendering import render_category
-from iadlib.rendering.flat_connector import HOLES
+from iadlib.data import load_category
+from iadlib.rendering import render_category, solids
+from iadlib.rendering.flat_connector import CATEGORY, HOLES, THICKNESS
 
 SETTINGS = {"seed": 3, "width": 144, "samples": 4, "progress": False}
+NONE = {"train": 0, "validation": 0, "good": 0, "logical": 0, "structural": 0}
 COUNTS = {"train": 2, "validation": 1, "good": 1, "logical": 3, "structural": 3}
 DEFECTS = {"missing_hole", "additional_hole", "resized_hole", "damaged_edge", "cut_corner", "scratch"}
 
@@ -53,16 +56,13 @@ def test_an_interrupted_category_is_finished_with_the_bytes_of_an_uninterrupted_
 
 
 def test_an_image_does_not_depend_on_what_was_rendered_before_it(category, tmp_path):
-    none = dict.fromkeys(COUNTS, 0)
-    render_category("flat_connector", tmp_path, counts=none | {"structural": 1}, **SETTINGS)
-    render_category("flat_connector", tmp_path, counts=none | {"structural": 1, "validation": 1}, **SETTINGS)
+    render_category("flat_connector", tmp_path, counts=NONE | {"structural": 1}, **SETTINGS)
+    render_category("flat_connector", tmp_path, counts=NONE | {"structural": 1, "validation": 1}, **SETTINGS)
     assert content(tmp_path).items() <= content(category).items()
 
 
 def test_another_seed_gives_another_image(category, tmp_path):
-    render_category(
-        "flat_connector", tmp_path, counts=dict.fromkeys(COUNTS, 0) | {"train": 1}, **SETTINGS | {"seed": 4}
-    )
+    render_category("flat_connector", tmp_path, counts=NONE | {"train": 1}, **SETTINGS | {"seed": 4})
     assert (pixels(tmp_path / "train/good/000.png") != pixels(category / "train/good/000.png")).mean() > 0.5
 
 
@@ -97,10 +97,13 @@ def test_an_anomalous_image_has_one_region_with_the_pixel_value_of_its_defect(ca
 
 
 def test_a_region_lies_where_the_scene_file_says(category, scenes):
+    camera = CATEGORY.camera(144)
     for scene in scenes:
         if scene["kind"] != "good":
             rows, columns = np.nonzero(mask_of(category, scene))
-            column, row = scene["defect"]["at_pixels"]
+            pose = solids.pose_of(scene["pose"]["x"], scene["pose"]["y"], turn=scene["pose"]["turn"])
+            at = trimesh.transform_points([[*scene["defect"]["at"], THICKNESS]], pose)
+            column, row = camera.to_pixels(at)[0]
             assert np.hypot(rows + 0.5 - row, columns + 0.5 - column).min() < 8, scene["defect_name"]
             if scene["defect_name"] in ("missing_hole", "additional_hole", "resized_hole"):
                 assert (columns.mean() + 0.5, rows.mean() + 0.5) == pytest.approx((column, row), abs=0.5)
@@ -122,6 +125,11 @@ def test_a_scene_file_counts_the_holes_by_the_rule_it_obeys_or_breaks(scenes):
         assert (len(holes), len(kept)) == expected.get(scene["defect_name"], (14, 14)), scene["defect_name"]
 
 
+def test_a_scene_file_is_enough_to_check_the_rules(scenes):
+    for scene in scenes:
+        assert CATEGORY.broken(scene) == ([scene["breaks"]] if scene["kind"] == "logical_anomalies" else [])
+
+
 def test_only_anomalous_images_have_a_defect(scenes):
     assert len(scenes) == sum(COUNTS.values())
     for scene in scenes:
@@ -135,6 +143,48 @@ def test_a_folder_rendered_with_other_settings_is_refused_and_left_alone(categor
     with pytest.raises(ValueError, match="more images than asked for"):
         render_category("flat_connector", category, counts=COUNTS | {"train": 1}, **SETTINGS)
     assert content(category) == before
+
+
+def test_processes_that_share_the_work_make_the_same_bytes(category, tmp_path, monkeypatch):
+    monkeypatch.setattr("iadlib.rendering.writing.ENOUGH_FOR_TWO", 1)
+    render_category("flat_connector", tmp_path, counts=COUNTS, **SETTINGS)
+    assert content(tmp_path) == content(category)
+
+
+def test_a_category_without_logical_anomalies_is_written_in_mvtec_ad_layout(tmp_path):
+    counts = {"train": 2, "good": 1, "structural": 4}
+    render_category("metal_nut", tmp_path, width=96, samples=2, counts=counts, progress=False)
+    category = load_category(tmp_path)
+    category.check()
+    assert category.layout == "mvtec_ad"
+    assert not (tmp_path / "defects_config.json").exists()
+    assert sorted(category.of("test")["defect"]) == ["bent_arm", "colour_stain", "flipped", "good", "scratch"]
+
+
+def test_an_area_in_millimetres_becomes_a_saturation_threshold_in_pixels(tmp_path):
+    thresholds = {}
+    for width in (136, 272):
+        folder = render_category("pushpins", tmp_path / str(width), width=width, counts=NONE, progress=False)
+        entries = json.loads((folder / "defects_config.json").read_text())
+        (entry,) = (entry for entry in entries if entry["defect_name"] == "missing_pushpin")
+        assert entry["relative_saturation"] is False
+        thresholds[width] = entry["saturation_threshold"]
+    assert thresholds == {136: round(110 * 0.8**2), 272: round(110 * 1.6**2)}
+
+
+def test_an_easier_defect_is_drawn_when_asked_for_and_settings_are_kept_apart(tmp_path):
+    counts, easy = NONE | {"structural": 3}, {"scratch_length": [38, 40], "scratch_strength": [1, 1]}
+    render_category("flat_connector", tmp_path, counts=counts, difficulty=easy, **SETTINGS)
+    scene = json.loads((tmp_path / "scenes/test/structural_anomalies/002.json").read_text())
+    assert scene["defect_name"] == "scratch"
+    assert 38 <= scene["defect"]["length"] <= 40
+    with pytest.raises(ValueError, match="remove the folder"):
+        render_category("flat_connector", tmp_path, counts=counts, **SETTINGS)
+
+
+def test_an_unknown_scale_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="unknown scale 'huge'; there are: quick, default, full"):
+        render_category("flat_connector", tmp_path, scale="huge")
 
 
 def test_an_unknown_category_is_refused(tmp_path):

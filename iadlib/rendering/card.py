@@ -1,0 +1,101 @@
+"""The data set card: what the rendered categories are, in words, numbers and pictures."""
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+from iadlib import figures
+from iadlib.data import Category, load_category, read_image
+from iadlib.rendering.writing import CATEGORIES, rendered_category, write
+
+INTRODUCTION = """# Data set card: rendered categories with logical constraints
+
+Six categories of parts, rendered from solid geometry with [Mitsuba 3](https://www.mitsuba-renderer.org), in the layout
+of MVTec LOCO AD (one of them, without logical anomalies, in that of MVTec AD). Why: MVTec LOCO AD, the data set that
+asked the question, may not be used commercially and must be asked for; nothing like it comes with a free licence. Here
+every normal image obeys rules that stand in code, every logical anomaly breaks exactly one, and of every anomaly the
+place, the size and the contrast are known. No photograph and no file of another data set is in it.
+
+![One normal image, one logical and one structural anomaly of every category](gallery.png)
+
+*Normal, logical, structural for each category; ground truth outlined.*
+"""
+GAPS = """## What it is not
+
+- It is not a photograph. Light comes from one softbox and an even room; where things are many, light does not bounce
+  from one to the next. There is no lens distortion, no depth of field, no compression, no colour filter array; noise,
+  vignetting and a slight, even defocus are modelled.
+- Materials are simple: one gloss a plastic, noise for wear. Normal variety is drawn from a few dozen numbers an image;
+  a real line has causes of variation that nobody wrote down.
+- An anomalous image has one anomaly. Real rejects often have several.
+- It is small at the default scale. `python -m iadlib render CATEGORY --out DIR --scale full` makes as many and as large
+  images as the data set that a category follows.
+- Numbers obtained on it compare methods with one another. They do not stand for results on MVTec AD or MVTec LOCO AD.
+
+How large and how clear defects are is set once for each category (the class `Difficulty` in its file), by what a person
+sees at the default size: from what takes a second look to the plain. A params file with `difficulty` sets other ranges.
+
+## Use
+
+The images are under CC BY 4.0 (the code is under MIT): use them for anything, and name the source as `CITATION.cff` has
+it. The layouts and the metric follow Bergmann et al., "Beyond Dents and Scratches: Logical Constraints in Unsupervised
+Anomaly Detection and Localization", IJCV 2022, and Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 2021:
+cite them too.
+"""
+
+
+def write_card(folder: Path, out: Path) -> None:
+    """The card of all rendered categories in a folder as `README.md`, and its picture, into the folder `out`."""
+    opened = [load_category(folder / name) for name in CATEGORIES if (folder / name).is_dir()]
+    if not opened:
+        raise ValueError(f"{folder}: no folder here is named as a rendered category, {', '.join(CATEGORIES)}")
+    sections = [_section(category) for category in opened]
+    picture = BytesIO()
+    _gallery(opened).savefig(picture, format="png", dpi=110)
+    write(out / "gallery.png", picture.getvalue())
+    write(out / "README.md", "\n".join([INTRODUCTION, *sections, GAPS]).encode())
+
+
+def _section(category: Category) -> str:
+    stated = rendered_category(category.name)
+    height, width = read_image(category.samples["image"].iloc[0]).shape[:2]
+    camera = stated.camera(width)
+    numbers = category.samples["split"].value_counts()
+    test = category.of("test")["label"].value_counts()
+    lines = [f"## {category.name}\n"]
+    lines.append(
+        f"{width} x {height} pixels, {camera.pixels_per_mm:.1f} a millimetre; {numbers['train']} images to train with, "
+        f"{numbers['validation']} to validate, {test.get('good', 0)} good, {test.get('logical', 0)} with a logical and "
+        f"{test.get('structural', 0)} with a structural anomaly to test."
+    )
+    if stated.rules:
+        lines += ["\nRules:\n", *(f"- {rule.says} (`{name}`)" for name, rule in stated.rules.items())]
+    lines += ["\n| defect | what it is | breaks | enough to have found it |", "|---|---|---|---|"]
+    for name, defect in stated.defects.items():
+        share = "all of the region" if defect.saturation_share == 1 else f"{defect.saturation_share:.0%} of the region"
+        enough = f"{defect.saturation_mm2:.0f} mm²" if defect.saturation_mm2 else share
+        lines.append(f"| {name} | {defect.says} | {defect.breaks or ''} | {enough} |")
+    return "\n".join(lines) + "\n"
+
+
+def _gallery(opened: Sequence[Category]):
+    rows, titles, regions = [], [], []
+    for place, category in enumerate(opened):
+        test = category.of("test")
+        kinds = [kind for kind in ("good", "logical", "structural") if (test["label"] == kind).any()]
+        if len(kinds) < 3:
+            kinds.append("structural")
+        chosen = [
+            int(np.flatnonzero(test["label"] == kind)[kinds[:number].count(kind)]) for number, kind in enumerate(kinds)
+        ]
+        if place % 2 == 0:
+            rows, titles, regions = [*rows, []], [*titles, []], [*regions, []]
+        rows[-1] += [read_image(test["image"].iloc[i]) for i in chosen]
+        regions[-1] += [category.regions(i) for i in chosen]
+        titles[-1] += [
+            f"{category.name}: {found[0].defect_name if found else 'normal'}".replace("_", " ")
+            for found in regions[-1][-3:]
+        ]
+    return figures.gallery(rows, titles, regions)

@@ -1,0 +1,379 @@
+"""A cast metal nut on a dark sheet, after the category of MVTec AD: four swept arms around a bored hub, at any turn.
+
+Structural anomalies only, in MVTec AD's layout, which knows no saturation: every region saturates at its own area. That
+suits them all: each has one place, and one that is half seen is not found.
+
+- bent arm: all that moved of it, where it is and where it should be.
+- scratch and colour stain: the footprint of what was scratched or painted, where the camera sees it on metal.
+- flipped: the nut lies upside down; all of it is marked, since all that is seen of it should not be. (A smaller share
+  would do by LOCO's question, as the missing hub alone shows it; but in MVTec AD the whole part is marked and counts.)
+
+The arms are swept the same way round, clockwise or not by the side that is up: so a flipped nut shows by its outline
+and by its flat back. A casting is a plan with rounded edges, raised to heights; the hub's face and the bore are turned.
+
+Lengths are millimetres in the frame of the nut as it is seen from above, the origin in its middle, z = 0 the sheet.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import trimesh
+from scipy import ndimage
+from scipy.spatial import Delaunay, cKDTree
+from scipy.special import expit
+
+from iadlib.rendering import scene, solids, surfaces
+from iadlib.rendering.category import Defect, RenderedCategory, Scale
+
+ARMS = 4
+BODY, REACH = 15.6, 31.0  # radii: of the disc that carries the arms, and of an arm's tip
+HUB, HUB_HEIGHT, BORE = 11.0, 9.0, 5.0  # radius of the hub, its height above the sheet, radius of the hole
+CHAMFER = 1.3  # of the bore, radially
+HINGE, BEND_LENGTH = 15.8, 6.0  # where an arm bends, measured along it
+INSETS = (0.0, 0.15, 0.45, 0.9, 1.5)  # rings of points inside the outline, for its rounded edges
+FALL = {9.4: 0.0, 10.2: 0.0, 10.9: 0.07, 11.6: 0.5, 12.1: 0.86, 12.6: 0.96, 13.2: 1.0}  # from hub to arms, by radius
+ROUNDING, BACK_ROUNDING = 1.4, 0.7  # of the casting's upper and lower edges
+SIZE, TEXELS = (68.0, 68.0), 8.0  # of the textures, in mm and per mm
+PAINTED = 0.5  # a stain ends where it covers this share of what it covers in its middle
+STAINS = {"blue": (0.03, 0.09, 0.42), "red": (0.45, 0.03, 0.025), "green": (0.03, 0.25, 0.08)}
+STAINS |= {"rust": (0.23, 0.08, 0.02)}
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """Ranges from which a defect is drawn, uniformly: from what takes a second look at default size to the plain."""
+
+    bend_degrees: tuple[float, float] = (8.0, 32.0)  # up or sideways
+    scratch_length: tuple[float, float] = (5.0, 22.0)  # mm
+    scratch_width: tuple[float, float] = (0.3, 1.0)  # mm
+    scratch_strength: tuple[float, float] = (0.3, 1.0)  # from a faint mark to flanks at 45 degrees, bare or black
+    stain_size: tuple[float, float] = (3.0, 10.0)  # mm, its width
+    stain_opacity: tuple[float, float] = (0.25, 0.95)  # from a tinge to paint that hides the metal
+
+
+DEFECTS = {
+    "bent_arm": Defect("an arm bent up or sideways"),
+    "scratch": Defect("scratches in the metal"),
+    "colour_stain": Defect("paint or rust on the metal"),
+    "flipped": Defect("the nut lies upside down"),
+}
+
+
+def normal(rng: np.random.Generator) -> dict:
+    pose = {"turn": rng.uniform(0, 360), "x": rng.normal(0, 0.9), "y": rng.normal(0, 0.9)}
+    casting = {"reach": (REACH + rng.normal(0, 0.3) + rng.normal(0, 0.25, ARMS)).tolist()}
+    casting |= {"angles": (90.0 * np.arange(ARMS) + rng.normal(0, 0.5, ARMS)).tolist()}
+    casting |= {"width": rng.normal(11.6, 0.2), "sweep": rng.normal(24, 0.7), "thickness": rng.normal(5.5, 0.15)}
+    return {"pose": pose, "casting": casting | {"form": int(rng.integers(2**31))}, "flipped": False}
+
+
+def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Difficulty) -> dict:
+    if defect == "flipped":
+        return intact | {"flipped": True, "defect": {"flipped": True}}
+    if defect == "bent_arm":
+        drawn = {"arm": int(rng.integers(ARMS)), "direction": str(rng.choice(["up", "sideways"]))}
+        side = rng.choice([-1, 1]) if drawn["direction"] == "sideways" else 1
+        drawn["degrees"] = float(side * rng.uniform(*difficulty.bend_degrees))
+        return intact | {"bend": drawn, "defect": drawn}
+    if defect == "scratch":
+        drawn = {"length": rng.uniform(*difficulty.scratch_length), "width": rng.uniform(*difficulty.scratch_width)}
+        drawn |= {"strength": rng.uniform(*difficulty.scratch_strength), "tone": str(rng.choice(["bright", "dark"]))}
+        path = path_on_metal(rng, intact["casting"], drawn["length"], 0.08)
+        beside = rng.uniform(-1, 1, (int(rng.integers(0, 3)), 1, 2)) * 2.2
+        beside = [path[rng.integers(0, 4) : rng.integers(8, 13)] + shift for shift in beside]
+        paths = [path, *(line for line in beside if on_flat(intact["casting"], line).mean() >= 0.8)]
+        at = path.mean(axis=0).tolist()
+        return intact | {
+            "scratch": drawn | {"paths": [line.tolist() for line in paths]},
+            "defect": drawn | {"at": at, "lines": len(paths)},
+        }
+    drawn = {"size": rng.uniform(*difficulty.stain_size), "opacity": rng.uniform(*difficulty.stain_opacity)}
+    drawn |= {"colour": str(rng.choice(list(STAINS))), "form": int(rng.integers(2**31))}
+    path = path_on_metal(rng, intact["casting"], rng.uniform(0.1, 1.3) * drawn["size"], 0.2)
+    return intact | {"stain": drawn | {"path": path.tolist()}, "defect": drawn | {"at": path.mean(axis=0).tolist()}}
+
+
+def path_on_metal(rng: np.random.Generator, casting: dict, length: float, curl: float) -> np.ndarray:
+    """A curved line (12, 2), most of which, and whose middle, lies on the flat of the metal."""
+    while True:
+        angles = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, curl, 12))
+        path = np.cumsum(length / 12 * np.stack([np.cos(angles), np.sin(angles)], axis=1), axis=0)
+        path += rng.uniform(-1, 1, 2) * REACH - path[6]
+        inside = on_flat(casting, path)
+        if inside[5:7].all() and inside.mean() >= 0.8:
+            return path
+
+
+def swept(casting: dict, radii: np.ndarray) -> np.ndarray:
+    """By how much the middle of an arm is turned ahead of its root at some radii, in radians."""
+    along = np.clip((radii - HUB) / (REACH - HUB), 0, None)
+    return np.radians(casting["sweep"]) * along**1.4
+
+
+def half_width(casting: dict, radii: np.ndarray) -> np.ndarray:
+    return casting["width"] / 2 * np.interp(radii, [BODY, REACH], [1.08, 0.92])
+
+
+def arm_at(casting: dict, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The arm nearest to points (N, 2), and how far they are from its middle, counter-clockwise."""
+    radii = np.hypot(*points.T)
+    ahead = np.arctan2(points[:, 1], points[:, 0]) - swept(casting, radii)
+    offsets = (ahead[:, None] - np.radians(casting["angles"]) + np.pi) % (2 * np.pi) - np.pi
+    arm = np.abs(offsets).argmin(axis=1)
+    return arm, offsets[np.arange(len(points)), arm] * radii
+
+
+def on_flat(casting: dict, points: np.ndarray) -> np.ndarray:
+    """Which of the points (N, 2) are on the flat of the hub's face or of an arm."""
+    radii, (arm, aside) = np.hypot(*points.T), arm_at(casting, points)
+    on_face = (radii > BORE + CHAMFER + 0.3) & (radii < HUB - 1)
+    on_arm = (radii > HUB + 2) & (radii < np.array(casting["reach"])[arm] - 4)
+    return on_face | on_arm & (np.abs(aside) < half_width(casting, radii) - 1)
+
+
+def resampled(contour: np.ndarray, spacing: float = 0.6) -> np.ndarray:
+    """Evenly spaced points on a closed line (N, 2)."""
+    closed = np.concatenate([contour, contour[:1]])
+    along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(closed, axis=0), axis=1))])
+    places = np.linspace(0, along[-1], round(along[-1] / spacing), endpoint=False)
+    return np.column_stack([np.interp(places, along, column) for column in closed.T])
+
+
+def outward(contour: np.ndarray) -> np.ndarray:
+    """Unit normals (N, 2) of a closed line that runs counter-clockwise."""
+    ahead = np.roll(contour, -1, axis=0) - np.roll(contour, 1, axis=0)
+    return np.stack([ahead[:, 1], -ahead[:, 0]], axis=1) / np.linalg.norm(ahead, axis=1, keepdims=True)
+
+
+def outline(casting: dict) -> np.ndarray:
+    """The nut seen from above (N, 2), counter-clockwise: arms that end in a claw ahead, uneven as castings are."""
+    area = solids.circle(2 * BODY, sections=96)
+    for angle, reach in zip(casting["angles"], casting["reach"], strict=True):
+        edges = []
+        for side, end in ((-1, reach - 3.5), (1, reach)):
+            radii = np.linspace(HUB - 3, end, 16)
+            turns = np.radians(angle) + swept(casting, radii) + side * half_width(casting, radii) / radii
+            edges.append((radii * [np.cos(turns), np.sin(turns)]).T)
+        area += solids.polygon(np.concatenate([edges[0], edges[1][::-1]]))
+    for step in (-1.6, 1.6 + 3.0, -3.0):
+        area = area.offset(step, solids.manifold3d.JoinType.Round, circular_segments=48)
+    contour = resampled(area.to_polygons()[0])
+    rng, around = np.random.default_rng(casting["form"]), np.linspace(0, 2 * np.pi, len(contour), endpoint=False)
+    waves = np.arange(5, 45)
+    sizes, phases = rng.normal(0, 1, len(waves)) / waves**0.5, rng.uniform(0, 2 * np.pi, len(waves))
+    uneven = 0.06 * np.sin(around[:, None] * waves + phases) @ sizes
+    return contour + uneven[:, None] * outward(contour)
+
+
+def depth_inside(contour: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """How far points (N, 2) are inside a densely sampled outline; negative outside."""
+    distance, nearest = cKDTree(contour).query(points)
+    return -np.sign(((points - contour[nearest]) * outward(contour)[nearest]).sum(axis=1)) * distance
+
+
+def plan_of(contour: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points (N, 2) and triangles that fill an outline, and how deep inside it the points are, 9 mm if deep enough."""
+    area = solids.polygon(contour)
+    rings = [contour, *(resampled(area.offset(-inset).to_polygons()[0]) for inset in INSETS[1:])]
+    turns = np.linspace(0, 2 * np.pi, 90, endpoint=False)
+    hub = [radius * np.stack([np.cos(turns), np.sin(turns)], axis=1) for radius in FALL]
+    grid = np.stack(np.meshgrid(*[np.arange(-REACH - 1, REACH + 1, 1.2)] * 2), axis=-1).reshape(-1, 2)
+    from_hub = np.abs(np.hypot(*grid.T) - (min(FALL) + max(FALL)) / 2) - (max(FALL) - min(FALL)) / 2
+    inside = np.concatenate([*hub, grid[(from_hub > 0.6) & (depth_inside(contour, grid) > INSETS[-1] + 0.4)]])
+    points = np.concatenate([*rings, inside])
+    depths = np.repeat([*INSETS, 9.0], [len(part) for part in [*rings, inside]])
+    triangles = Delaunay(points).simplices
+    # Between points of the outline alone there is the air between two arms.
+    triangles = triangles[(triangles >= len(contour)).any(axis=1)]
+    (ax, ay), (bx, by), (cx, cy) = points[triangles].transpose(1, 2, 0)
+    clockwise = (bx - ax) * (cy - ay) < (by - ay) * (cx - ax)
+    triangles[clockwise] = triangles[clockwise][:, ::-1]
+    return points, triangles, depths
+
+
+def casting_of(casting: dict) -> trimesh.Trimesh:
+    """The nut, hub up: its plan lifted to the upper and to the lower side, then bored and turned."""
+    plan, triangles, depths = plan_of(outline(casting))
+    fall = np.interp(np.hypot(*plan.T), list(FALL), list(FALL.values()))
+    top = HUB_HEIGHT + fall * (casting["thickness"] - HUB_HEIGHT) - rolled(depths, ROUNDING)
+    vertices = np.concatenate([np.column_stack([plan, z]) for z in (top, rolled(depths, BACK_ROUNDING))])
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    _, first, times = np.unique(np.sort(edges, axis=1), axis=0, return_index=True, return_counts=True)
+    (start, end), under = edges[first[times == 1]].T, len(plan)
+    walls = [np.column_stack([start, start + under, end]), np.column_stack([end, start + under, end + under])]
+    blank = solids.of(trimesh.Trimesh(vertices, np.concatenate([triangles, triangles[:, ::-1] + under, *walls])))
+    bore = [(0, -1), (BORE + 2, -1), (BORE, 1), (BORE, HUB_HEIGHT - CHAMFER), (BORE + CHAMFER + 1, HUB_HEIGHT + 1)]
+    groove = [(8.6, -1), (9.9, -1), (9.7, 0.5), (8.8, 0.5)]  # around the hole, on the back
+    tools = solids.revolved([*bore, (0, HUB_HEIGHT + 1)], 96) + solids.revolved(groove, 96)
+    return solids.mesh_of(blank - tools)
+
+
+def rolled(depths: np.ndarray, radius: float) -> np.ndarray:
+    """How far a rounded edge lies below the flat, at depths from the outline."""
+    return radius * (1 - np.sqrt(1 - np.clip(1 - depths / radius, 0, 1) ** 2))
+
+
+def as_it_lies(description: dict, points: np.ndarray) -> np.ndarray:
+    """Where points (N, 3) of the casting are when an arm is bent or the nut is upside down."""
+    if description["flipped"]:
+        return points * (1, -1, -1) + (0, 0, HUB_HEIGHT)
+    if "bend" not in description:
+        return points
+    bend, casting = description["bend"], description["casting"]
+    middle = np.radians(casting["angles"][bend["arm"]]) + swept(casting, np.array(HINGE + 3))
+    frame = np.array([[np.cos(middle), np.sin(middle), 0], [-np.sin(middle), np.cos(middle), 0], [0, 0, 1]])
+    ahead, *others = frame @ points.T
+    arm, _ = arm_at(casting, points[:, :2])
+    beyond = np.where(arm == bend["arm"], ahead - HINGE, -1)
+    angle = np.radians(bend["degrees"])
+    share, straight = np.clip(beyond / BEND_LENGTH, 0, 1) * angle, np.clip(beyond - BEND_LENGTH, 0, None)
+    cosine, sine, radius = np.cos(share), np.sin(share), BEND_LENGTH / angle
+    # The underside, or the middle of the arm, keeps its length; what lies beside it turns with it.
+    bent = int(bend["direction"] == "up")
+    beside = others[bent]
+    others[bent] = radius * (1 - cosine) + straight * sine + beside * cosine
+    moved = np.transpose([HINGE + radius * sine + straight * cosine - beside * sine, *others]) @ frame
+    return np.where(beyond[:, None] > 0, moved, points)
+
+
+def pose_of(description: dict) -> np.ndarray:
+    return solids.pose_of(description["pose"]["x"], description["pose"]["y"], turn=description["pose"]["turn"])
+
+
+def posed(description: dict) -> trimesh.Trimesh:
+    """The nut where it is."""
+    solid = casting_of(description["casting"])
+    lying = as_it_lies(description, solid.vertices)
+    return trimesh.Trimesh(trimesh.transform_points(lying, pose_of(description)), solid.faces, process=False)
+
+
+def scratched(scratch: dict, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance of every point to the nearest line of a scratch, and where along that line it is, from 0 to 1."""
+    lines = [surfaces.distance_to(np.array(path), x, y) for path in scratch["paths"]]
+    nearest = np.argmin([distance for distance, _ in lines], axis=0)
+    return tuple(np.choose(nearest, values) for values in zip(*lines, strict=True))
+
+
+def stained(stain: dict) -> np.ndarray:
+    """How much of each texel a stain covers, before its opacity: ragged, thin at its edge."""
+    x, y = surfaces.raster(SIZE, TEXELS)
+    rng = np.random.default_rng(stain["form"])
+    distance, _ = surfaces.distance_to(np.array(stain["path"]), x, y)
+    ragged = 0.22 * surfaces.smooth_noise(rng, x.shape, 12) + 0.06 * surfaces.smooth_noise(rng, x.shape, 3)
+    return expit(7 * (1 + ragged - 2 * distance / stain["size"]))
+
+
+def region(description: dict, intact: dict, camera: scene.Camera) -> np.ndarray:
+    """The pixels (H, W) where the camera sees the defect; a scratch counts as at least one pixel wide."""
+    solid = posed(description)
+    seen = scene.distance(camera, solid)
+    if "bend" in description:
+        bent, seen = seen, scene.distance(camera, posed(intact))
+        differs = np.abs(seen - bent) > 0.1
+    x, y = camera.on_plane(0)
+    share = seen / np.sqrt(x**2 + y**2 + camera.distance**2)  # of the way to the sheet
+    on_metal = share < 1 - 0.1 / camera.distance
+    if description["flipped"]:
+        return scene.half_covered(on_metal)
+    pose = pose_of(description)
+    x, y = np.moveaxis(np.stack([share * x - pose[0, 3], share * y - pose[1, 3]], axis=-1) @ pose[:2, :2], -1, 0)
+    if "bend" in description:
+        points = np.stack([x, y, (1 - share) * camera.distance], axis=-1).reshape(-1, 3)
+        moved = np.linalg.norm(as_it_lies(description, points) - points, axis=1) > 0.1
+        return scene.half_covered(differs | on_metal & moved.reshape(x.shape))
+    if "scratch" in description:
+        half = max(description["scratch"]["width"], 1.2 / camera.pixels_per_mm) / 2
+        return scene.half_covered(on_metal & (scratched(description["scratch"], x, y)[0] <= half))
+    texels = [(SIZE[1] / 2 - y) * TEXELS - 0.5, (x + SIZE[0] / 2) * TEXELS - 0.5]
+    covered = ndimage.map_coordinates(stained(description["stain"]), texels, order=1)
+    return scene.half_covered(on_metal & (covered >= PAINTED))
+
+
+def material_of(description: dict, rng: np.random.Generator) -> tuple[dict, dict]:
+    """Cast metal whose faces are turned, with what was scratched and painted on it; and what was drawn for it."""
+    x, y = surfaces.raster(SIZE, TEXELS)
+    back = description["flipped"]
+    contour = outline(description["casting"]) * (1, -1 if back else 1)
+    depth = depth_inside(contour[:: -1 if back else 1], np.stack([x[::4, ::4], y[::4, ::4]], axis=-1).reshape(-1, 2))
+    depth = ndimage.zoom(depth.reshape(x[::4, ::4].shape), 4, order=1)[: x.shape[0], : x.shape[1]]
+    noise = partial(surfaces.smooth_noise, rng, x.shape)
+    radius = np.hypot(x + 0.02 * noise(60), y)
+    turned = np.zeros_like(x) if back else expit((HUB - 0.2 - radius) / 0.1)  # the face of the hub and the chamfer
+    # Grain and pits of the mould, rubbed flat where the nut was turned.
+    coarse = rng.uniform(0.8, 1.25)
+    mould = 0.016 * coarse * noise(1.2) + 0.03 * coarse * noise(4) + 0.05 * noise(24)
+    pits = np.clip(noise(2.5) - rng.uniform(2.2, 2.7), 0, 0.8)
+    relief = (1 - turned) * (mould - 0.16 * pits) + turned * (0.004 * noise(1.5) - 0.1 * (pits > 0.5))
+    steps = ndimage.gaussian_filter1d(rng.normal(0, 1, round(radius.max() * 12) + 2), 0.7)  # of the turning tool
+    relief += 0.012 * turned * np.interp(radius * 12, np.arange(len(steps)), steps)
+    if not back:  # the thread begins in the chamfer
+        thread = np.sin(2 * np.pi * radius / 0.55 - np.arctan2(y, x)) * expit((BORE + CHAMFER - 0.25 - radius) / 0.05)
+        relief += 0.05 * thread
+    bare = expit((0.9 + 0.35 * noise(8) - depth) / 0.2) + 0.4 * np.exp(-(((radius - HUB + 0.4) / 0.35) ** 2))
+    bare = np.clip(bare, 0, 1)  # where skin and dirt are worn off
+    marks = surfaces.fibres(rng, SIZE, TEXELS, int(rng.integers(10, 40)), length=5.0)
+    grey = 1 + 0.05 * noise(70) + 0.035 * noise(10) + 0.04 * noise(1.5) - 0.3 * pits
+    grey *= 1 + 0.16 * turned + 0.14 * bare - 0.1 * marks
+    if not back:
+        grey *= 1 - 0.15 * np.exp(-(((radius - HUB - 1.4) / 0.9) ** 2))  # dirt at the foot of the hub
+    roughness = 0.31 - 0.07 * turned - 0.05 * bare + 0.02 * noise(20)
+    if "scratch" in description:
+        half, strength = description["scratch"]["width"] / 2, description["scratch"]["strength"]
+        distance, along = scratched(description["scratch"], x, y)
+        across, strength = distance / half, strength * np.sin(np.pi * np.clip(along, 0.04, 0.96)) ** 0.4
+        # A fresh one is a smooth, bright track; an old one a groove with dirt in it.
+        depth, tone = (0.2, 0.8) if description["scratch"]["tone"] == "bright" else (1.0, -0.8)
+        relief *= 1 - strength * np.clip(2 - across, 0, 1)
+        relief += depth * strength * half * (0.4 * np.exp(-(((across - 1.3) / 0.4) ** 2)) - np.clip(1 - across, 0, 1))
+        grey *= 1 + tone * strength * np.clip(2 - 1.5 * across, 0, 1)
+    brightness, warmth = float(rng.normal(0.54, 0.02)), float(rng.normal(0, 0.012))
+    colour = np.clip(brightness * grey[..., None] * (1 + warmth, 1.0, 1 - warmth), 0.02, 0.95)
+    colour, alpha = surfaces.bitmap(colour), surfaces.bitmap(np.clip(roughness, 0.2, 0.5))
+    conductor = {"type": "roughconductor", "material": "none", "distribution": "ggx"}
+    conductor |= {"specular_reflectance": colour, "alpha": alpha}
+    skin = {"type": "diffuse", "reflectance": colour}
+    coat = {"type": "blendbsdf", "weight": 0.3, "bsdf_0": conductor, "bsdf_1": skin}
+    if "stain" in description:
+        stain = description["stain"]
+        paint = np.clip(1 + 0.15 * noise(3) + 0.15 * noise(14), 0.3, None)[..., None] * STAINS[stain["colour"]]
+        paint = {"type": "diffuse", "reflectance": surfaces.bitmap(np.clip(paint, 0, 0.9))}
+        weight = surfaces.bitmap(stain["opacity"] * stained(stain))
+        coat = {"type": "blendbsdf", "weight": weight, "bsdf_0": coat, "bsdf_1": paint}
+    normals = surfaces.normals_of_relief(relief, TEXELS)
+    material = {"type": "normalmap", "normalmap": surfaces.bitmap(normals / 2 + 0.5), "bsdf": coat}
+    return material, {"brightness": brightness, "warmth": warmth, "grain": coarse}
+
+
+def things(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
+    for_metal, for_sheet = rng.spawn(2)
+    split = trimesh.graph.smooth_shade(casting_of(description["casting"]), angle=np.radians(35))
+    points = np.array(split.vertices)
+    seen = trimesh.transform_points(as_it_lies(description, points), pose_of(description))
+    # What an arm carries bends with it: the texture lies on the nut as it was before.
+    on_texture = points[:, :2] * (1, -1 if description["flipped"] else 1)
+    material, metal = material_of(description, for_metal)
+    nut = scene.shape(seen, split.faces, on_texture, SIZE, material, smooth=True)
+    grey = float(for_sheet.uniform(0.009, 0.017))
+    return [nut, surfaces.sheet(for_sheet, (96, 96), (grey, grey, grey), grain=0.15)], {"metal": metal, "sheet": grey}
+
+
+CATEGORY = RenderedCategory(
+    revision=1,
+    field=(70.0, 70.0),
+    rules={},
+    defects=DEFECTS,
+    scales={
+        "quick": Scale(112, {"train": 12, "good": 4, "structural": 4}),
+        "default": Scale(208, {"train": 80, "good": 30, "structural": 32}),
+        "full": Scale(700, {"train": 220, "good": 22, "structural": 93}),
+    },
+    difficulty=Difficulty(),
+    normal=normal,
+    spoil=spoil,
+    region=region,
+    things=things,
+    light=partial(scene.vary_light, radiance=5.7, room=0.31),
+    tracer={"bounces": 0},
+    layout="mvtec_ad",
+)

@@ -1,0 +1,312 @@
+"""A box of pushpins, after the category of MVTec LOCO AD: one pushpin in each of 3 x 5 compartments, in any pose.
+
+Its rules: no compartment is empty, none holds more than one, and no pushpin lies on a wall. Positions and turns are
+free, a few pushpins stand on their heads, and box, plastic, light and camera vary.
+
+Ground truth and saturation, by the question what area suffices to have found it:
+
+- missing pushpin: the floor of the empty compartment is marked, since the pushpin could lie anywhere in it; the area of
+  a lying pushpin suffices, about an eighth of that floor.
+- two in one compartment: both are marked, as either could be the one too many; the area of one suffices.
+- pushpin on a wall, and everything structural: the whole of it. Of a bent needle and a broken head, every pixel that
+  shows another surface than the intact one would; of a foreign body, all of it.
+
+Lengths are millimetres in the frame of the box: x along its five columns, y along its three rows, the origin in its
+middle, z = 0 the table.
+"""
+
+from dataclasses import dataclass
+from functools import cache, partial
+
+import numpy as np
+import trimesh
+
+from iadlib.rendering import scene, solids, surfaces
+from iadlib.rendering.category import Defect, RenderedCategory, Rule, Scale
+
+COLUMNS, ROWS = 5, 3
+BOX = np.array([158.0, 94.0])
+WALL, FLOOR, HEIGHT = 1.6, 1.6, 13.0
+PITCH = (BOX - WALL) / (COLUMNS, ROWS)
+INSIDE = PITCH - WALL  # a compartment's floor
+CAP, HANDLE, LENGTH = 5.0, 12.0, 22.5  # of a pushpin: the radius of its cap, the length of its handle, all of it
+PROFILE = [  # radius and distance from the cap
+    *[(0.0, 0.0), (4.4, 0.0), (CAP, 0.5), (CAP, 1.6), (4.3, 2.3), (3.3, 3.4), (2.9, 5.5), (3.1, 8.0), (3.9, 9.6)],
+    *[(4.7, 10.4), (4.7, 11.3), (4.2, HANDLE), (0.0, HANDLE)],
+]
+NEEDLE = 0.6  # radius
+STANDING = 0.06  # the share of pushpins that stand on their caps
+LYING_AREA = 110.0  # mm² that a lying pushpin covers
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """Ranges from which a defect is drawn, uniformly: from what takes a second look at default size to the plain."""
+
+    bend_degrees: tuple[float, float] = (35.0, 100.0)
+    broken_off: tuple[float, float] = (2.0, 6.0)  # mm of the handle's length or width that is gone
+    foreign_length: tuple[float, float] = (3.5, 11.0)  # mm
+    foreign_grey: tuple[float, float] = (0.03, 0.25)  # reflectance of a dark crumb on a light floor
+
+
+def centre_of(compartment: int) -> np.ndarray:
+    """The middle (x, y) of a compartment, 0 at the top left, row by row."""
+    row, column = divmod(compartment, COLUMNS)
+    return (np.array([column, ROWS - 1 - row]) - (COLUMNS / 2 - 0.5, ROWS / 2 - 0.5)) * PITCH
+
+
+def compartment_of(pin: dict) -> int:
+    """The compartment nearest to the middle of a pushpin."""
+    middle = footprint(pin).mean(axis=0)
+    column, row = np.rint(middle / PITCH + (COLUMNS / 2 - 0.5, ROWS / 2 - 0.5)).astype(int)
+    return int((ROWS - 1 - row) * COLUMNS + column)
+
+
+def footprint(pin: dict) -> np.ndarray:
+    """The ends (2, 2) of a pushpin's axis, seen from above: cap and tip."""
+    turn = np.radians(pin["turn"])
+    reach = 0.0 if pin["standing"] else LENGTH
+    return np.array([pin["x"], pin["y"]]) + reach * np.array([[0.0, 0.0], [np.cos(turn), np.sin(turn)]])
+
+
+def axis(pin: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Points (N, 2) along the axis of a pushpin, seen from above, and its radius there."""
+    along = np.linspace(0, LENGTH, 24)
+    radii = np.where(along <= HANDLE, CAP, NEEDLE)
+    cap, tip = footprint(pin)
+    return cap + (tip - cap) * (along / LENGTH)[:, None], radii
+
+
+def lies_inside(pin: dict, compartment: int) -> bool:
+    """Whether a pushpin touches no wall of a compartment."""
+    points, radii = axis(pin)
+    return bool((np.abs(points - centre_of(compartment)) + radii[:, None] < INSIDE / 2 - 0.2).all())
+
+
+def apart(pin: dict, other: dict) -> bool:
+    """Whether two pushpins do not touch."""
+    (points, radii), (others, other_radii) = axis(pin), axis(other)
+    distances = np.linalg.norm(points[:, None] - others, axis=2)
+    return bool((distances > radii[:, None] + other_radii + 0.3).all())
+
+
+def count_in(description: dict) -> np.ndarray:
+    """The number of pushpins in every compartment."""
+    return np.bincount([compartment_of(pin) for pin in description["pushpins"]], minlength=ROWS * COLUMNS)
+
+
+RULES = {
+    "none_empty": Rule(
+        "every compartment holds a pushpin", lambda description: bool((count_in(description) >= 1).all())
+    ),
+    "none_crowded": Rule(
+        "no compartment holds two pushpins", lambda description: bool((count_in(description) <= 1).all())
+    ),
+    "none_on_a_wall": Rule(
+        "every pushpin lies inside one compartment and touches no wall",
+        lambda description: all(lies_inside(pin, compartment_of(pin)) for pin in description["pushpins"]),
+    ),
+}
+DEFECTS = {
+    "missing_pushpin": Defect("an empty compartment", breaks="none_empty", saturation_mm2=LYING_AREA),
+    "two_pushpins": Defect("a second pushpin in a compartment", breaks="none_crowded", saturation_mm2=LYING_AREA),
+    "pushpin_on_wall": Defect("a pushpin across the wall between two compartments", breaks="none_on_a_wall"),
+    "bent_needle": Defect("a needle bent sideways"),
+    "broken_head": Defect("a handle with a piece broken off"),
+    "foreign_body": Defect("a dark crumb that does not belong here"),
+}
+
+
+def pushpin(rng: np.random.Generator, compartment: int, standing: bool = False) -> dict:
+    """A pushpin anywhere in a compartment."""
+    while True:
+        x, y = centre_of(compartment) + rng.uniform(-0.5, 0.5, 2) * INSIDE
+        pin = {"x": x, "y": y, "z": FLOOR, "turn": rng.uniform(0, 360), "standing": standing}
+        if lies_inside(pin, compartment):
+            return pin
+
+
+def two_pushpins(rng: np.random.Generator, compartment: int) -> list[dict]:
+    while True:
+        pair = [pushpin(rng, compartment), pushpin(rng, compartment)]
+        if apart(*pair):
+            return pair
+
+
+def pushpin_on_wall(rng: np.random.Generator, compartment: int) -> dict:
+    """A pushpin that balances on a wall; its middle is on this compartment's side."""
+    row, column = divmod(compartment, COLUMNS)
+    sides = np.array([(-1, 0), (1, 0), (0, 1), (0, -1)])
+    inner = sides[[column > 0, column < COLUMNS - 1, row > 0, row < ROWS - 1]]
+    towards = inner[rng.integers(len(inner))]
+    middle = centre_of(compartment) + towards * (PITCH / 2 - rng.uniform(0.3, 3.0))
+    middle += rng.uniform(-0.25, 0.25) * INSIDE * towards[::-1]
+    turn = np.degrees(np.arctan2(towards[1], towards[0])) + rng.uniform(-50, 50) + rng.choice([0, 180])
+    x, y = middle - LENGTH / 2 * np.array([np.cos(np.radians(turn)), np.sin(np.radians(turn))])
+    return {"x": x, "y": y, "z": HEIGHT - CAP + PROFILE[6][0], "turn": turn, "standing": False}
+
+
+def normal(rng: np.random.Generator) -> dict:
+    pose = {"turn": rng.normal(0, 0.7), "x": rng.normal(0, 0.8), "y": rng.normal(0, 0.6)}
+    pins = [pushpin(rng, compartment, bool(rng.random() < STANDING)) for compartment in range(ROWS * COLUMNS)]
+    return {"pose": pose, "pushpins": pins}
+
+
+def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Difficulty) -> dict:
+    pins = list(intact["pushpins"])
+    compartment = int(rng.integers(len(pins)))
+    drawn = {"compartment": compartment}
+    if defect == "missing_pushpin":
+        del pins[compartment]
+    elif defect == "two_pushpins":
+        pins[compartment], second = two_pushpins(rng, compartment)
+        pins.append(second)
+    elif defect == "pushpin_on_wall":
+        pins[compartment] = pushpin_on_wall(rng, compartment)
+    elif defect == "foreign_body":
+        length = rng.uniform(*difficulty.foreign_length)
+        drawn |= {"length": length, "width": length * rng.uniform(0.35, 0.8), "turn": rng.uniform(0, 360)}
+        drawn |= {"grey": rng.uniform(*difficulty.foreign_grey), "form": int(rng.integers(2**31))}
+        points, radii = axis(pins[compartment])
+        place = points[0]
+        while (np.linalg.norm(points - place, axis=1) < radii + length / 2).any():
+            place = rng.uniform(-0.5, 0.5, 2) * (INSIDE - length - 1) + centre_of(compartment)
+        drawn |= {"x": place[0], "y": place[1]}
+        return intact | {"crumb": drawn, "defect": drawn}
+    else:
+        pin = pins[compartment] = pushpin(rng, compartment)
+        if defect == "bent_needle":
+            pin["bend"] = {"degrees": rng.uniform(*difficulty.bend_degrees), "at": rng.uniform(0.1, 0.5)}
+            pin["bend"]["degrees"] *= rng.choice([-1, 1])
+        else:
+            pin["broken"] = {"depth": rng.uniform(*difficulty.broken_off), "slope": rng.uniform(-30, 30)}
+            pin["broken"] |= {"at": str(rng.choice(["cap", "side"])), "form": int(rng.integers(2**31))}
+        drawn |= pin.get("bend", {}) | pin.get("broken", {})
+    return intact | {"pushpins": pins, "defect": drawn}
+
+
+def needle_of(pin: dict) -> solids.manifold3d.Manifold:
+    """The needle of a pushpin whose cap is at the origin; it points along z."""
+    bend = pin.get("bend", {"degrees": 0.0, "at": 0.5})
+    along = np.linspace(0, 1, 40)
+    angles = np.radians(bend["degrees"]) * np.clip((along - bend["at"]) / 0.15 + 0.5, 0, 1)
+    steps = (LENGTH - HANDLE + 1) / 39 * np.stack([0 * angles, np.sin(angles), np.cos(angles)], axis=1)
+    path = np.array([0, 0, HANDLE - 1]) + np.cumsum(steps, axis=0)
+    return solids.tube(path, 2 * NEEDLE * np.clip((1 - along) / 0.25, 0.15, 1), sections=10)
+
+
+def handle_of(pin: dict) -> solids.manifold3d.Manifold:
+    handle = solids.revolved(PROFILE)
+    if "broken" not in pin:
+        return handle
+    broken = pin["broken"]
+    rng = np.random.default_rng(broken["form"])
+    side = np.radians(broken["slope"])
+    at_side = broken["at"] == "side"
+    outward = np.array([-np.cos(side), np.sin(side), 0.0] if at_side else [0.0, np.sin(side), -np.cos(side)])
+    surface = np.array([0, 0, 1.0]) + CAP * outward if at_side else np.zeros(3)
+    for shallower in (0.0, *rng.uniform(0.2, 1.2, 4)):  # plastic breaks in shells
+        radius = rng.uniform(5.5, 7.5)
+        centre = surface + outward * (radius - broken["depth"] + shallower) + rng.normal(0, 0.8 * (shallower > 0), 3)
+        handle -= solids.manifold3d.Manifold.sphere(radius, 48).translate(centre)
+    return handle
+
+
+def pose_of(pin: dict, box: np.ndarray) -> np.ndarray:
+    """Where a pushpin is: lying on its cap and its flange, or standing on its cap."""
+    slope = np.degrees(np.arcsin((CAP - PROFILE[9][0]) / PROFILE[9][1]))
+    raised, tilt = (0.0, 0.0) if pin["standing"] else (CAP, 90 + slope)
+    return box @ solids.pose_of(pin["x"], pin["y"], pin["z"] + raised, pin["turn"], tilt)
+
+
+def crumb_of(crumb: dict) -> trimesh.Trimesh:
+    size = (crumb["length"], crumb["width"], 0.6 * crumb["width"])
+    return solids.mesh_of(solids.lump(np.random.default_rng(crumb["form"]), size))
+
+
+def crumb_pose(crumb: dict) -> np.ndarray:
+    return solids.pose_of(crumb["x"], crumb["y"], FLOOR, crumb["turn"])
+
+
+@cache
+def box_solid() -> trimesh.Trimesh:
+    """The box: a block without its compartments, whose corners are rounded."""
+    body = solids.extruded(solids.rectangle(*BOX, 4.0), 0, HEIGHT)
+    for compartment in range(ROWS * COLUMNS):
+        body -= solids.extruded(solids.rectangle(*INSIDE, 2.0, tuple(centre_of(compartment))), FLOOR, HEIGHT + 1)
+    return solids.mesh_of(body)
+
+
+def box_pose(description: dict) -> np.ndarray:
+    return solids.pose_of(description["pose"]["x"], description["pose"]["y"], turn=description["pose"]["turn"])
+
+
+def posed(description: dict) -> list[trimesh.Trimesh]:
+    """Every solid where it is: the pushpins in their order, the crumb if there is one, the box."""
+    box, crumb = box_pose(description), description.get("crumb")
+    parts = [(solids.mesh_of(handle_of(pin) + needle_of(pin)), pose_of(pin, box)) for pin in description["pushpins"]]
+    if crumb:
+        parts.append((crumb_of(crumb), box @ crumb_pose(crumb)))
+    return [solid.copy().apply_transform(pose) for solid, pose in [*parts, (box_solid(), box)]]
+
+
+def region(description: dict, intact: dict, camera: scene.Camera) -> np.ndarray:
+    compartment, pins = description["defect"]["compartment"], description["pushpins"]
+    if len(pins) < ROWS * COLUMNS:
+        x, y = camera.on_plane(FLOOR)
+        box = box_pose(description)
+        in_box = np.stack([x - box[0, 3], y - box[1, 3]], axis=-1) @ box[:2, :2]
+        return scene.half_covered((np.abs(in_box - centre_of(compartment)) < INSIDE / 2).all(axis=-1))
+    parts = posed(description)
+    damaged = {"bend", "broken"} & set(pins[compartment])
+    if damaged:
+        pins = list(pins)
+        pins[compartment] = {key: value for key, value in pins[compartment].items() if key not in damaged}
+        mended = posed(description | {"pushpins": pins})
+        return scene.half_covered(np.abs(scene.distance(camera, *parts) - scene.distance(camera, *mended)) > 0.1)
+    # As many as there should be: one lies wrong, or the crumb is the one too many.
+    marked = [compartment + 1] if len(parts) == ROWS * COLUMNS + 1 else [len(parts) - 1]
+    if len(pins) > ROWS * COLUMNS:
+        marked.append(compartment + 1)
+    return scene.half_covered(np.isin(scene.owners(camera, *parts), marked))
+
+
+def things(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
+    for_table, for_box, for_pins = rng.spawn(3)
+    box, crumb = box_pose(description), description.get("crumb")
+    grey, hue = float(for_box.normal(0.72, 0.02)), float(for_pins.normal(0, 0.02))
+    moulded = surfaces.worn(for_box, (grey, grey, 1.02 * grey), tuple(BOX))
+    yellow = scene.mitsuba().load_dict(surfaces.plastic((0.85, 0.55 + hue, 0.03)))
+    steel = scene.mitsuba().load_dict(surfaces.metal((0.6, 0.6, 0.62), 0.25))
+    shapes = [
+        surfaces.sheet(for_table, (230, 150), (0.06, 0.065, 0.07)),
+        scene.rounded(box_solid(), moulded, box, tuple(BOX)),
+    ]
+    for pin in description["pushpins"]:
+        pose = pose_of(pin, box)
+        shapes.append(scene.rounded(solids.mesh_of(handle_of(pin)), yellow, pose))
+        shapes.append(scene.rounded(solids.mesh_of(needle_of(pin)), steel, pose))
+    if crumb:
+        dark = {"type": "diffuse", "reflectance": {"type": "rgb", "value": crumb["grey"]}}
+        shapes.append(scene.rounded(crumb_of(crumb), dark, box @ crumb_pose(crumb)))
+    return shapes, {"box_grey": grey, "pin_hue": hue}
+
+
+CATEGORY = RenderedCategory(
+    revision=1,
+    field=(170.0, 100.0),
+    rules=RULES,
+    defects=DEFECTS,
+    scales={
+        "quick": Scale(160, {"train": 8, "validation": 4, "good": 4, "logical": 6, "structural": 6}),
+        "default": Scale(272, {"train": 60, "validation": 20, "good": 30, "logical": 30, "structural": 30}),
+        "full": Scale(1700, {"train": 372, "validation": 69, "good": 138, "logical": 91, "structural": 81}),
+    },
+    difficulty=Difficulty(),
+    normal=normal,
+    spoil=spoil,
+    region=region,
+    things=things,
+    light=partial(scene.vary_light, radiance=4.8, room=0.3),
+    tracer={"bounces": 0},  # light from wall to wall would take many more samples than it is worth
+)

@@ -1,0 +1,103 @@
+"""Solid geometry of which things are made; a solid is a watertight triangle mesh, lengths are millimetres."""
+
+from collections.abc import Iterable, Sequence
+
+import manifold3d
+import numpy as np
+import trimesh
+from trimesh.transformations import concatenate_matrices, rotation_matrix, translation_matrix
+
+
+def polygon(points: Iterable, rounding: float = 0.0) -> manifold3d.CrossSection:
+    """The area inside a closed line (N, 2), its convex and concave corners rounded."""
+    area = manifold3d.CrossSection([np.asarray(points, dtype=float)], manifold3d.FillRule.Positive)
+    for step in (-rounding, 2 * rounding, -rounding) if rounding else ():
+        area = area.offset(step, manifold3d.JoinType.Round, circular_segments=32)
+    return area
+
+
+def rectangle(
+    width: float, height: float, rounding: float = 0.0, centre: tuple = (0.0, 0.0)
+) -> manifold3d.CrossSection:
+    """The area of a rectangle with rounded corners."""
+    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (width / 2, height / 2) + centre
+    return polygon(corners, rounding)
+
+
+def circle(diameter: float, centre: tuple = (0.0, 0.0), sections: int = 48) -> manifold3d.CrossSection:
+    return manifold3d.CrossSection.circle(diameter / 2, sections).translate(centre)
+
+
+def regular(across_flats: float, corners: int) -> manifold3d.CrossSection:
+    """The area of a regular polygon with an even number of corners, by the distance of opposite sides."""
+    angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    radius = across_flats / 2 / np.cos(np.pi / corners)
+    return polygon(radius * np.stack([np.cos(angles), np.sin(angles)], axis=1))
+
+
+def extruded(area: manifold3d.CrossSection, bottom: float, top: float, chamfer: float = 0.0) -> manifold3d.Manifold:
+    """A prism between two heights; `chamfer` bevels the upper edge, of a convex area only."""
+    if not chamfer:
+        return area.extrude(top - bottom).translate((0, 0, bottom))
+    inner = area.offset(-chamfer, manifold3d.JoinType.Miter)
+    levels = [area.extrude(1e-4).translate((0, 0, z)) for z in (bottom, top - chamfer)]
+    return manifold3d.Manifold.batch_hull([*levels, inner.extrude(1e-4).translate((0, 0, top))])
+
+
+def revolved(profile: Sequence[tuple[float, float]], sections: int = 48) -> manifold3d.Manifold:
+    """The solid that a closed profile of (radius, z) sweeps around the z axis."""
+    area = manifold3d.CrossSection([np.asarray(profile, dtype=float)], manifold3d.FillRule.NonZero)
+    return area.revolve(sections)
+
+
+def tube(path: np.ndarray, diameter: float | np.ndarray, sections: int = 16) -> manifold3d.Manifold:
+    """A round wire along a smooth line (N, 3); its diameter may change along it (N,)."""
+    ahead = np.gradient(path, axis=0)
+    ahead /= np.linalg.norm(ahead, axis=1, keepdims=True)
+    aside = np.cross(ahead, np.eye(3)[np.abs(ahead).max(axis=0).argmin()])
+    aside /= np.linalg.norm(aside, axis=1, keepdims=True)
+    above = np.cross(aside, ahead)
+    turns = np.linspace(0, 2 * np.pi, sections, endpoint=False)
+    ring = np.cos(turns)[:, None, None] * aside + np.sin(turns)[:, None, None] * above  # (sections, N, 3)
+    vertices = (path + np.broadcast_to(diameter, len(path))[:, None] / 2 * ring).transpose(1, 0, 2).reshape(-1, 3)
+    vertices = np.concatenate([vertices, path[[0, -1]]])
+    at = np.arange(len(path) - 1)[:, None] * sections
+    this, following = np.arange(sections), np.roll(np.arange(sections), -1)
+    corners = [at + this, at + following, at + sections + this, at + sections + following]
+    a, b, c, d = (np.broadcast_to(corner, (len(path) - 1, sections)).ravel() for corner in corners)
+    last = (len(path) - 1) * sections
+    first_cap = np.column_stack([np.full(sections, len(vertices) - 2), following, this])
+    last_cap = np.column_stack([np.full(sections, len(vertices) - 1), last + this, last + following])
+    faces = np.concatenate([np.column_stack([a, b, c]), np.column_stack([b, d, c]), first_cap, last_cap])
+    mesh = trimesh.Trimesh(vertices, faces, process=False)
+    if mesh.volume < 0:
+        mesh.invert()
+    return of(mesh)
+
+
+def lump(rng: np.random.Generator, size: tuple[float, float, float], corners: int = 16) -> manifold3d.Manifold:
+    """An angular crumb that lies on z = 0: the hull of random points on an ellipsoid."""
+    points = rng.standard_normal((corners, 3))
+    points *= np.array(size) / 2 / np.linalg.norm(points, axis=1, keepdims=True)
+    return manifold3d.Manifold.hull_points(points).translate((0, 0, -points[:, 2].min()))
+
+
+def of(mesh: trimesh.Trimesh) -> manifold3d.Manifold:
+    return manifold3d.Manifold(manifold3d.Mesh(mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32)))
+
+
+def mesh_of(solid: manifold3d.Manifold, finer_than: float | None = None) -> trimesh.Trimesh:
+    """The triangles of a solid, none with an edge longer than `finer_than`."""
+    mesh = (solid if finer_than is None else solid.refine_to_length(finer_than)).to_mesh()
+    return trimesh.Trimesh(np.asarray(mesh.vert_properties, dtype=float)[:, :3], mesh.tri_verts, process=False)
+
+
+def pose_of(x: float, y: float, z: float = 0.0, turn: float = 0.0, tilt: float = 0.0, roll: float = 0.0) -> np.ndarray:
+    """The 4 x 4 matrix that rolls a thing about its own z axis, tilts it about y, turns it about z and puts it there.
+
+    Angles are in degrees.
+    """
+    turns = zip((turn, tilt, roll), ((0, 0, 1), (0, 1, 0), (0, 0, 1)), strict=True)
+    return concatenate_matrices(
+        translation_matrix((x, y, z)), *(rotation_matrix(np.radians(angle), axis) for angle, axis in turns)
+    )

@@ -1,0 +1,202 @@
+"""A rendered category becomes a folder of images, masks and scene descriptions, image by image.
+
+An image depends only on the seed, its split, kind and number, never on what was rendered before it: so processes share
+the work, and an interrupted rendering goes on where it stopped. The JSON under `scenes/` is written last: an image is
+done when that file is there.
+"""
+
+import json
+import os
+import zlib
+from importlib import import_module
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from joblib import Parallel, delayed
+from PIL import Image
+from tqdm import tqdm
+
+from iadlib.rendering.category import RenderedCategory
+
+CATEGORIES = {  # in the order of the study's tables
+    name: f"iadlib.rendering.{name}"
+    for name in ("flat_connector", "pushpins", "fastener_kit", "juice_bottle", "splicing_connectors", "metal_nut")
+}
+SMALLEST_WIDTH = 96  # pixels; below it the smallest defects have no pixels to show in
+ENOUGH_FOR_TWO = 12  # images; fewer are rendered sooner than another process starts
+LICENCE = "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/"
+
+
+class Planned(NamedTuple):
+    """One image to be rendered; `folder` is its place below the split, `number` its name there."""
+
+    split: str
+    kind: str
+    folder: str
+    number: int
+    defect: str | None
+
+    @property
+    def stem(self) -> str:
+        return f"{self.split}/{self.folder}/{self.number:03d}"
+
+
+def rendered_category(name: str) -> RenderedCategory:
+    """What the category of that name states about itself."""
+    if name not in CATEGORIES:
+        raise ValueError(f"unknown category {name!r}; there are: {', '.join(CATEGORIES)}")
+    return import_module(CATEGORIES[name]).CATEGORY
+
+
+def render_category(
+    name: str,
+    out: Path | str,
+    *,
+    seed: int = 0,
+    scale: str = "default",
+    width: int | None = None,
+    counts: dict[str, int] | None = None,
+    samples: int | None = None,
+    difficulty: dict[str, tuple[float, float]] | None = None,
+    progress: bool = True,
+) -> Path:
+    """Write one category into the folder `out`, or finish it if it was begun there with the same settings.
+
+    `scale` is one of the category's sizes; `width` (in pixels, the height follows) and `counts` (train, validation,
+    good, logical, structural) replace some of it. Defects take turns, so that counts divisible by their number are
+    balanced. `samples` are rays per pixel. `difficulty` replaces ranges from which defects are drawn.
+    """
+    category = rendered_category(name)
+    if scale not in category.scales:
+        raise ValueError(f"unknown scale {scale!r}; there are: {', '.join(category.scales)}")
+    size = category.scales[scale]
+    counts = size.counts | (counts or {})
+    if unknown := set(counts) - set(size.counts):
+        raise ValueError(f"unknown counts {sorted(unknown)}; they are named {', '.join(size.counts)}")
+    width = width or size.width
+    if width < SMALLEST_WIDTH:
+        raise ValueError(f"a width of {width} pixels is too small to show defects; {SMALLEST_WIDTH} or more")
+    category.with_difficulty(difficulty or {})
+    settings = {"category": name, "revision": category.revision, "seed": seed, "width": width}
+    settings |= {"samples": samples or category.samples}
+    settings["difficulty"] = {name: list(ends) for name, ends in (difficulty or {}).items()}
+    out, plan = Path(out), plan_of(category, counts)
+    todo = [image for image in plan if not _is_done(out, image, category.layout, settings)]
+    _refuse_others(out, plan)
+    if category.layout == "mvtec_loco":
+        entries = [_defect_entry(category, defect, width) for defect in category.defects]
+        write(out / "defects_config.json", json.dumps(entries, indent=4).encode() + b"\n")
+    write(out / "README.md", _readme(name, category).encode())
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    processes = min(cores, max(1, len(todo) // ENOUGH_FOR_TWO))
+    work = Parallel(processes, return_as="generator_unordered")(
+        delayed(_render)(out, image, settings, single_thread=processes > 1) for image in todo
+    )
+    for _ in tqdm(work, desc=f"rendering {name}", total=len(todo), disable=None if progress else True):
+        pass
+    return out
+
+
+def plan_of(category: RenderedCategory, counts: dict[str, int]) -> list[Planned]:
+    """All images of a category. In MVTec AD layout there is no validation split and a folder for every defect."""
+    plan = [
+        Planned(split, "good", "good", number, None)
+        for key, split in (("train", "train"), ("validation", "validation"), ("good", "test"))
+        for number in range(counts.get(key, 0))
+    ]
+    for kind in ("logical_anomalies", "structural_anomalies"):
+        defects = category.defects_of(kind)
+        for index in range(counts.get(kind.removesuffix("_anomalies"), 0)):
+            turn, defect = index // len(defects), defects[index % len(defects)]
+            place = (kind, index) if category.layout == "mvtec_loco" else (defect, turn)
+            plan.append(Planned("test", kind, *place, defect))
+    return plan
+
+
+def _render(out: Path, image: Planned, settings: dict, single_thread: bool) -> None:
+    if single_thread:
+        import drjit
+
+        drjit.set_thread_count(1)
+    category = rendered_category(settings["category"])
+    # A checksum, since Python's own hash of a string differs from run to run.
+    place = zlib.crc32(f"{settings['category']}/{image.split}/{image.folder}".encode())
+    rng = np.random.default_rng([settings["seed"], place, image.number])
+    difficulty = category.with_difficulty(settings["difficulty"])
+    picture, region, record = category.photograph(image.defect, rng, settings["width"], settings["samples"], difficulty)
+    if region is not None:
+        value = 255 if category.layout == "mvtec_ad" else _pixel_value(category, image.defect)
+        write(_mask_file(out, image, category.layout), _png(np.where(region, value, 0).astype(np.uint8)))
+    write(out / f"{image.stem}.png", _png(picture))
+    breaks = image.defect and category.defects[image.defect].breaks
+    scene = {"settings": settings, "split": image.split, "kind": image.kind, "index": image.number}
+    scene |= {"defect_name": image.defect, "breaks": breaks, **record}
+    write(_scene_file(out, image), json.dumps(scene, indent=1).encode() + b"\n")
+
+
+def _pixel_value(category: RenderedCategory, defect: str) -> int:
+    return 255 - list(category.defects).index(defect)
+
+
+def _defect_entry(category: RenderedCategory, name: str, width: int) -> dict:
+    defect, entry = category.defects[name], {"defect_name": name, "pixel_value": _pixel_value(category, name)}
+    if defect.saturation_mm2 is None:
+        return entry | {"saturation_threshold": defect.saturation_share, "relative_saturation": True}
+    pixels = round(defect.saturation_mm2 * category.camera(width).pixels_per_mm ** 2)
+    return entry | {"saturation_threshold": max(1, pixels), "relative_saturation": False}
+
+
+def _scene_file(out: Path, image: Planned) -> Path:
+    return out / "scenes" / f"{image.stem}.json"
+
+
+def _mask_file(out: Path, image: Planned, layout: str) -> Path:
+    folder = out / "ground_truth" / image.folder
+    return folder / (f"{image.number:03d}_mask.png" if layout == "mvtec_ad" else f"{image.number:03d}/000.png")
+
+
+def _is_done(out: Path, image: Planned, layout: str, settings: dict) -> bool:
+    file = _scene_file(out, image)
+    files = [file, out / f"{image.stem}.png"]
+    if image.defect is not None:
+        files.append(_mask_file(out, image, layout))
+    if file.is_file() and (found := json.loads(file.read_text())["settings"]) != settings:
+        raise ValueError(f"{out} was rendered with {found}, not {settings}: remove the folder or name another one")
+    return all(file.is_file() for file in files)
+
+
+def _refuse_others(out: Path, plan: list[Planned]) -> None:
+    """Images beyond the plan would be read as part of the category."""
+    planned = {_scene_file(out, image) for image in plan}
+    if others := sorted(set(out.glob("scenes/*/*/*.json")) - planned):
+        raise ValueError(
+            f"{out} holds {len(others)} more images than asked for, such as {others[0]}: remove the folder"
+        )
+
+
+def _readme(name: str, category: RenderedCategory) -> str:
+    rules = "".join(f"- {rule.says} (`{key}`)\n" for key, rule in category.rules.items())
+    defects = "".join(f"- `{key}`: {defect.says}\n" for key, defect in category.defects.items())
+    return (
+        f"# {name}\n\nRendered by `python -m iadlib render {name}`; licence of the images: {LICENCE}. "
+        f"`scenes/` holds a description of every image.\n\n## Rules\n\n{rules}\n## Defects\n\n{defects}"
+    )
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, format="png")
+    return buffer.getvalue()
+
+
+def write(file: Path, content: bytes) -> None:
+    """Write under another name first, so that an interruption leaves the whole file or none."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f".{file.name}.partial")
+        partial.write_bytes(content)
+        partial.replace(file)
+    except OSError as error:
+        raise OSError(f"cannot write {file}: {error}") from error

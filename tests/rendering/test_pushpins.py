@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+
+from iadlib.rendering import scene, solids
+from iadlib.rendering.pushpins import (
+    CATEGORY,
+    COLUMNS,
+    INSIDE,
+    LYING_AREA,
+    PITCH,
+    ROWS,
+    box_solid,
+    centre_of,
+    compartment_of,
+    handle_of,
+    needle_of,
+    posed,
+)
+
+CAMERA = CATEGORY.camera(272)
+
+
+def spoilt(defect: str, seed: int) -> tuple[dict, dict]:
+    rng = np.random.default_rng([seed, 23])
+    intact = CATEGORY.normal(rng) | {"pose": {"turn": 0.0, "x": 0.0, "y": 0.0}}
+    return CATEGORY.spoil(intact, defect, rng, CATEGORY.difficulty), intact
+
+
+def test_box_and_pushpin_are_watertight():
+    pin = solids.mesh_of(handle_of({}) + needle_of({}))
+    assert box_solid().is_watertight
+    assert pin.is_watertight
+    assert pin.body_count == 1
+
+
+def test_a_lying_pushpin_covers_the_area_that_suffices_to_have_found_it():
+    areas = []
+    for seed in range(4):
+        description = CATEGORY.normal(np.random.default_rng(seed))
+        owners = scene.owners(CAMERA, *posed(description))
+        for number, pin in enumerate(description["pushpins"], start=1):
+            if not pin["standing"]:
+                areas.append((owners == number).sum() / scene.RAYS**2 / CAMERA.pixels_per_mm**2)
+    assert np.median(areas) == pytest.approx(LYING_AREA, rel=0.1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_region_of_a_missing_pushpin_is_the_whole_floor_of_its_compartment(seed):
+    description, intact = spoilt("missing_pushpin", seed)
+    region = CATEGORY.region(description, intact, CAMERA)
+    assert region.sum() / CAMERA.pixels_per_mm**2 == pytest.approx(INSIDE.prod(), rel=0.05)
+    assert region.sum() / CAMERA.pixels_per_mm**2 > 6 * LYING_AREA
+    rows, columns = np.nonzero(region)
+    middle = (columns.mean() + 0.5, rows.mean() + 0.5)
+    expected = CAMERA.to_pixels(np.array([[*centre_of(description["defect"]["compartment"]), 1.6]]))[0]
+    assert middle == pytest.approx(expected, abs=0.5)
+
+
+def test_both_of_two_pushpins_are_marked():
+    description, intact = spoilt("two_pushpins", 0)
+    area = CATEGORY.region(description, intact, CAMERA).sum() / CAMERA.pixels_per_mm**2
+    assert area == pytest.approx(2 * LYING_AREA, rel=0.15)
+
+
+def test_a_pushpin_on_a_wall_touches_two_compartments():
+    for seed in range(30):
+        description, _ = spoilt("pushpin_on_wall", seed)
+        pin = description["pushpins"][description["defect"]["compartment"]]
+        assert compartment_of(pin) == description["defect"]["compartment"]
+        assert pin["z"] > 5
+
+
+def test_a_bent_needle_is_marked_where_it_is_and_where_it_should_be():
+    description, intact = spoilt("bent_needle", 1)
+    pin = description["pushpins"][description["defect"]["compartment"]]
+    region = CATEGORY.region(description, intact, CAMERA)
+    turn = np.radians(pin["turn"])
+    tip = np.array([[pin["x"] + 21 * np.cos(turn), pin["y"] + 21 * np.sin(turn), 6.0]])
+    column, row = CAMERA.to_pixels(tip)[0].astype(int)
+    assert region[row - 2 : row + 3, column - 2 : column + 3].any()
+
+
+def test_breaking_takes_plastic_away():
+    whole = handle_of({}).volume()
+    for seed in range(5):
+        description, _ = spoilt("broken_head", seed)
+        pin = description["pushpins"][description["defect"]["compartment"]]
+        assert 0.2 * whole < handle_of(pin).volume() < 0.999 * whole
+
+
+def test_compartments_are_numbered_from_the_top_left_row_by_row():
+    assert centre_of(0) == pytest.approx((-2 * PITCH[0], PITCH[1]))
+    assert centre_of(ROWS * COLUMNS - 1) == pytest.approx((2 * PITCH[0], -PITCH[1]))

@@ -1,0 +1,147 @@
+import copy
+
+import numpy as np
+import pytest
+
+from iadlib.rendering import scene
+from iadlib.rendering.splicing_connectors import (
+    CABLE,
+    CABLE_AREA,
+    CATEGORY,
+    COLOURS,
+    CONNECTOR_AREA,
+    FRONT,
+    HEIGHT,
+    PITCH,
+    between,
+    curve_of,
+    gap_between,
+    in_frame,
+    posed,
+    seen,
+    slot_of,
+    solids_of,
+)
+
+CAMERA = CATEGORY.camera(CATEGORY.scales["default"].width)
+SQUARE_MM = CAMERA.pixels_per_mm**2
+
+
+def normals(count: int, seed: int = 0) -> list[dict]:
+    return [CATEGORY.normal(np.random.default_rng([seed, index])) for index in range(count)]
+
+
+def spoilt(defect: str, count: int, seed: int = 0) -> list[tuple[dict, dict]]:
+    """Scenes with the defect, each with the intact one that it comes from."""
+    rng = np.random.default_rng(seed)
+    return [(CATEGORY.spoil(intact, defect, rng, CATEGORY.difficulty), intact) for intact in normals(count, seed)]
+
+
+def area_of(description: dict, *names: str) -> float:
+    """mm² of the plane z = 0 behind what is seen of these solids."""
+    return float(scene.half_covered(seen(description, CAMERA, *names)).sum() / SQUARE_MM)
+
+
+@pytest.mark.parametrize("defect", [None, "different_sizes", "second_cable", "cut_cable", "damaged_housing"])
+def test_every_solid_is_watertight(defect):
+    scenes = normals(2) if defect is None else [spoiled for spoiled, _ in spoilt(defect, 4)]
+    for description in scenes:
+        assert all(part.is_watertight and part.volume > 0 for part in posed(description)[0])
+
+
+@pytest.mark.parametrize("slots", COLOURS)
+def test_a_connector_has_a_lever_and_an_open_hole_for_every_slot(slots):
+    housing, levers = solids_of({"slots": slots})
+    assert levers.body_count == slots
+    assert housing.bounds[:, 0] == pytest.approx([-FRONT, FRONT])
+    assert housing.extents[1] == pytest.approx(slots * PITCH + 1.6)
+    assert housing.bounds[:, 2] == pytest.approx([0, HEIGHT])
+    assert levers.bounds[1, 2] < HEIGHT + 1
+
+
+def test_the_areas_that_suffice_are_those_of_a_cable_and_of_the_smallest_connector():
+    scenes = normals(18)
+    smallest = [area_of(each, "connector 0") for each in scenes if each["connectors"][0]["slots"] == min(COLOURS)]
+    assert np.median(smallest) == pytest.approx(CONNECTOR_AREA, rel=0.1)
+    assert np.median([area_of(each, "cable") for each in scenes[:12]]) == pytest.approx(CABLE_AREA, rel=0.1)
+
+
+def test_a_cable_lies_where_a_missing_one_is_marked():
+    for description in normals(6):
+        outside = np.stack(CAMERA.on_plane(0.0), axis=-1)  # as close to a housing, it is higher than the table
+        free = [in_frame(connector, outside)[..., 0] > FRONT + 4 for connector in description["connectors"]]
+        cable = seen(description, CAMERA, "cable") & free[0] & free[1]
+        assert cable.sum() > 1000
+        assert between(description, CAMERA)[cable].all()
+
+
+def test_the_rules_look_at_where_a_cable_ends():
+    (description,) = normals(1, seed=3)
+    turned = copy.deepcopy(description)
+    for connector in turned["connectors"]:
+        connector["y"] -= 1.0  # both slip along the cable by less than half a slot
+    assert CATEGORY.broken(turned) == []
+    turned["connectors"][0]["y"] += 1.0 + PITCH
+    assert CATEGORY.broken(turned) == ["one_slot"]
+
+
+def test_slots_count_from_the_top_on_both_sides():
+    for description in normals(12):
+        for connector, end in zip(description["connectors"], (0, -1), strict=True):
+            point = np.array(description["cables"][0]["path"][end])
+            above = connector["slots"] / 2 - (point[1] - connector["y"]) / PITCH - 0.5
+            assert slot_of(connector, point) == pytest.approx(above, abs=0.5)
+    assert {slot_of(each["connectors"][0], each["cables"][0]["path"][0]) for each in normals(40)} == set(range(5))
+
+
+def test_a_connector_of_another_size_leaves_the_cable_in_one_slot_and_of_one_of_the_colours():
+    for description, intact in spoilt("different_sizes", 40):
+        sizes = [connector["slots"] for connector in description["connectors"]]
+        (cable,) = description["cables"]
+        assert slot_of(description["connectors"][0], cable["path"][0]) < min(sizes)
+        assert cable["colour"] == intact["cables"][0]["colour"] == COLOURS[description["defect"]["instead_of"]]
+
+
+def test_two_cables_do_not_touch_and_both_are_marked():
+    for description, _ in spoilt("second_cable", 30):
+        first, second = (cable["path"] for cable in description["cables"])
+        assert gap_between(first, second) > 0.2
+    region = CATEGORY.region(description, description, CAMERA)
+    assert region.sum() / SQUARE_MM == pytest.approx(2 * CABLE_AREA, rel=0.2)
+
+
+def test_a_cable_lies_on_the_table_and_enters_the_openings():
+    for description in normals(12):
+        curve = curve_of(description["cables"][0]["path"])
+        assert curve[:, 2].min() == pytest.approx(CABLE / 2)
+        assert curve[[0, -1], 2].min() > CABLE
+        for connector, end in zip(description["connectors"], curve[[0, -1], :2], strict=True):
+            assert in_frame(connector, end)[0] < FRONT - 3
+
+
+def test_a_cut_is_marked_where_the_cable_is_gone():
+    for description, intact in spoilt("cut_cable", 4):
+        cut, curve = description["defect"], curve_of(intact["cables"][0]["path"])
+        region = CATEGORY.region(description, intact, CAMERA)
+        rows, columns = np.nonzero(region)
+        column, row = CAMERA.to_pixels(curve[[round(cut["at"] * (len(curve) - 1))]])[0]
+        assert np.hypot(columns + 0.5 - column, rows + 0.5 - row).max() / CAMERA.pixels_per_mm < 15
+        assert region.sum() / SQUARE_MM > 0.5 * cut["gap"] * CABLE
+        assert CATEGORY.difficulty.cut_gap[0] <= cut["gap"] <= CATEGORY.difficulty.cut_gap[1]
+
+
+@pytest.mark.parametrize("defect", ["damaged_housing", "soiled_housing"])
+def test_a_damage_is_marked_on_the_connector_that_has_it(defect):
+    for description, intact in spoilt(defect, 4, seed=1):
+        region = CATEGORY.region(description, intact, CAMERA)
+        connector = seen(intact, CAMERA, f"connector {description['defect']['connector']}")
+        assert region.sum() >= 2
+        assert scene.half_covered(connector)[region].mean() > 0.9
+
+
+def test_to_spoil_a_scene_leaves_it_as_it_was():
+    for defect in CATEGORY.defects:
+        for _, intact in spoilt(defect, 3):
+            before = copy.deepcopy(intact)
+            CATEGORY.spoil(intact, defect, np.random.default_rng(1), CATEGORY.difficulty)
+            assert intact == before
