@@ -14,7 +14,7 @@ DETECT_SETTINGS = ("image_size", "hyperparameters")
 
 
 def render(options: argparse.Namespace) -> None:
-    """Render a category in MVTec LOCO AD layout; interrupted, it goes on where it stopped."""
+    """Render a category in the layout of MVTec LOCO AD, metal_nut in that of MVTec AD; resumable."""
     from iadlib import rendering
 
     settings = read_blocks(options.file) if options.file else {}

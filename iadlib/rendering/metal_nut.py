@@ -294,9 +294,12 @@ def material_of(description: dict, rng: np.random.Generator) -> tuple[dict, dict
     """Cast metal whose faces are turned, with what was scratched and painted on it; and what was drawn for it."""
     x, y = surfaces.raster(SIZE, TEXELS)
     back = description["flipped"]
-    contour = outline(description["casting"]) * (1, -1 if back else 1)
-    depth = depth_inside(contour[:: -1 if back else 1], np.stack([x[::4, ::4], y[::4, ::4]], axis=-1).reshape(-1, 2))
-    depth = ndimage.zoom(depth.reshape(x[::4, ::4].shape), 4, order=1)[: x.shape[0], : x.shape[1]]
+    contour = outline(description["casting"])
+    if back:
+        contour = contour[::-1] * (1, -1)
+    coarser = np.stack([x[2::4, 2::4], y[2::4, 2::4]], axis=-1)  # the outline is smooth
+    depth = depth_inside(contour, coarser.reshape(-1, 2)).reshape(coarser.shape[:2])
+    depth = ndimage.zoom(depth, 4, order=1, mode="nearest", grid_mode=True)
     noise = partial(surfaces.smooth_noise, rng, x.shape)
     radius = np.hypot(x + 0.02 * noise(60), y)
     turned = np.zeros_like(x) if back else expit((HUB - 0.2 - radius) / 0.1)  # the face of the hub and the chamfer
@@ -310,22 +313,22 @@ def material_of(description: dict, rng: np.random.Generator) -> tuple[dict, dict
     if not back:  # the thread begins in the chamfer
         thread = np.sin(2 * np.pi * radius / 0.55 - np.arctan2(y, x)) * expit((BORE + CHAMFER - 0.25 - radius) / 0.05)
         relief += 0.05 * thread
-    bare = expit((0.9 + 0.35 * noise(8) - depth) / 0.2) + 0.4 * np.exp(-(((radius - HUB + 0.4) / 0.35) ** 2))
-    bare = np.clip(bare, 0, 1)  # where skin and dirt are worn off
+    bare = expit((0.9 + 0.35 * noise(8) - depth) / 0.2)  # edges, where skin and dirt are worn off
     marks = surfaces.fibres(rng, SIZE, TEXELS, int(rng.integers(10, 40)), length=5.0)
     grey = 1 + 0.05 * noise(70) + 0.035 * noise(10) + 0.04 * noise(1.5) - 0.3 * pits
     grey *= 1 + 0.16 * turned + 0.14 * bare - 0.1 * marks
-    if not back:
-        grey *= 1 - 0.15 * np.exp(-(((radius - HUB - 1.4) / 0.9) ** 2))  # dirt at the foot of the hub
+    if not back:  # the hub's edge is bare, too, and dirt sits at its foot
+        grey *= 1 + 0.06 * np.exp(-(((radius - HUB + 0.4) / 0.35) ** 2))
+        grey *= 1 - 0.15 * np.exp(-(((radius - HUB - 1.4) / 0.9) ** 2))
     roughness = 0.31 - 0.07 * turned - 0.05 * bare + 0.02 * noise(20)
     if "scratch" in description:
         half, strength = description["scratch"]["width"] / 2, description["scratch"]["strength"]
         distance, along = scratched(description["scratch"], x, y)
         across, strength = distance / half, strength * np.sin(np.pi * np.clip(along, 0.04, 0.96)) ** 0.4
         # A fresh one is a smooth, bright track; an old one a groove with dirt in it.
-        depth, tone = (0.2, 0.8) if description["scratch"]["tone"] == "bright" else (1.0, -0.8)
+        carved, tone = (0.2, 0.8) if description["scratch"]["tone"] == "bright" else (1.0, -0.8)
         relief *= 1 - strength * np.clip(2 - across, 0, 1)
-        relief += depth * strength * half * (0.4 * np.exp(-(((across - 1.3) / 0.4) ** 2)) - np.clip(1 - across, 0, 1))
+        relief += carved * strength * half * (0.4 * np.exp(-(((across - 1.3) / 0.4) ** 2)) - np.clip(1 - across, 0, 1))
         grey *= 1 + tone * strength * np.clip(2 - 1.5 * across, 0, 1)
     brightness, warmth = float(rng.normal(0.54, 0.02)), float(rng.normal(0, 0.012))
     colour = np.clip(brightness * grey[..., None] * (1 + warmth, 1.0, 1 - warmth), 0.02, 0.95)
