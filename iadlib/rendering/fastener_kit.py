@@ -28,7 +28,7 @@ from scipy import ndimage
 from iadlib.rendering import scene, solids, surfaces
 from iadlib.rendering.category import Defect, RenderedCategory, Rule, Scale
 
-FIELD = (160.0, 110.0)
+FIELD = (128.0, 88.0)
 MARGIN = 3.0  # no piece lies nearer to the edge of the picture
 GAP = 1.2  # between pieces, at least
 LONG, SHORT, TOLERANCE = 45.0, 25.0, 0.5  # of screws, from below the head to the tip
@@ -43,15 +43,18 @@ AREAS = {"long_screw": 420.0, "short_screw": 270.0, "nut": 124.0, "washer": 203.
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Ranges from which a defect is drawn, uniformly. Lengths are millimetres."""
+    """Ranges from which a defect is drawn, uniformly: from what takes a second look at default size to the plain.
+
+    Lengths are millimetres.
+    """
 
     length_off: tuple[float, float] = (3.5, 9.0)  # a wrong length differs by that from the nearest right one
-    stripped_length: tuple[float, float] = (5.0, 16.0)  # along the screw
-    stripped_share: tuple[float, float] = (0.6, 1.0)  # of the thread's depth that is gone
-    squashed_by: tuple[float, float] = (0.1, 0.3)  # share of a nut's width
-    broken_off: tuple[float, float] = (1.2, 3.6)  # from a nut's corner towards its middle
-    scratch_length: tuple[float, float] = (4.0, 13.0)
-    scratch_width: tuple[float, float] = (0.35, 0.8)
+    stripped_length: tuple[float, float] = (8.0, 18.0)  # along the screw
+    stripped_share: tuple[float, float] = (0.8, 1.0)  # of the thread's depth that is gone
+    squashed_by: tuple[float, float] = (0.15, 0.4)  # share of a nut's width
+    broken_off: tuple[float, float] = (2.0, 5.0)  # from a nut's corner towards its middle
+    scratch_length: tuple[float, float] = (6.0, 14.0)
+    scratch_width: tuple[float, float] = (0.6, 1.5)
     scratch_strength: tuple[float, float] = (0.5, 1.0)  # from a faint mark to a deep and dark one
 
 

@@ -55,13 +55,13 @@ FRUIT_AREA, TEXT_AREA = 615.0, 1115.0  # mm² that the picture of a fruit and th
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Ranges from which a defect is drawn, uniformly."""
+    """Ranges from which a defect is drawn, uniformly: from what takes a second look at default size to the plain."""
 
     level_off: tuple[float, float] = (3.0, 13.0)  # mm between the level and the band
-    tear_length: tuple[float, float] = (10.0, 34.0)  # mm across a tear, part of which is beyond the label's edge
-    stain_length: tuple[float, float] = (5.0, 22.0)
-    stain_contrast: tuple[float, float] = (0.2, 0.75)  # of the paper's brightness
-    particle_length: tuple[float, float] = (3.0, 8.0)
+    tear_length: tuple[float, float] = (14.0, 38.0)  # mm across a tear, part of which is beyond the label's edge
+    stain_length: tuple[float, float] = (9.0, 28.0)
+    stain_contrast: tuple[float, float] = (0.3, 0.8)  # of the paper's brightness
+    particle_length: tuple[float, float] = (4.0, 10.0)
     particle_contrast: tuple[float, float] = (0.3, 0.9)  # on the way from the juice's colour to the particle's
 
 

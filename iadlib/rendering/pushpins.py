@@ -43,9 +43,9 @@ LYING_AREA = 110.0  # mm² that a lying pushpin covers
 class Difficulty:
     """Ranges from which a defect is drawn, uniformly: from what takes a second look at default size to the plain."""
 
-    bend_degrees: tuple[float, float] = (35.0, 100.0)
-    broken_off: tuple[float, float] = (2.0, 6.0)  # mm of the handle's length or width that is gone
-    foreign_length: tuple[float, float] = (3.5, 11.0)  # mm
+    bend_degrees: tuple[float, float] = (45.0, 120.0)
+    broken_off: tuple[float, float] = (3.0, 8.0)  # mm of the handle's length or width that is gone
+    foreign_length: tuple[float, float] = (6.0, 15.0)  # mm
     foreign_grey: tuple[float, float] = (0.03, 0.25)  # reflectance of a dark crumb on a light floor
 
 
@@ -176,7 +176,7 @@ def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Diffi
     else:
         pin = pins[compartment] = pushpin(rng, compartment)
         if defect == "bent_needle":
-            pin["bend"] = {"degrees": rng.uniform(*difficulty.bend_degrees), "at": rng.uniform(0.1, 0.5)}
+            pin["bend"] = {"degrees": rng.uniform(*difficulty.bend_degrees), "at": rng.uniform(0.05, 0.35)}
             pin["bend"]["degrees"] *= rng.choice([-1, 1])
         else:
             pin["broken"] = {"depth": rng.uniform(*difficulty.broken_off), "slope": rng.uniform(-30, 30)}

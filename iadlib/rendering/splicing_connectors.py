@@ -52,14 +52,14 @@ CABLE_AREA = 360.0  # mm² of a cable that can be seen
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Ranges from which a defect is drawn, uniformly."""
+    """Ranges from which a defect is drawn, uniformly: from what takes a second look at default size to the plain."""
 
-    cut_gap: tuple[float, float] = (0.8, 6.0)  # mm along the cable between the ends of its insulation
+    cut_gap: tuple[float, float] = (1.5, 8.0)  # mm along the cable between the ends of its insulation
     cut_aside: tuple[float, float] = (0.0, 2.5)  # mm that an end has sprung sideways
-    broken_off: tuple[float, float] = (2.2, 6.5)  # mm of a housing's corner that is gone, across the corner
-    lever_gone: tuple[float, float] = (2.5, 10.0)  # mm of a lever's length that is gone
-    soil_length: tuple[float, float] = (3.5, 11.0)  # mm
-    soil_strength: tuple[float, float] = (0.25, 0.75)  # share of the light that the soil takes away
+    broken_off: tuple[float, float] = (4.0, 9.0)  # mm of a housing's corner that is gone, across the corner
+    lever_gone: tuple[float, float] = (5.0, 11.0)  # mm of a lever's length that is gone
+    soil_length: tuple[float, float] = (7.0, 20.0)  # mm
+    soil_strength: tuple[float, float] = (0.35, 0.8)  # share of the light that the soil takes away
 
 
 def width_of(slots: int) -> float:
