@@ -167,12 +167,14 @@ def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Diffi
         length = rng.uniform(*difficulty.foreign_length)
         drawn |= {"length": length, "width": length * rng.uniform(0.35, 0.8), "turn": rng.uniform(0, 360)}
         drawn |= {"grey": rng.uniform(*difficulty.foreign_grey), "form": int(rng.integers(2**31))}
-        points, radii = axis(pins[compartment])
-        place = points[0]
-        while (np.linalg.norm(points - place, axis=1) < radii + length / 2).any():
-            place = rng.uniform(-0.5, 0.5, 2) * (INSIDE - length - 1) + centre_of(compartment)
+        clear = False
+        while not clear:  # a large crumb and some poses leave no room for each other
+            pins[compartment] = pushpin(rng, compartment)
+            place = centre_of(compartment) + rng.uniform(-0.5, 0.5, 2) * (INSIDE - length - 1)
+            points, radii = axis(pins[compartment])
+            clear = bool((np.linalg.norm(points - place, axis=1) > radii + length / 2).all())
         drawn |= {"x": place[0], "y": place[1]}
-        return intact | {"crumb": drawn, "defect": drawn}
+        return intact | {"pushpins": pins, "crumb": drawn, "defect": drawn}
     else:
         pin = pins[compartment] = pushpin(rng, compartment)
         if defect == "bent_needle":

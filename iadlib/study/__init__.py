@@ -24,12 +24,14 @@ from iadlib.study.tables import (
     counts,
     decisions_table,
     describe,
+    drop,
     gather,
     image_threshold,
     metrics_table,
     pivot,
     pivot_defects,
     save_tables,
+    speeds,
 )
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "decisions_table",
     "describe",
     "detect",
+    "drop",
     "evaluate",
     "gather",
     "image_threshold",
@@ -60,4 +63,5 @@ __all__ = [
     "save_cell",
     "save_tables",
     "scored",
+    "speeds",
 ]

@@ -79,6 +79,23 @@ def pivot(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
     return table.reindex(index=list(dict.fromkeys(rows["method"])), columns=pd.MultiIndex.from_tuples(order))
 
 
+def drop(cells: pd.DataFrame, metric: str = "image_auroc") -> pd.DataFrame:
+    """By method: the means of both kinds over the categories that have both, and structural less logical."""
+    rows = cells[(cells["metric"] == metric) & cells["kind"].isin(["logical", "structural"])]
+    both = rows.pivot(index=["method", "category"], columns="kind", values="mean").dropna()
+    means = both.groupby("method", sort=False).mean().reindex(list(dict.fromkeys(rows["method"])))
+    means["drop"] = means["structural"] - means["logical"]
+    means.insert(0, "categories", both.groupby("method").size())
+    return means.round(3).rename_axis(columns=None)
+
+
+def speeds(profile: str) -> pd.DataFrame:
+    """What benchmarks/detectors.py measured for a profile, on every device that there is a file of."""
+    files = sorted((ROOT / "benchmarks").glob(f"detectors-{profile}-*.csv"))
+    tables = [pd.read_csv(file).assign(device=file.stem.rpartition("-")[2]) for file in files]
+    return pd.concat(tables).set_index(["device", "method"]) if tables else pd.DataFrame()
+
+
 def pivot_defects(cells: pd.DataFrame, metric: str = "au_spro_0.05") -> pd.DataFrame:
     """One metric by defect: methods in rows, category and defect in columns."""
     rows = cells[(cells["metric"] == metric) & cells["kind"].str.startswith("defect ")]
