@@ -35,7 +35,7 @@ GAPS = """## What it is not
 - Numbers obtained on it compare methods with one another. They do not stand for results on MVTec AD or MVTec LOCO AD.
 
 How large and how clear defects are is set once for each category (the class `Difficulty` in its file), by what a person
-sees at the default size: from what takes a second look at the default size to the plain. A params file with `difficulty` sets other ranges.
+sees: from what takes a second look at the default size to the plain. A params file with `difficulty` sets other ranges.
 
 ## Use
 

@@ -1,0 +1,154 @@
+"""Bring the feature maps of several members together: PCA, one grid, concatenation, in either order.
+
+Heller et al., "Multisource neural network feature map fusion", 2023, name two blocks. The *individual transformation*
+reduces each member by a PCA of its own, resizes to the largest grid among the members and concatenates. The *global
+transformation* resizes and concatenates first, and reduces all channels by one PCA. Both take lists of maps, one
+(N, C, h, w) a member, and return one (N, C', h', w').
+
+The PCA is exact, from a covariance that is summed up batch by batch in double precision: features of a whole data set
+need not fit in memory. Eigenvectors are signed so that their largest entry is positive.
+
+Where we add to the paper: `equalise` divides each member's features by the root of their total variance before anything
+else, so that a member whose numbers are large does not drown the others in a joint PCA or in distances; and the number
+of kept maps may be given as a share of the variance.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Maps = Sequence[Tensor]  # one (N, C, h, w) a member
+Stream = Callable[[], Iterable[Maps]]  # the maps of all training images, batch by batch, as often as asked for
+Kept = str | float | int | Sequence[int]
+
+
+@dataclass(frozen=True, eq=False)
+class PrincipalComponents:
+    """`mean` (C,), `axes` (C, C) in rows, the most important first, and their `variances` (C,); all float32."""
+
+    mean: Tensor
+    axes: Tensor
+    variances: Tensor
+
+    def project(self, maps: Tensor, count: int) -> Tensor:
+        """Coordinates (N, count, h, w) of maps (N, C, h, w) along the first axes."""
+        centred = maps - self.mean.view(1, -1, 1, 1)
+        return torch.einsum("nchw,kc->nkhw", centred, self.axes[:count])
+
+    def cumulative(self) -> Tensor:
+        """The share (C,) of the variance that the first 1, 2, ... axes explain."""
+        return self.variances.cumsum(0) / self.variances.sum()
+
+    def count_for(self, share: float) -> int:
+        """How many axes explain at least this share of the variance."""
+        return int(torch.searchsorted(self.cumulative(), share * (1 - 1e-6))) + 1
+
+
+def principal_components(batches: Iterable[Tensor]) -> PrincipalComponents:
+    """Of the vectors at all places of maps (N, C, h, w)."""
+    count, total, products, shift = 0, None, None, None
+    for maps in batches:
+        vectors = maps.permute(0, 2, 3, 1).flatten(0, 2).double()  # (n, C)
+        if total is None:
+            shift = vectors.mean(dim=0)  # near the mean, so that the difference of large numbers stays exact
+            total = torch.zeros_like(shift)
+            products = torch.zeros(len(shift), len(shift), dtype=torch.float64, device=shift.device)
+        vectors = vectors - shift
+        count += len(vectors)
+        total += vectors.sum(dim=0)
+        products += vectors.T @ vectors
+    if count < 2:
+        raise ValueError(f"a PCA needs two vectors or more, not {count}")
+    covariance = (products - torch.outer(total, total) / count) / (count - 1)
+    variances, axes = torch.linalg.eigh(covariance)
+    variances, axes = variances.flip(0).clamp(min=0), axes.flip(1).T
+    largest = axes.gather(1, axes.abs().argmax(dim=1, keepdim=True))
+    axes = axes * largest.sign()
+    return PrincipalComponents((shift + total / count).float(), axes.float(), variances.float())
+
+
+def resized(maps: Tensor, grid: tuple[int, int]) -> Tensor:
+    return maps if maps.shape[-2:] == grid else F.interpolate(maps, size=grid, mode="bilinear", align_corners=False)
+
+
+def largest_grid(maps: Maps) -> tuple[int, int]:
+    return max((tuple(each.shape[-2:]) for each in maps), key=lambda grid: grid[0] * grid[1])
+
+
+def kept_by_rule(channels: Sequence[int]) -> list[int]:
+    """The thesis's rule: the first member's channel count shared out evenly, a remainder to the first members.
+
+    No member gives more maps than it has.
+
+    >>> kept_by_rule([100, 40, 64])
+    [34, 33, 33]
+    """
+    share, rest = divmod(channels[0], len(channels))
+    return [min(own, share + (index < rest)) for index, own in enumerate(channels)]
+
+
+@dataclass(kw_only=True, eq=False)
+class IndividualTransform:
+    """PCA a member, then the largest grid, then concatenation.
+
+    `kept`: how many maps of each member: "thesis" for the thesis's rule (`kept_by_rule`); a float, the share of each
+    member's variance; an int, that many of each; or a number for each.
+    """
+
+    kept: Kept = "thesis"
+    equalise: bool = False
+
+    def fit(self, stream: Stream) -> "IndividualTransform":
+        members = range(len(next(iter(stream()))))
+        self.components_ = [principal_components(maps[i] for maps in stream()) for i in members]
+        self.counts_ = counts_of(self.kept, self.components_)
+        self.scales_ = [float(c.variances.sum().sqrt()) if self.equalise else 1.0 for c in self.components_]
+        return self
+
+    def __call__(self, maps: Maps) -> Tensor:
+        grid = largest_grid(maps)
+        parts = zip(maps, self.components_, self.counts_, self.scales_, strict=True)
+        return torch.cat([resized(c.project(each, count) / scale, grid) for each, c, count, scale in parts], dim=1)
+
+
+@dataclass(kw_only=True, eq=False)
+class GlobalTransform:
+    """The largest grid, then concatenation, then one PCA over all channels.
+
+    `kept`: "thesis" for the first member's channel count, a float for a share of the variance, or a number.
+    """
+
+    kept: Kept = "thesis"
+    equalise: bool = False
+
+    def fit(self, stream: Stream) -> "GlobalTransform":
+        first = next(iter(stream()))
+        self.scales_ = [1.0] * len(first)
+        if self.equalise:
+            own = [principal_components(maps[i] for maps in stream()) for i in range(len(first))]
+            self.scales_ = [float(components.variances.sum().sqrt()) for components in own]
+        components = principal_components(self._joined(maps) for maps in stream())
+        kept = first[0].shape[1] if self.kept == "thesis" else self.kept
+        self.components_, self.counts_ = [components], counts_of(kept, [components])
+        return self
+
+    def __call__(self, maps: Maps) -> Tensor:
+        return self.components_[0].project(self._joined(maps), self.counts_[0])
+
+    def _joined(self, maps: Maps) -> Tensor:
+        grid = largest_grid(maps)
+        return torch.cat([resized(each, grid) / scale for each, scale in zip(maps, self.scales_, strict=True)], dim=1)
+
+
+def counts_of(kept: Kept, components: Sequence[PrincipalComponents]) -> list[int]:
+    """How many maps of each, by what `kept` says, never more than there are."""
+    channels = [len(each.mean) for each in components]
+    if kept == "thesis":
+        return kept_by_rule(channels)
+    if isinstance(kept, float):
+        return [each.count_for(kept) for each in components]
+    given = [kept] * len(channels) if isinstance(kept, int) else list(kept)
+    return [min(own, count) for own, count in zip(channels, given, strict=True)]

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+
+from iadlib.ensemble.transforms import (
+    GlobalTransform,
+    IndividualTransform,
+    kept_by_rule,
+    principal_components,
+)
+
+GENERATOR = torch.Generator().manual_seed(0)
+MIXING = torch.randn(12, 12, generator=GENERATOR)
+FIRST = torch.einsum("nchw,kc->nkhw", torch.randn(6, 12, 8, 5, generator=GENERATOR), MIXING) + 100
+SECOND = 40 * torch.randn(6, 7, 4, 3, generator=GENERATOR)
+
+
+def stream():
+    for start in (0, 4):
+        yield [FIRST[start : start + 4], SECOND[start : start + 4]]
+
+
+def vectors(maps: torch.Tensor) -> np.ndarray:
+    return maps.permute(0, 2, 3, 1).flatten(0, 2).double().numpy()
+
+
+def test_components_equal_scikit_learns_up_to_sign():
+    found = principal_components(maps[0] for maps in stream())
+    reference = PCA(svd_solver="full").fit(vectors(FIRST))
+    np.testing.assert_allclose(found.variances, reference.explained_variance_, rtol=1e-5)
+    np.testing.assert_allclose(found.cumulative(), reference.explained_variance_ratio_.cumsum(), rtol=1e-5)
+    np.testing.assert_allclose(np.abs((found.axes.double().numpy() * reference.components_).sum(1)), 1, atol=1e-5)
+    expected = np.abs(reference.transform(vectors(FIRST)))[:, :5]
+    np.testing.assert_allclose(np.abs(vectors(found.project(FIRST, 5))), expected, atol=2e-4)
+
+
+def test_batches_do_not_matter():
+    whole = principal_components([FIRST])
+    parts = principal_components(FIRST.split(1))
+    torch.testing.assert_close(whole.axes, parts.axes)
+
+
+def test_the_largest_entry_of_every_axis_is_positive():
+    axes = principal_components([FIRST]).axes
+    assert (axes.gather(1, axes.abs().argmax(dim=1, keepdim=True)) > 0).all()
+
+
+def test_the_count_for_a_share_of_the_variance_is_the_smallest_that_reaches_it():
+    found = principal_components([FIRST])
+    for share in (0.3, 0.9, 1.0):
+        count = found.count_for(share)
+        assert found.cumulative()[count - 1] >= share - 1e-5
+        assert count == 1 or found.cumulative()[count - 2] < share
+
+
+def test_one_vector_is_too_few():
+    with pytest.raises(ValueError, match="two vectors"):
+        principal_components([torch.ones(1, 3, 1, 1)])
+
+
+@pytest.mark.parametrize(
+    ("channels", "kept"), [([12, 7], [6, 6]), ([13, 50], [7, 6]), ([100, 40, 64], [34, 33, 33]), ([12, 3], [6, 3])]
+)
+def test_the_rule_shares_the_first_members_channels(channels, kept):
+    assert kept_by_rule(channels) == kept
+
+
+@pytest.mark.parametrize("transform", [IndividualTransform(), GlobalTransform()], ids=["individual", "global"])
+def test_all_members_come_to_the_largest_grid(transform):
+    joint = transform.fit(stream)([FIRST, SECOND])
+    assert joint.shape == (6, 12, 8, 5)
+
+
+def test_individual_keeps_each_members_own_components():
+    joint = IndividualTransform(kept=[3, 2]).fit(stream)([FIRST, SECOND])
+    components = principal_components([FIRST])
+    torch.testing.assert_close(joint[:, :3], components.project(FIRST, 3), rtol=1e-3, atol=1e-3)
+
+
+def test_a_loud_member_takes_the_joint_components_unless_members_are_equalised():
+    def share_of_second(transform: GlobalTransform) -> float:
+        axes = transform.fit(stream).components_[0].axes[: transform.counts_[0]]
+        return float((axes[:, 12:] ** 2).sum() / (axes**2).sum())
+
+    quiet = [FIRST - 100, SECOND]
+    assert quiet[1].var() > 10 * quiet[0].var()
+    assert share_of_second(GlobalTransform(kept=4)) > 0.9
+    assert share_of_second(GlobalTransform(kept=4, equalise=True)) < 0.9
