@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "features": {"types"},
     "detectors": {"types", "features", "progress"},
     "figures": {"types"},
+    "ensemble": {"types", "features", "detectors", "progress"},
     "study": {"types", "data", "detectors", "metrics", "figures", "progress"},
     "__main__": {"params", "study", "data", "rendering", "metrics"},
 }

@@ -1,0 +1,1 @@
+"""Ensembles of detectors: so far how the feature maps of several come together (`transforms`)."""
