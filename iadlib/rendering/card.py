@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
+from matplotlib.figure import Figure
 
 from iadlib import figures
 from iadlib.data import Category, load_category, read_image
@@ -80,22 +80,20 @@ def _section(category: Category) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _gallery(opened: Sequence[Category]):
+def _gallery(opened: Sequence[Category]) -> Figure:
+    """Two categories a row, of each a normal image and one of the first logical and structural defect, or of two."""
     rows, titles, regions = [], [], []
     for place, category in enumerate(opened):
-        test = category.of("test")
-        kinds = [kind for kind in ("good", "logical", "structural") if (test["label"] == kind).any()]
-        if len(kinds) < 3:
-            kinds.append("structural")
-        chosen = [
-            int(np.flatnonzero(test["label"] == kind)[kinds[:number].count(kind)]) for number, kind in enumerate(kinds)
-        ]
+        test, stated = category.of("test"), rendered_category(category.name)
+        names = [[each.defect_name for each in category.regions(i)][:1] for i in range(len(test))]
+        kinds = ("logical_anomalies", "structural_anomalies")
+        shown = [defects[0] for kind in kinds if (defects := stated.defects_of(kind))]
+        if len(shown) < len(kinds):
+            shown = stated.defects_of("structural_anomalies")[1:3]
+        chosen = [names.index([]), *(names.index([defect]) for defect in shown)]
         if place % 2 == 0:
             rows, titles, regions = [*rows, []], [*titles, []], [*regions, []]
         rows[-1] += [read_image(test["image"].iloc[i]) for i in chosen]
         regions[-1] += [category.regions(i) for i in chosen]
-        titles[-1] += [
-            f"{category.name}: {found[0].defect_name if found else 'normal'}".replace("_", " ")
-            for found in regions[-1][-3:]
-        ]
+        titles[-1] += [name.replace("_", " ") for name in (category.name, *shown)]
     return figures.gallery(rows, titles, regions)
