@@ -38,23 +38,28 @@ class Backbone:
     """A frozen timm network that returns the maps of some of its layers.
 
     `layers` are timm's feature indices: layer i has stride 2 ** (i + 1) in the convolutional networks used here, so
-    that 2 and 3 are what the papers call layer2 and layer3 of a ResNet. Weights come from `checkpoint` if it is given
+    that 2 and 3 are what the papers call layer2 and layer3 of a ResNet. They may also be names of modules, such as
+    "blocks.5" of an EfficientNet, which has more stages than strides. Weights come from `checkpoint` if it is given
     (.safetensors or .pth, a state dict of timm's model), else from the package that carries them, else from timm's
     download. Random weights are never used in their place.
     """
 
     name: str
-    layers: tuple[int, ...]
+    layers: tuple[int | str, ...]
     checkpoint: str | None = None
     device: str = "auto"
 
     def __post_init__(self):
         self.torch_device = resolve_device(self.device)
         network = load_network(self.name, self.checkpoint)
-        levels = len(network.feature_info)
-        if not self.layers or not all(0 <= layer < levels for layer in self.layers):
-            raise ValueError(f"layers {list(self.layers)}: {self.name} has the layers 0 to {levels - 1}")
         configuration = network.pretrained_cfg
+        self._caught: dict[str, Tensor] = {}
+        self._named = any(isinstance(layer, str) for layer in self.layers)
+        if self._named:
+            self._catch(network)
+        elif not self.layers or not all(0 <= layer < len(network.feature_info) for layer in self.layers):
+            last = len(network.feature_info) - 1
+            raise ValueError(f"layers {list(self.layers)}: {self.name} has the layers 0 to {last}")
         self.mean = torch.tensor(configuration["mean"]).view(1, 3, 1, 1).to(self.torch_device)
         self.std = torch.tensor(configuration["std"]).view(1, 3, 1, 1).to(self.torch_device)
         self.network = network.eval().requires_grad_(False).to(self.torch_device, memory_format=torch.channels_last)
@@ -64,9 +69,20 @@ class Backbone:
         """One map (N, C, h, w) a layer, in the order of `layers`, on the backbone's device."""
         images = (images.to(self.torch_device) - self.mean) / self.std  # (N, 3, H, W)
         images = images.contiguous(memory_format=torch.channels_last)  # several times faster on a CPU
+        if self._named:
+            self.network.forward_features(images)
+            return [self._caught.pop(layer) for layer in self.layers]
         indices = sorted(set(self.layers))
         maps = self.network.forward_intermediates(images, indices=indices, stop_early=True, intermediates_only=True)
         return [maps[indices.index(layer)] for layer in self.layers]
+
+    def _catch(self, network: nn.Module) -> None:
+        modules = dict(network.named_modules())
+        for name in self.layers:
+            if name not in modules:
+                top = [known for known in modules if known and known.count(".") <= 1]
+                raise ValueError(f"layer {name!r}: no module of {self.name}; it has {', '.join(top)} ...")
+            modules[name].register_forward_hook(lambda _, __, value, name=name: self._caught.__setitem__(name, value))
 
 
 def load_network(name: str, checkpoint: str | None = None) -> nn.Module:

@@ -7,6 +7,13 @@ from iadlib.detectors.base import Detector, check_hyperparameters
 # name -> class in the module of that name; imported when it is asked for
 DETECTORS = {
     "patchcore": "PatchCore",
+    "simplenet": "SimpleNet",
+    "padim": "PaDiM",
+    "reverse_distillation": "ReverseDistillation",
+    "asymmetric_student_teacher": "AsymmetricStudentTeacher",
+    "csflow": "CSFlow",
+    "draem": "DRAEM",
+    "anoddpm": "AnoDDPM",
 }
 
 

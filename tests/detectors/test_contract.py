@@ -9,8 +9,40 @@ from iadlib.detectors import DETECTORS, create
 # Settings small enough for a test; every detector of the study needs an entry.
 SMALL = {
     "patchcore": {"coreset_fraction": 0.2},
+    "simplenet": {"hidden_channels": 64, "noise_std": 0.5, "epochs": 30, "training_batch_size": 128},
+    "padim": {"channels": 20},
+    "reverse_distillation": {"blocks": (1, 1, 1, 1), "epochs": 10},
+    "asymmetric_student_teacher": {
+        "standardise": True,
+        "teacher_blocks": 2,
+        "teacher_hidden_channels": 16,
+        "student_blocks": 1,
+        "student_hidden_channels": 32,
+        "teacher_epochs": 10,
+        "student_epochs": 10,
+    },
+    "csflow": {"standardise": True, "layer": 3, "kernel_sizes": (3, 3), "hidden_channels": 32, "epochs": 10},
+    "draem": {"reconstructive_width": 4, "discriminative_width": 4, "steps": 100, "training_batch_size": 4},
+    "anoddpm": {"channels": (16, 32), "layers_per_level": 1, "steps": 60, "reverse_steps": 2, "average_decay": 0.9},
 }
-CUTS = [("patchcore", "embedding"), ("patchcore", "difference")]
+CUTS = [
+    ("patchcore", "embedding"),
+    ("patchcore", "difference"),
+    ("simplenet", "embedding"),
+    ("simplenet", "adapted"),
+    ("padim", "embedding"),
+    ("padim", "deviation"),
+    ("reverse_distillation", "embedding"),
+    ("reverse_distillation", "difference"),
+    ("asymmetric_student_teacher", "embedding"),
+    ("asymmetric_student_teacher", "latent"),
+    ("asymmetric_student_teacher", "difference"),
+    ("csflow", "embedding"),
+    ("csflow", "latent"),
+    ("draem", "residual"),
+    ("draem", "discriminative"),
+    ("anoddpm", "residual"),
+]
 
 
 @pytest.fixture(scope="module", params=list(DETECTORS))

@@ -1,0 +1,292 @@
+"""AnoDDPM: Wyatt et al., "AnoDDPM: Anomaly Detection with Denoising Diffusion Probabilistic Models using Simplex
+Noise", CVPR Workshops 2022.
+
+A U-Net learns on normal images to tell the noise from the image, at every strength of noise. An image is then diffused
+part of the way (lambda of T steps) and brought back step by step: what is left of the image is completed as in normal
+ones, and an anomaly is where the reconstruction differs. Simplex noise of several octaves, unlike Gaussian noise, hides
+structures as large as an anomaly.
+
+Where we differ from the paper and its code: images have three channels, each with noise of its own. Simplex noise
+(Perlin's; Gustavson, "Simplex noise demystified", 2005) is drawn in two dimensions, where the code cuts slices out of
+three; gradients are unit vectors drawn anew for every corner of the lattice instead of hashed from twelve, so nothing
+repeats. Images of one draw share the lattice, shifted at random, and nothing else: most of the arithmetic is then done
+once a draw, and no bank of noise is needed. Noise is divided by its standard deviation, known in closed form, so that
+the schedule means what it says; the code does not.
+
+The way back may leave steps out (`reverse_steps` below `depth`): it follows equation 12 of Song, Meng and Ermon,
+"Denoising Diffusion Implicit Models", ICLR 2021, in which `stochasticity` 1 with every step taken is the ancestral
+sampling of DDPM (with the smaller of its two variances; the code takes the larger), and 0 needs no noise on the way.
+Its estimate of the image is clipped to the range of images, where the code clips the noised image. All test images meet
+the same noise, drawn from `seed`: a score then depends neither on the batch nor on luck that the next image does not
+have. `trained_timesteps` keeps training to the noise that detection meets, as the code does (800 there). The U-Net is
+that of diffusers, with strided convolutions where the authors' has residual blocks that resample; `patch_size` above
+1 folds squares of pixels into channels before it, which makes it cheaper. Sides that its levels do not divide are
+padded by reflection.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import ClassVar, Self
+
+import torch
+import torch.nn.functional as F
+from diffusers import DDPMScheduler, UNet2DModel
+from torch import Tensor, nn
+
+from iadlib.detectors.base import Detector, check_images
+from iadlib.detectors.training import seeded, train
+from iadlib.features import resolve_device
+
+NOISES = ("simplex", "gaussian")
+SKEW = (math.sqrt(3) - 1) / 2  # takes the simplex lattice to the square one
+UNSKEW = (3 - math.sqrt(3)) / 6
+# Mean square of one octave: per corner, half the integral of r^2 (1/2 - r^2)^8 over the disc; over a cell's area.
+OCTAVE_VARIANCE = math.pi / 2 * 0.5**10 / 90 * math.sqrt(3)
+
+
+@dataclass(kw_only=True, eq=False)
+class AnoDDPM(Detector):
+    """`depth` is lambda. `largest_structure` is the first octave's wavelength in pixels; every further one is half.
+
+    `reconstructions` are averaged before they are compared with the image. `attention` are levels of the U-Net, 0 the
+    finest, that have it besides the middle one.
+    """
+
+    cuts: ClassVar = ("residual",)
+    learned: ClassVar = ("network_", "losses_")  # the network is the average over training
+
+    noise: str = "simplex"
+    octaves: int = 6
+    persistence: float = 0.8
+    largest_structure: float = 64.0
+    timesteps: int = 1000
+    trained_timesteps: int = 1000
+    depth: int = 250
+    reverse_steps: int = 250
+    stochasticity: float = 1.0
+    reconstructions: int = 1
+    channels: tuple[int, ...] = (128, 128, 256, 256, 512, 512)
+    layers_per_level: int = 2
+    attention: tuple[int, ...] = ()
+    patch_size: int = 1
+    steps: int = 1000
+    learning_rate: float = 1e-4
+    training_batch_size: int = 8
+    average_decay: float = 0.9999
+    max_gradient_norm: float | None = 1.0
+
+    def __post_init__(self):
+        self.channels, self.attention = tuple(self.channels), tuple(self.attention)
+        if self.noise not in NOISES:
+            raise ValueError(f"noise {self.noise!r}: one of {', '.join(NOISES)}")
+        if not 0 <= self.depth <= self.trained_timesteps <= self.timesteps:
+            raise ValueError(
+                f"depth {self.depth}, trained_timesteps {self.trained_timesteps}, timesteps {self.timesteps}: "
+                "from 0 on, each at most the next"
+            )
+        if not 1 <= self.reverse_steps <= max(1, self.depth):
+            raise ValueError(f"reverse_steps {self.reverse_steps}: 1 to depth, which is {self.depth}")
+        if self.octaves < 1 or self.largest_structure < 2**self.octaves:
+            raise ValueError(
+                f"octaves {self.octaves}, largest_structure {self.largest_structure}: 1 octave or more, and structures "
+                "of the last, halved from one to the next, of at least 2 pixels"
+            )
+        for name in ("stochasticity", "persistence", "average_decay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} {getattr(self, name)}: 0 to 1")
+        for name in ("reconstructions", "patch_size", "steps", "training_batch_size", "layers_per_level"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)}: 1 or more")
+        if not self.channels or any(width % 8 for width in self.channels):
+            raise ValueError(f"channels {list(self.channels)}: one multiple of 8 a level")
+        if any(not 0 <= level < len(self.channels) for level in self.attention):
+            raise ValueError(f"attention {list(self.attention)}: levels from 0 to {len(self.channels) - 1}")
+
+    def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
+        """Train the U-Net for `steps` batches, and keep the moving average of its weights."""
+        check_images(train_images)
+        device = resolve_device(self.device)
+        self.build()
+        average, current = self.network_, self._new_network().train()
+        current.load_state_dict(average.state_dict())
+
+        def loss(images: Tensor) -> Tensor:
+            count, _, height, width = images.shape
+            step = torch.randint(1, self.trained_timesteps + 1, (count,), device=device)
+            noise = self._noise(count, height, width)
+            return F.mse_loss(self._estimate(current, self.diffused(images, noise, step), step), noise)
+
+        self.losses_ = train(
+            loss,
+            [self._padded(train_images * 2 - 1)],
+            [torch.optim.AdamW(current.parameters(), lr=self.learning_rate, weight_decay=0, fused=True)],
+            steps=self.steps,
+            batch_size=self.training_batch_size,
+            seed=self.seed,
+            device=device,
+            description="anoddpm: U-Net",
+            max_gradient_norm=self.max_gradient_norm,
+            after_step=lambda: follow(average, current, self.average_decay),
+        )
+        return self
+
+    def build(self) -> None:
+        with seeded(self.seed):
+            self.network_ = self._new_network().eval().requires_grad_(False)
+
+    def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
+        images = images.to(resolve_device(self.device))
+        residual = (images - self.reconstruct(images)).square()  # (N, 3, H, W)
+        yield "residual", residual
+        yield "scores", residual.mean(dim=1, keepdim=True)
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) in [0, 1], diffused to `depth` and brought back."""
+        if self.depth == 0:
+            return images
+        height, width = images.shape[-2:]
+        padded = self._padded(images * 2 - 1)
+        generator = torch.Generator().manual_seed(self.seed)
+        returned = torch.zeros_like(padded)
+        for _ in range(self.reconstructions):
+            noise = self._noise(1, *padded.shape[-2:], generator)
+            returned += self._returned(self.diffused(padded, noise, self.depth), generator)
+        return (returned[..., :height, :width] / self.reconstructions + 1) / 2
+
+    def diffused(self, images: Tensor, noise: Tensor, step: Tensor | int) -> Tensor:
+        """q(x_t | x_0) after `step` of the `timesteps`; 0 leaves the images as they are."""
+        signal = self._signal[torch.as_tensor(step)].view(-1, 1, 1, 1)
+        return signal.sqrt() * images + (1 - signal).sqrt() * noise
+
+    def _returned(self, noised: Tensor, generator: torch.Generator) -> Tensor:
+        """Images in [-1, 1] of those that have been diffused to `depth`."""
+        steps = torch.linspace(self.depth, 0, self.reverse_steps + 1).round().long().tolist()
+        for step, following in pairwise(steps):
+            step_of_each = torch.full((len(noised),), step, device=noised.device)
+            noise = self._estimate(self.network_, noised, step_of_each)
+            fresh = self._noise(1, *noised.shape[-2:], generator) if self.stochasticity and following else 0.0
+            signal, next_signal = float(self._signal[step]), float(self._signal[following])
+            noised = reverse_step(noised, noise, signal, next_signal, self.stochasticity, fresh)
+        return noised
+
+    def _estimate(self, network: UNet2DModel, noised: Tensor, step: Tensor) -> Tensor:
+        """The network's opinion of the noise; its own count of steps starts at 0."""
+        folded = F.pixel_unshuffle(noised, self.patch_size).contiguous(memory_format=torch.channels_last)
+        return F.pixel_shuffle(network(folded, step - 1).sample, self.patch_size)
+
+    def _noise(self, count: int, height: int, width: int, generator: torch.Generator | None = None) -> Tensor:
+        """Noise (count, 3, height, width) of unit variance, of the generator or else of PyTorch's own."""
+        device = resolve_device(self.device)
+        source = device if generator is None else generator.device
+        if self.noise == "gaussian":
+            return torch.randn(count, 3, height, width, generator=generator, device=source).to(device)
+        maps = simplex_noise(
+            3 * count, height, width, self.largest_structure, self.octaves, self.persistence, generator, source
+        )
+        return maps.to(device).unflatten(0, (count, 3))
+
+    def _padded(self, images: Tensor) -> Tensor:
+        """Images reflected below and on the right, up to sides that every level of the U-Net divides."""
+        multiple = self.patch_size * 2 ** (len(self.channels) - 1)
+        height, width = images.shape[-2:]
+        missing_height, missing_width = -height % multiple, -width % multiple
+        if missing_height >= height or missing_width >= width:
+            raise ValueError(
+                f"images of {(height, width)} are too small to be padded to multiples of {multiple}: "
+                f"sides of more than {multiple // 2} pixels fit"
+            )
+        return F.pad(images, (0, missing_width, 0, missing_height), mode="reflect")
+
+    def _new_network(self) -> UNet2DModel:
+        levels = range(len(self.channels))
+        network = UNet2DModel(
+            in_channels=3 * self.patch_size**2,
+            out_channels=3 * self.patch_size**2,
+            block_out_channels=self.channels,
+            layers_per_block=self.layers_per_level,
+            down_block_types=["AttnDownBlock2D" if level in self.attention else "DownBlock2D" for level in levels],
+            up_block_types=["AttnUpBlock2D" if level in self.attention else "UpBlock2D" for level in reversed(levels)],
+            attention_head_dim=math.gcd(*(self.channels[level] for level in self.attention), self.channels[-1] // 2),
+            norm_num_groups=min(32, math.gcd(*self.channels)),
+        )
+        return network.to(resolve_device(self.device), memory_format=torch.channels_last)
+
+    @cached_property
+    def _signal(self) -> Tensor:
+        """Share of the image's variance after 0 to T steps, (T + 1,)."""
+        products = DDPMScheduler(num_train_timesteps=self.timesteps, beta_schedule="linear").alphas_cumprod
+        return torch.cat([torch.ones(1), products]).to(resolve_device(self.device))
+
+
+def follow(average: nn.Module, current: nn.Module, decay: float) -> None:
+    """Move the average a share 1 - `decay` of the way to the current weights."""
+    with torch.no_grad():
+        for mean, value in zip(average.parameters(), current.parameters(), strict=True):
+            mean.lerp_(value, 1 - decay)
+
+
+def reverse_step(
+    noised: Tensor, noise: Tensor, signal: float, next_signal: float, stochasticity: float, fresh: Tensor | float
+) -> Tensor:
+    """From the share of signal `signal` to `next_signal`: equations 12 and 16 of DDIM, `noise` being the estimate."""
+    image = ((noised - (1 - signal) ** 0.5 * noise) / signal**0.5).clamp(-1, 1)
+    variance = stochasticity**2 * (1 - next_signal) / (1 - signal) * (1 - signal / next_signal)  # sigma^2
+    return next_signal**0.5 * image + (1 - next_signal - variance) ** 0.5 * noise + variance**0.5 * fresh
+
+
+def simplex_noise(
+    count: int,
+    height: int,
+    width: int,
+    largest_structure: float = 64.0,
+    octaves: int = 6,
+    persistence: float = 0.8,
+    generator: torch.Generator | None = None,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Fields (count, height, width) of unit variance, the sum of octaves, each `persistence` times the one before.
+
+    Independent of each other but for the lattice, which all fields of a call share. The variance is that over places
+    and calls: a few large structures make a single field brighter or darker as a whole.
+    """
+    total = torch.zeros(count, height, width, device=device)
+    for octave in range(octaves):
+        field = _octave(count, height, width, largest_structure / 2**octave, generator, device)
+        total += persistence**octave * field
+    variance = OCTAVE_VARIANCE * sum(persistence ** (2 * octave) for octave in range(octaves))
+    return total / variance**0.5
+
+
+def _octave(
+    count: int,
+    height: int,
+    width: int,
+    wavelength: float,
+    generator: torch.Generator | None,
+    device: torch.device | str,
+) -> Tensor:
+    """Two-dimensional simplex noise: around every corner of a triangular lattice, a slope that fades with distance."""
+    rows = torch.arange(height, device=device).view(-1, 1) / wavelength
+    columns = torch.arange(width, device=device).view(1, -1) / wavelength
+    shift = torch.rand(2, generator=generator, device=device)
+    skew = (rows + columns) * SKEW
+    i, j = columns + skew + shift[0], rows + skew + shift[1]  # on the square lattice, (H, W)
+    first_i, first_j = i.floor().long(), j.floor().long()
+    i, j = i - first_i, j - first_j
+    lower = (i > j).long()  # which of a square's two triangles
+    size_i, size_j = int(first_i.max()) + 2, int(first_j.max()) + 2
+    angles = 2 * math.pi * torch.rand(count, size_i * size_j, generator=generator, device=device)
+    slopes = angles.cos(), angles.sin()
+    total = torch.zeros(count, height * width, device=device)
+    for corner_i, corner_j in ((0, 0), (lower, 1 - lower), (1, 1)):
+        away_i, away_j = i - corner_i, j - corner_j
+        unskew = (away_i + away_j) * UNSKEW
+        away = away_i - unskew, away_j - unskew
+        falloff = (0.5 - away[0].square() - away[1].square()).clamp(min=0) ** 4
+        corner = ((first_i + corner_i) * size_j + first_j + corner_j).flatten()
+        for slope, distance in zip(slopes, away, strict=True):
+            total.addcmul_(slope[:, corner], (falloff * distance).flatten())
+    return total.view(count, height, width)

@@ -1,0 +1,232 @@
+"""CS-Flow: Rudolph et al., "Fully Convolutional Cross-Scale-Flows for Image-based Defect Detection", WACV 2022,
+arXiv:2110.02855.
+
+A frozen backbone sees the image at three sizes, each half the one before. A normalising flow transforms the three
+feature maps together, without loss, into three maps of the same shapes that are independent standard normal for normal
+images: every coupling block changes one half of each map's channels by a scale and a shift that a small network reads
+from the other halves of all three. What the flow cannot bring near zero is improbable. An image's score is the mean
+of z squared over all scales; a place's, the sum of z squared over the channels.
+
+Where we differ from the paper and its code: the three images need not be exact halves. A finer grid of odd sides is met
+by rounding the coarser one up, and upsampling goes to whatever the finer grid is; below 3 x 3 the scales would
+coincide, and that is an error. The map is the mean over the three scales, each upsampled, where the paper shows each
+for itself. `standardise` divides a channel by its spread over the training images before the flow, which then has
+less to learn; the code does not. The flow is a plain list of modules with FrEIA's interface, as FrEIA's sequence
+carries one tensor and its graph fixes the maps' size.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from iadlib.detectors.base import Detector, check_images
+from iadlib.detectors.training import seeded, train
+from iadlib.features import Backbone, resolve_device
+from iadlib.progress import track
+
+SCALES = 3
+
+
+@dataclass(kw_only=True, eq=False)
+class CSFlow(Detector):
+    """`kernel_sizes` are those of the coupling blocks' networks, one a block."""
+
+    cuts: ClassVar = ("embedding", "latent")
+    # per-channel mean and spread of each scale (3, C), the flow, and its loss at every step
+    learned: ClassVar = ("mean_", "std_", "flow_", "losses_")
+
+    backbone: str = "tf_efficientnet_lite0"
+    layer: int | str = 4
+    checkpoint: str | None = None
+    standardise: bool = False
+    kernel_sizes: tuple[int, ...] = (3, 3, 3, 5)
+    hidden_channels: int = 1024
+    clamp: float = 3.0
+    epochs: int = 240
+    training_batch_size: int = 16
+    learning_rate: float = 2e-4
+    weight_decay: float = 1e-5
+    max_gradient_norm: float = 1.0
+
+    def __post_init__(self):
+        self.kernel_sizes = tuple(self.kernel_sizes)
+        if not self.kernel_sizes or any(size < 1 or size % 2 == 0 for size in self.kernel_sizes):
+            raise ValueError(f"kernel_sizes {list(self.kernel_sizes)}: one odd number a coupling block")
+        for name in ("hidden_channels", "epochs", "training_batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)}: 1 or more")
+        for name in ("clamp", "learning_rate", "max_gradient_norm"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} {getattr(self, name)}: above 0")
+
+    def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
+        """Train the flow for `epochs` passes; the validation images are not needed."""
+        check_images(train_images)
+        batches = track(train_images.split(self.batch_size), "csflow: features")
+        parts = zip(*([maps.cpu() for maps in self.pyramid(batch)] for batch in batches), strict=True)
+        pyramid = [torch.cat(maps) for maps in parts]  # three of (n, C, h, w)
+        device = resolve_device(self.device)
+        self.mean_ = torch.stack([maps.mean(dim=(0, 2, 3)) for maps in pyramid]).to(device)
+        self.std_ = torch.stack([maps.std(dim=(0, 2, 3)) for maps in pyramid]).clamp(min=1e-6).to(device)
+        if not self.standardise:
+            self.mean_, self.std_ = torch.zeros_like(self.mean_), torch.ones_like(self.std_)
+        self.build()
+        self.flow_.train().requires_grad_(True)
+        optimiser = torch.optim.Adam(
+            self.flow_.parameters(), lr=self.learning_rate, eps=1e-4, weight_decay=self.weight_decay, fused=True
+        )
+        batch_size = min(self.training_batch_size, len(train_images))
+        self.losses_ = train(
+            lambda *maps: negative_log_likelihood(*self.flow_(self._standardised(maps))),
+            pyramid,
+            [optimiser],
+            steps=self.epochs * (len(train_images) // batch_size),
+            batch_size=batch_size,
+            seed=self.seed,
+            device=device,
+            description="csflow: flow",
+            max_gradient_norm=self.max_gradient_norm,
+        )
+        self.flow_.eval().requires_grad_(False)
+        return self
+
+    def build(self) -> None:
+        channels = self.pyramid(torch.zeros(1, 3, 128, 128))[0].shape[1]
+        with seeded(self.seed):
+            self.flow_ = CrossScaleFlow(channels, self.kernel_sizes, self.hidden_channels, self.clamp)
+        self.flow_.eval().requires_grad_(False)
+        self.flow_.to(resolve_device(self.device), memory_format=torch.channels_last)
+
+    def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
+        pyramid = self.pyramid(images)
+        yield "embedding", _on_finest(pyramid)  # (N, 3 C, h, w)
+        latent, _ = self.flow_(self._standardised(pyramid))
+        yield "latent", _on_finest(latent)  # (N, 3 C, h, w)
+        squares = [z.square().sum(dim=1, keepdim=True) for z in latent]  # (N, 1, h_s, w_s)
+        yield "scores", _on_finest(squares).mean(dim=1, keepdim=True)  # (N, 1, h, w)
+        yield "image_scores", torch.cat([z.flatten(1) for z in latent], dim=1).square().mean(dim=1)
+
+    def pyramid(self, images: Tensor) -> list[Tensor]:
+        """The backbone's maps of the image and of two smaller copies, from the finest to the coarsest."""
+        maps = [self._backbone(images)[0]]
+        stride = round(images.shape[-2] / maps[0].shape[-2])
+        if min(maps[0].shape[-2:]) < SCALES:
+            raise ValueError(
+                f"images of {tuple(images.shape[-2:])} have no three scales at layer {self.layer} of {self.backbone}: "
+                f"height and width of {(SCALES - 1) * stride + 1} pixels or more fit"
+            )
+        for _ in range(1, SCALES):
+            size = [stride * ((side + 1) // 2) for side in maps[-1].shape[-2:]]
+            smaller = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
+            maps.append(self._backbone(smaller)[0])
+        return maps
+
+    def _standardised(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
+        moments = zip(pyramid, self.mean_, self.std_, strict=True)
+        return [(maps - mean.view(-1, 1, 1)) / std.view(-1, 1, 1) for maps, mean, std in moments]
+
+    @cached_property
+    def _backbone(self) -> Backbone:
+        return Backbone(self.backbone, (self.layer,), self.checkpoint, self.device)
+
+
+def negative_log_likelihood(latent: Sequence[Tensor], log_determinant: Tensor) -> Tensor:
+    """Equation 4, per dimension and without its constant; the mean over the images."""
+    squares = sum(z.square().flatten(1).sum(dim=1) for z in latent)  # (N,)
+    return (squares / 2 - log_determinant).mean() / sum(z[0].numel() for z in latent)
+
+
+class CrossScaleFlow(nn.Module):
+    """Coupling blocks one after another: maps in, maps and the log-determinant of their Jacobian (N,) out."""
+
+    def __init__(self, channels: int, kernel_sizes: Sequence[int], hidden_channels: int, clamp: float):
+        super().__init__()
+        self.blocks = nn.ModuleList(CrossScaleCoupling(channels, size, hidden_channels, clamp) for size in kernel_sizes)
+
+    def forward(self, maps: Sequence[Tensor], rev: bool = False) -> tuple[list[Tensor], Tensor]:
+        maps, total = list(maps), 0
+        for block in reversed(self.blocks) if rev else self.blocks:
+            maps, log_determinant = block(maps, rev=rev)
+            total = total + log_determinant
+        return maps, total
+
+
+class CrossScaleCoupling(nn.Module):
+    """Shuffles the channels, then changes each half of them, given the other half of all scales (figure 3)."""
+
+    def __init__(self, channels: int, kernel_size: int, hidden_channels: int, clamp: float):
+        super().__init__()
+        self.clamp = clamp
+        self.first = channels // 2
+        second = channels - self.first
+        self.register_buffer("order", torch.randperm(channels))
+        self.register_buffer("order_back", self.order.argsort())
+        self.of_first = CrossScaleNetwork(self.first, 2 * second, hidden_channels, kernel_size)
+        self.of_second = CrossScaleNetwork(second, 2 * self.first, hidden_channels, kernel_size)
+
+    def forward(self, maps: Sequence[Tensor], rev: bool = False) -> tuple[list[Tensor], Tensor]:
+        if not rev:
+            maps = [features[:, self.order] for features in maps]
+        first, second = ([m[:, : self.first] for m in maps], [m[:, self.first :] for m in maps])
+        if rev:
+            second, log_second = self._changed(second, self.of_first(first), rev)
+            first, log_first = self._changed(first, self.of_second(second), rev)
+        else:
+            first, log_first = self._changed(first, self.of_second(second), rev)
+            second, log_second = self._changed(second, self.of_first(first), rev)
+        joined = [torch.cat(halves, dim=1) for halves in zip(first, second, strict=True)]
+        if rev:
+            joined = [features[:, self.order_back] for features in joined]
+        return joined, log_first + log_second
+
+    def _changed(self, maps: list[Tensor], coefficients: list[Tensor], rev: bool) -> tuple[list[Tensor], Tensor]:
+        changed, log_determinant = [], 0
+        for features, coefficient in zip(maps, coefficients, strict=True):
+            scale, shift = coefficient.chunk(2, dim=1)
+            scale = self.clamp * 0.636 * torch.atan(scale / self.clamp)  # 2 / pi, so that it stays within the clamp
+            changed.append((features - shift) * (-scale).exp() if rev else features * scale.exp() + shift)
+            log_determinant = log_determinant + scale.flatten(1).sum(dim=1)
+        return changed, -log_determinant if rev else log_determinant
+
+
+class CrossScaleNetwork(nn.Module):
+    """Two convolutions a scale; after the first, every scale also speaks to its neighbours.
+
+    Its answer is scaled by a learned gamma for every channel and scale, which starts at 0: the flow starts as a mere
+    shuffling of channels.
+    """
+
+    def __init__(self, channels: int, out_channels: int, hidden_channels: int, kernel_size: int):
+        super().__init__()
+        padding = kernel_size // 2
+
+        def convolutions(count: int, before: int, after: int, **options: int) -> nn.ModuleList:
+            made = (nn.Conv2d(before, after, kernel_size, padding=padding, **options) for _ in range(count))
+            return nn.ModuleList(made)
+
+        self.enter = convolutions(SCALES, channels, hidden_channels)
+        self.leave = convolutions(SCALES, hidden_channels, out_channels)
+        self.up = convolutions(SCALES - 1, hidden_channels, out_channels)
+        self.down = convolutions(SCALES - 1, hidden_channels, out_channels, stride=2)
+        self.gamma = nn.Parameter(torch.zeros(SCALES, out_channels, 1, 1))
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        hidden = [F.leaky_relu(enter(features), 0.1) for enter, features in zip(self.enter, maps, strict=True)]
+        out = [leave(features) for leave, features in zip(self.leave, hidden, strict=True)]
+        for finer in range(SCALES - 1):
+            grid = out[finer].shape[-2:]
+            coarser = F.interpolate(hidden[finer + 1], size=grid, mode="bilinear", align_corners=False)
+            out[finer] = out[finer] + self.up[finer](coarser)
+            out[finer + 1] = out[finer + 1] + self.down[finer](hidden[finer])
+        return [gamma * features for gamma, features in zip(self.gamma, out, strict=True)]
+
+
+def _on_finest(maps: Sequence[Tensor]) -> Tensor:
+    """Maps of all scales on the first one's grid, concatenated."""
+    grid = maps[0].shape[-2:]
+    return torch.cat([F.interpolate(m, size=grid, mode="bilinear", align_corners=False) for m in maps], dim=1)

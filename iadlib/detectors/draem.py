@@ -1,0 +1,315 @@
+"""DRAEM: Zavrtanik, Kristan and Skocaj, "DRAEM - A discriminatively trained reconstruction embedding for surface anomaly
+detection", ICCV 2021, arXiv:2108.07610.
+
+Anomalies are painted onto normal images: a random texture inside a thresholded Perlin mask. A reconstructive network
+learns to take them off again, and a discriminative one, that sees the image beside its reconstruction, to say where
+they were. What it calls anomalous in a test image is the map; the image's score, the map's maximum after averaging
+over a square.
+
+Where we differ from the paper and its code: textures come from a folder, such as the Describable Textures Dataset,
+where `textures` names one. Else, and offline, they are made of what is at hand: half of them coloured Perlin noise,
+half another training image cut into blocks and shuffled. Both, as a folder's, are changed by three random operations of
+colour. Perlin's lattice is turned, where the code turns the finished noise. Training images are not turned: on a
+product with a right way up, that would make a wrong one normal. Half of the images in a batch stay without an anomaly,
+as in the code. Upsampling goes to the encoder's grids, so that any sides of 32 pixels or more fit.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Self
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.transforms.v2 import functional as operations
+
+from iadlib.detectors.base import Detector, check_images
+from iadlib.detectors.training import seeded, train
+from iadlib.features import resolve_device
+
+TEXTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
+SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
+FOCUS = 2.0  # gamma of the focal loss
+
+
+@dataclass(kw_only=True, eq=False)
+class DRAEM(Detector):
+    """Widths are the first level's channels. Perlin cells are 2 ** 0 to 2 ** `perlin_octaves` a side."""
+
+    cuts: ClassVar = ("residual", "discriminative")
+    learned: ClassVar = ("reconstructive_", "discriminative_", "losses_")
+
+    reconstructive_width: int = 128
+    discriminative_width: int = 64
+    textures: str | None = None
+    perlin_octaves: int = 5
+    perlin_threshold: float = 0.5
+    lowest_opacity: float = 0.1
+    score_window: int = 21
+    steps: int = 1000
+    training_batch_size: int = 8
+    learning_rate: float = 1e-4
+    smoothing_sigma: float = 0.0
+
+    def __post_init__(self):
+        for name in ("reconstructive_width", "discriminative_width", "steps", "training_batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)}: 1 or more")
+        if self.perlin_octaves < 0:
+            raise ValueError(f"perlin_octaves {self.perlin_octaves}: 0 or more")
+        if not 0 <= self.lowest_opacity <= 1:
+            raise ValueError(f"lowest_opacity {self.lowest_opacity}: 0 to 1")
+        if self.score_window < 1 or self.score_window % 2 == 0:
+            raise ValueError(f"score_window {self.score_window}: an odd number of pixels, 1 or more")
+        if self.learning_rate <= 0:
+            raise ValueError(f"learning_rate {self.learning_rate}: above 0")
+
+    def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
+        """Train both networks together for `steps` batches; the validation images are not needed."""
+        check_images(train_images)
+        _check_size(train_images)
+        textures = None if self.textures is None else texture_files(self.textures)
+        self.build()
+        for network in (self.reconstructive_, self.discriminative_):
+            network.train().requires_grad_(True)
+        parameters = [*self.reconstructive_.parameters(), *self.discriminative_.parameters()]
+        optimiser = torch.optim.Adam(parameters, lr=self.learning_rate, fused=True)
+        milestones = [math.ceil(share * self.steps) for share in (0.8, 0.9)]
+
+        def loss(images: Tensor) -> Tensor:
+            painted, masks = self.painted(images, train_images, textures)
+            reconstruction = self.reconstructive_(painted)
+            answer = self.discriminative_(torch.cat([reconstruction, painted], dim=1))
+            similarity = structural_similarity(reconstruction, images)
+            return F.mse_loss(reconstruction, images) + (1 - similarity).mean() + focal_loss(answer, masks)
+
+        self.losses_ = train(
+            loss,
+            [train_images],
+            [optimiser],
+            steps=self.steps,
+            batch_size=self.training_batch_size,
+            seed=self.seed,
+            device=resolve_device(self.device),
+            description="draem: both networks",
+            schedulers=[torch.optim.lr_scheduler.MultiStepLR(optimiser, milestones, gamma=0.2)],
+        )
+        for network in (self.reconstructive_, self.discriminative_):
+            network.eval().requires_grad_(False)
+        return self
+
+    def build(self) -> None:
+        with seeded(self.seed):
+            self.reconstructive_ = ReconstructiveNetwork(self.reconstructive_width)
+            self.discriminative_ = DiscriminativeNetwork(self.discriminative_width)
+        for network in (self.reconstructive_, self.discriminative_):
+            network.eval().requires_grad_(False)
+            network.to(resolve_device(self.device), memory_format=torch.channels_last)
+
+    def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
+        _check_size(images)
+        images = images.to(resolve_device(self.device), memory_format=torch.channels_last)
+        reconstruction = self.reconstructive_(images)
+        yield "residual", (images - reconstruction).abs()  # (N, 3, H, W)
+        features = self.discriminative_.features(torch.cat([reconstruction, images], dim=1))
+        yield "discriminative", features  # (N, width, H, W)
+        scores = self.discriminative_.answer(features).softmax(dim=1)[:, 1:]  # (N, 1, H, W)
+        yield "scores", scores
+        window = self.score_window
+        averages = F.avg_pool2d(scores, window, stride=1, padding=window // 2)
+        yield "image_scores", averages.amax(dim=(1, 2, 3))  # equation 7
+
+    def painted(self, images: Tensor, others: Tensor, textures: Sequence[Path] | None) -> tuple[Tensor, Tensor]:
+        """Images (N, 3, H, W), about half of them with an anomaly, and its masks (N, H, W), 1 inside."""
+        count, _, *size = images.shape
+        masks = torch.stack([self._mask(*size) for _ in range(count)])  # (N, H, W)
+        patterns = torch.stack([self._texture(others, textures, size) for _ in range(count)])
+        opacity = self.lowest_opacity + (1 - self.lowest_opacity) * torch.rand(count, 1, 1, 1)
+        weight = (masks.unsqueeze(1) * opacity).to(images.device)
+        painted = images * (1 - weight) + patterns.to(images.device) * weight  # equation 3
+        return painted.contiguous(memory_format=torch.channels_last), masks.to(images.device)
+
+    def _mask(self, height: int, width: int) -> Tensor:
+        if torch.rand(()) < 0.5:
+            return torch.zeros(height, width)
+        return (perlin_noise(height, width, *self._cells()) > self.perlin_threshold).float()
+
+    def _cells(self) -> list[int]:
+        return (2 ** torch.randint(0, self.perlin_octaves + 1, (2,))).tolist()
+
+    def _texture(self, others: Tensor, textures: Sequence[Path] | None, size: Sequence[int]) -> Tensor:
+        """A pattern (3, H, W) in [0, 1], of a file if there are some."""
+        if textures is not None:
+            path = textures[int(torch.randint(len(textures), ()))]
+            with Image.open(path) as file:
+                pattern = operations.to_image(file.convert("RGB"))
+            pattern = operations.resize(pattern, list(size), antialias=True)
+        elif torch.rand(()) < 0.5:
+            noise = torch.stack([perlin_noise(*size, *self._cells()) for _ in range(3)])
+            pattern = ((noise + 1) * 127.5).clamp(0, 255).to(torch.uint8)
+        else:
+            other = others[int(torch.randint(len(others), ()))].cpu()
+            pattern = (shuffled_blocks(other, 2 ** int(torch.randint(1, 5, ()))) * 255).to(torch.uint8)
+        return recoloured(pattern).float() / 255
+
+
+def texture_files(folder: str) -> list[Path]:
+    """Photographs anywhere under a folder, in order of name."""
+    found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in TEXTURE_SUFFIXES)
+    if not found:
+        raise FileNotFoundError(f"textures {folder}: no such folder, or no {', '.join(TEXTURE_SUFFIXES)} in it")
+    return found
+
+
+def perlin_noise(height: int, width: int, rows: int, columns: int) -> Tensor:
+    """Perlin's noise (height, width) of about [-1, 1] with rows x columns cells, turned by a random angle.
+
+    Drawn from PyTorch's generator. Perlin, "Improving noise", SIGGRAPH 2002.
+    """
+    y = (torch.arange(height).view(-1, 1) + 0.5) / height - 0.5
+    x = (torch.arange(width).view(1, -1) + 0.5) / width - 0.5
+    angle = (torch.rand(()) - 0.5) * math.pi
+    y, x = (y * angle.cos() + x * angle.sin()) * rows, (x * angle.cos() - y * angle.sin()) * columns
+    y, x = y - y.min(), x - x.min()
+    row, column = y.long(), x.long()
+    y, x = y - row, x - column
+    lattice = int(column.max()) + 2
+    directions = 2 * math.pi * torch.rand((int(row.max()) + 2) * lattice)
+    up, right = directions.sin(), directions.cos()
+
+    def corner(down: int, across: int) -> Tensor:
+        index = (row + down) * lattice + column + across
+        return up[index] * (y - down) + right[index] * (x - across)
+
+    fade_y, fade_x = (t**3 * (t * (6 * t - 15) + 10) for t in (y, x))
+    top = torch.lerp(corner(0, 0), corner(0, 1), fade_x)
+    bottom = torch.lerp(corner(1, 0), corner(1, 1), fade_x)
+    return math.sqrt(2) * torch.lerp(top, bottom, fade_y)
+
+
+def shuffled_blocks(image: Tensor, blocks: int) -> Tensor:
+    """An image (C, H, W) cut into blocks x blocks pieces that lie in another order."""
+    height, width = image.shape[1:]
+    rows, columns = min(blocks, height), min(blocks, width)
+    cropped = image[:, : height - height % rows, : width - width % columns]
+    pieces = cropped.unflatten(1, (rows, -1)).unflatten(3, (columns, -1)).permute(1, 3, 0, 2, 4).flatten(0, 1)
+    pieces = pieces[torch.randperm(len(pieces))].unflatten(0, (rows, columns))
+    shuffled = pieces.permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2)
+    return F.interpolate(shuffled[None], size=(height, width), mode="nearest")[0]
+
+
+def recoloured(pattern: Tensor) -> Tensor:
+    """A pattern (3, H, W) of bytes after three different random operations on its colours."""
+
+    def between(low: float, high: float) -> float:
+        return low + (high - low) * float(torch.rand(()))
+
+    choices = [
+        lambda p: operations.adjust_gamma(p, between(0.5, 2.0)),
+        lambda p: operations.adjust_brightness(p, between(0.5, 1.5)),
+        lambda p: operations.adjust_sharpness(p, between(0.0, 3.0)),
+        lambda p: operations.solarize(p, between(32, 128)),
+        lambda p: operations.posterize(p, int(torch.randint(2, 6, ()))),
+        lambda p: operations.invert(p),
+        lambda p: operations.autocontrast(p),
+        lambda p: operations.equalize(p),
+        lambda p: operations.adjust_hue(p, between(-0.5, 0.5)),
+    ]
+    for chosen in torch.randperm(len(choices))[:3].tolist():
+        pattern = choices[chosen](pattern)
+    return pattern
+
+
+def focal_loss(answer: Tensor, masks: Tensor) -> Tensor:
+    """Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, of logits (N, 2, H, W); the mean over pixels."""
+    log_probability = F.log_softmax(answer, dim=1).gather(1, masks.long().unsqueeze(1))  # of the truth, (N, 1, H, W)
+    return -((1 - log_probability.exp()) ** FOCUS * log_probability).mean()
+
+
+def structural_similarity(images: Tensor, others: Tensor) -> Tensor:
+    """SSIM at every pixel (N, C, H, W) of images in [0, 1], in Gaussian windows; zeros beyond the border.
+
+    Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", 2004, equation 13.
+    """
+    place = torch.arange(SSIM_WINDOW, device=images.device) - SSIM_WINDOW // 2
+    weights = torch.exp(-place.square() / (2 * SSIM_SIGMA**2))
+    weights = weights / weights.sum()
+    channels = images.shape[1]
+
+    def local(values: Tensor) -> Tensor:
+        rows = weights.view(1, 1, -1, 1).expand(channels, 1, -1, 1)
+        values = F.conv2d(values, rows, padding=(SSIM_WINDOW // 2, 0), groups=channels)
+        return F.conv2d(values, rows.mT, padding=(0, SSIM_WINDOW // 2), groups=channels)
+
+    mean, mean_other = local(images), local(others)
+    variance, variance_other = local(images.square()) - mean.square(), local(others.square()) - mean_other.square()
+    covariance = local(images * others) - mean * mean_other
+    luminance = (2 * mean * mean_other + 0.01**2) / (mean.square() + mean_other.square() + 0.01**2)
+    return luminance * (2 * covariance + 0.03**2) / (variance + variance_other + 0.03**2)
+
+
+class ReconstructiveNetwork(nn.Module):
+    """An encoder of five levels and a decoder that sees the last one alone."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        widths = [width, 2 * width, 4 * width, 8 * width, 8 * width]
+        self.encoder = nn.ModuleList(_block(a, b) for a, b in zip([3, *widths[:-1]], widths, strict=True))
+        upwards = widths[::-1]
+        self.decoder = nn.ModuleList(
+            nn.Sequential(_convolution(a, b), _block(b, b)) for a, b in zip(upwards[:-1], upwards[1:], strict=True)
+        )
+        self.answer = nn.Conv2d(width, 3, 3, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features, grids = images, []
+        for level, block in enumerate(self.encoder):
+            features = block(F.max_pool2d(features, 2) if level else features)
+            grids.append(features.shape[-2:])
+        for block, grid in zip(self.decoder, reversed(grids[:-1]), strict=True):
+            features = block(F.interpolate(features, size=grid, mode="bilinear", align_corners=False))
+        return self.answer(features)
+
+
+class DiscriminativeNetwork(nn.Module):
+    """A U-Net of six levels: image and reconstruction (N, 6, H, W) in, two logits a pixel (N, 2, H, W) out."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        widths = [width, 2 * width, 4 * width, 8 * width, 8 * width, 8 * width]
+        self.encoder = nn.ModuleList(_block(a, b) for a, b in zip([6, *widths[:-1]], widths, strict=True))
+        upwards = widths[::-1]
+        pairs = list(zip(upwards[:-1], upwards[1:], strict=True))
+        self.upwards = nn.ModuleList(_convolution(a, b) for a, b in pairs)
+        self.decoder = nn.ModuleList(_block(2 * b, b) for _, b in pairs)
+        self.answer = nn.Conv2d(width, 2, 3, padding=1)
+
+    def features(self, images: Tensor) -> Tensor:
+        """The last level's features (N, width, H, W), from which the answer is one convolution away."""
+        features, skipped = images, []
+        for level, block in enumerate(self.encoder):
+            features = block(F.max_pool2d(features, 2) if level else features)
+            skipped.append(features)
+        for convolution, block, skip in zip(self.upwards, self.decoder, reversed(skipped[:-1]), strict=True):
+            features = F.interpolate(features, size=skip.shape[-2:], mode="bilinear", align_corners=False)
+            features = block(torch.cat([convolution(features), skip], dim=1))
+        return features
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.answer(self.features(images))
+
+
+def _convolution(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(inplace=True))
+
+
+def _block(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(_convolution(before, after), _convolution(after, after))
+
+
+def _check_size(images: Tensor) -> None:
+    if min(images.shape[-2:]) < 32:
+        raise ValueError(f"images of {tuple(images.shape[-2:])} are too small: sides of 32 pixels or more fit")

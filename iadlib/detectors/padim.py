@@ -1,0 +1,158 @@
+"""PaDiM: Defard et al., "PaDiM: a Patch Distribution Modeling Framework for Anomaly Detection and Localization",
+ICPR 2021 workshops, arXiv:2011.08785.
+
+Every position of the finest grid is described by the features of three layers of a frozen backbone, of which a random
+subset of channels is kept. One Gaussian a position is fitted to the normal images. A patch is as anomalous as its
+Mahalanobis distance (not squared) to the Gaussian of its own position; an image, as the maximum of the smoothed map.
+
+Where we differ from the paper and its code: images are resized, not cropped, and distances are upsampled bilinearly,
+as everywhere here. The regulariser of the covariance, 0.01 in the paper, has the unit of the features' variance and so
+belongs to a backbone: `regularisation` is a hyperparameter, and params/methods/padim.yaml says which was chosen for
+EfficientNet-Lite0. No covariance is inverted: its Cholesky factor L, computed in float64, is kept, and the residual
+L^-1 (x - mean), the station "deviation", has the Mahalanobis distance as its norm. Gaussians are fitted for some
+positions at a time, so that memory holds the factors (h w, d, d), the training images' kept channels, and little more.
+
+Training images that give their index as `own` are judged without themselves. An image lies close to a Gaussian that it
+has helped to fit, the more so where there are fewer images than channels: its deviation would say nothing about test
+time. Nothing is fitted anew for that, see `without_itself`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from iadlib.detectors.base import Detector, check_images
+from iadlib.features import Backbone, resolve_device
+from iadlib.progress import track
+
+CHUNK_BYTES = 2**27  # of the float64 covariances that are worked on together
+
+
+@dataclass(kw_only=True, eq=False)
+class PaDiM(Detector):
+    """`layers` go from the finest grid to the coarsest; of all their channels, `channels` are kept (None: all)."""
+
+    cuts: ClassVar = ("embedding", "deviation")
+    # kept channels (d,), means (d, h, w), lower Cholesky factors of the covariances (h w, d, d), number of images ()
+    learned: ClassVar = ("channels_", "mean_", "factor_", "count_")
+
+    backbone: str = "tf_efficientnet_lite0"
+    layers: tuple[int, ...] = (1, 2, 3)
+    checkpoint: str | None = None
+    channels: int | None = 100
+    regularisation: float = 0.01
+
+    def __post_init__(self):
+        self.layers = tuple(self.layers)
+        if sorted(set(self.layers)) != list(self.layers):
+            raise ValueError(f"layers {list(self.layers)}: from the finest grid to the coarsest, each once")
+        if self.channels is not None and self.channels < 1:
+            raise ValueError(f"channels {self.channels}: 1 or more, or None for all")
+        if self.regularisation <= 0:
+            raise ValueError(f"regularisation {self.regularisation}: above 0, else a covariance may be singular")
+
+    def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
+        """Fit one Gaussian a position; the validation images are not needed."""
+        check_images(train_images)
+        if len(train_images) < 2:
+            raise ValueError("one training image has no covariance: two or more are needed")
+        self.channels_ = self._draw_channels()
+        batches = track(train_images.split(self.batch_size), "padim: features")
+        embedding = torch.cat([self.patches(batch).cpu() for batch in batches])  # (n, d, h, w)
+        mean, self.factor_ = fit_gaussians(
+            embedding.flatten(2), self.regularisation, resolve_device(self.device)
+        )  # (d, h w), (h w, d, d)
+        self.mean_ = mean.unflatten(1, embedding.shape[2:])  # (d, h, w)
+        self.count_ = torch.tensor(len(train_images), device=self.mean_.device)
+        return self
+
+    def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
+        embedding = self.patches(images)  # (N, d, h, w)
+        if embedding.shape[1:] != self.mean_.shape:
+            raise ValueError(
+                f"images of {tuple(images.shape[-2:])} have a grid of {tuple(embedding.shape[-2:])}, but the Gaussians "
+                f"stand on one of {tuple(self.mean_.shape[-2:])}: only images of the training images' size fit"
+            )
+        yield "embedding", embedding
+        residual = (embedding - self.mean_).flatten(2).permute(2, 1, 0)  # (h w, d, N)
+        with one_thread():
+            whitened = torch.linalg.solve_triangular(self.factor_, residual, upper=False)  # (h w, d, N)
+        deviation = whitened.permute(2, 1, 0).reshape(embedding.shape)  # (N, d, h, w)
+        if own is not None:
+            count = int(self.count_)
+            if count < 3 or not all(0 <= int(index) < count for index in own):
+                raise ValueError(f"own {list(own)}: indices below {count}, of 3 training images or more")
+            deviation = without_itself(deviation, count)
+        yield "deviation", deviation
+        yield "scores", deviation.norm(dim=1, keepdim=True)  # (N, 1, h, w), equation 2
+
+    def patches(self, images: Tensor) -> Tensor:
+        """Kept channels of all layers on the first layer's grid, where a cell of a coarser layer is repeated."""
+        maps = self._backbone(images)
+        aligned = [F.interpolate(features, size=maps[0].shape[-2:], mode="nearest") for features in maps]
+        return torch.cat(aligned, dim=1)[:, self.channels_]  # (N, d, h, w)
+
+    def _draw_channels(self) -> Tensor:
+        present = sum(self._backbone.network.feature_info[layer]["num_chs"] for layer in self.layers)
+        wanted = present if self.channels is None else self.channels
+        if wanted > present:
+            raise ValueError(f"channels {wanted}: layers {list(self.layers)} of {self.backbone} have {present}")
+        generator = torch.Generator().manual_seed(self.seed)
+        drawn = torch.randperm(present, generator=generator)[:wanted]
+        return drawn.sort().values.to(resolve_device(self.device))
+
+    @cached_property
+    def _backbone(self) -> Backbone:
+        return Backbone(self.backbone, self.layers, self.checkpoint, self.device)
+
+
+def fit_gaussians(samples: Tensor, regularisation: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Means (d, p) and lower Cholesky factors (p, d, d) of the covariances of `samples` (n, d, p), one a position.
+
+    The covariance of equation 1: divided by n - 1, and `regularisation` added to its diagonal.
+    """
+    count, dimension, positions = samples.shape
+    mean = torch.empty(dimension, positions, device=device)
+    factor = torch.empty(positions, dimension, dimension, device=device)
+    ridge = regularisation * torch.eye(dimension, dtype=torch.float64, device=device)
+    at_once = max(1, CHUNK_BYTES // (8 * dimension**2))
+    for first in track(range(0, positions, at_once), "padim: Gaussians"):
+        chosen = slice(first, first + at_once)
+        here = samples[:, :, chosen].to(device, torch.float64).permute(2, 1, 0)  # (positions, d, n)
+        centre = here.mean(dim=2, keepdim=True)
+        residual = here - centre
+        covariance = residual @ residual.mT / (count - 1) + ridge  # (positions, d, d)
+        mean[:, chosen] = centre.squeeze(2).T
+        with one_thread():
+            factor[chosen] = torch.linalg.cholesky(covariance)
+    return mean, factor
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Thousands of small matrices are each too small to share: threads on a busy CPU only wait for one another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def without_itself(deviation: Tensor, count: int) -> Tensor:
+    """Deviations (N, d, h, w) of training images from the Gaussians of the `count` - 1 other images.
+
+    Without image i, the residual grows to r n / (n - 1), and the covariance S becomes a (S - b r r^T) with
+    a = (n - 1) / (n - 2) and b = n / (n - 1)^2. With S = L L^T and the deviation u = L^-1 r that is
+    a L (I - b u u^T) L^T, and (I - b u u^T)^(-1/2) only stretches u, by (1 - b |u|^2)^(-1/2). So the norm is the
+    Mahalanobis distance to the others, but for the regulariser, which is multiplied by a as well.
+    """
+    a, b = (count - 1) / (count - 2), count / (count - 1) ** 2
+    remaining = 1 - b * deviation.square().sum(dim=1, keepdim=True)  # above 0, but for rounding
+    return deviation * (count / (count - 1)) / (a * remaining.clamp(min=1e-6)).sqrt()

@@ -1,0 +1,142 @@
+"""SimpleNet: Liu et al., "SimpleNet: A Simple Network for Image Anomaly Detection and Localization", CVPR 2023,
+arXiv:2303.15140.
+
+Locally aware features of a frozen backbone pass a linear adapter, which moves them towards the product's own images.
+Gaussian noise makes an anomaly of every adapted feature, and a small discriminator learns to give normal features at
+least the margin and noisy ones at most minus the margin. A patch is as anomalous as the discriminator's answer is
+negative; an image, as its most anomalous patch.
+
+Where we differ from the paper and its code: see `iadlib.features` for the neighbourhood average. Features of the
+training images are computed once. A batch is drawn from the patches of all images, not from all patches of 8 images
+(of 36 x 36 patches, 10,368): the normalisation inside the discriminator sees more of the variety, and the number of
+steps no longer depends on the images' size. The code keeps the epoch with the best AUROC on the test images; here the
+schedule is fixed and the last weights are kept. `noise_std` has the features' unit and so belongs to a backbone.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from iadlib.detectors.base import Detector, check_images
+from iadlib.detectors.training import seeded, train
+from iadlib.features import Backbone, patch_features, resolve_device
+from iadlib.progress import track
+
+
+@dataclass(kw_only=True, eq=False)
+class SimpleNet(Detector):
+    """`training_batch_size` counts patches, and an epoch is one pass over all patches of the training images."""
+
+    cuts: ClassVar = ("embedding", "adapted")
+    learned: ClassVar = ("adapter_", "discriminator_", "losses_")
+
+    backbone: str = "tf_efficientnet_lite0"
+    layers: tuple[int, ...] = (2, 3)
+    checkpoint: str | None = None
+    patch_size: int = 3
+    embedding_dimension: int | None = None
+    hidden_channels: int = 1024
+    noise_std: float = 0.015
+    margin: float = 0.5
+    epochs: int = 160
+    training_batch_size: int = 10368
+    adapter_learning_rate: float = 1e-4
+    discriminator_learning_rate: float = 2e-4
+    weight_decay: float = 1e-5
+
+    def __post_init__(self):
+        self.layers = tuple(self.layers)
+        if self.patch_size < 1 or self.patch_size % 2 == 0:
+            raise ValueError(f"patch_size {self.patch_size}: an odd number of patches, 1 or more")
+        for name in ("hidden_channels", "epochs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)}: 1 or more")
+        if self.training_batch_size < 2:
+            raise ValueError(f"training_batch_size {self.training_batch_size}: 2 patches or more, to normalise them")
+        for name in ("noise_std", "margin", "adapter_learning_rate", "discriminator_learning_rate"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} {getattr(self, name)}: above 0")
+
+    def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
+        """Train adapter and discriminator for `epochs` passes; the validation images are not needed."""
+        check_images(train_images)
+        batches = track(train_images.split(self.batch_size), "simplenet: features")
+        vectors = torch.cat([_vectors(self.patches(batch)).cpu() for batch in batches])  # (n h w, C)
+        self.build()
+        for module in (self.adapter_, self.discriminator_):
+            module.train().requires_grad_(True)
+
+        def loss(features: Tensor) -> Tensor:
+            normal = self.adapter_(features)
+            noisy = normal + self.noise_std * torch.randn_like(normal)
+            answers = self.discriminator_(torch.cat([normal, noisy]))
+            return truncated_l1(*answers.chunk(2), self.margin)
+
+        batch_size = min(self.training_batch_size, len(vectors))
+        self.losses_ = train(
+            loss,
+            [vectors],
+            [
+                torch.optim.AdamW(self.adapter_.parameters(), lr=self.adapter_learning_rate, fused=True),
+                torch.optim.Adam(
+                    self.discriminator_.parameters(),
+                    lr=self.discriminator_learning_rate,
+                    weight_decay=self.weight_decay,
+                    fused=True,
+                ),
+            ],
+            steps=self.epochs * (len(vectors) // batch_size),
+            batch_size=batch_size,
+            seed=self.seed,
+            device=resolve_device(self.device),
+            description="simplenet: discriminator",
+        )
+        for module in (self.adapter_, self.discriminator_):
+            module.eval().requires_grad_(False)
+        return self
+
+    def build(self) -> None:
+        channels = self.patches(torch.zeros(1, 3, 64, 64)).shape[1]
+        with seeded(self.seed):
+            self.adapter_ = nn.Linear(channels, channels)
+            self.discriminator_ = nn.Sequential(
+                nn.Linear(channels, self.hidden_channels),
+                nn.BatchNorm1d(self.hidden_channels),
+                nn.LeakyReLU(0.2),
+                nn.Linear(self.hidden_channels, 1, bias=False),
+            )
+            for module in (self.adapter_, *self.discriminator_):
+                if isinstance(module, nn.Linear):
+                    nn.init.xavier_normal_(module.weight)
+        for module in (self.adapter_, self.discriminator_):
+            module.eval().requires_grad_(False).to(resolve_device(self.device))
+
+    def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
+        embedding = self.patches(images)  # (N, C, h, w)
+        yield "embedding", embedding
+        vectors = self.adapter_(_vectors(embedding))  # (N h w, C)
+        adapted = vectors.unflatten(0, (len(embedding), *embedding.shape[2:])).permute(0, 3, 1, 2)
+        yield "adapted", adapted  # (N, C, h, w)
+        scores = -self.discriminator_(vectors).view(len(embedding), 1, *embedding.shape[2:])
+        yield "scores", scores  # (N, 1, h, w)
+        yield "image_scores", scores.amax(dim=(1, 2, 3))
+
+    def patches(self, images: Tensor) -> Tensor:
+        return patch_features(self._backbone(images), self.patch_size, self.embedding_dimension)  # (N, C, h, w)
+
+    @cached_property
+    def _backbone(self) -> Backbone:
+        return Backbone(self.backbone, self.layers, self.checkpoint, self.device)
+
+
+def truncated_l1(normal: Tensor, anomalous: Tensor, margin: float) -> Tensor:
+    """Equation 6: what normal answers lack to the margin, plus what anomalous ones lack to its negative; means."""
+    return (margin - normal).clamp(min=0).mean() + (margin + anomalous).clamp(min=0).mean()
+
+
+def _vectors(embedding: Tensor) -> Tensor:
+    return embedding.permute(0, 2, 3, 1).flatten(0, 2)  # (N h w, C)

@@ -1,0 +1,192 @@
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler
+
+from iadlib.detectors.anoddpm import AnoDDPM, follow, reverse_step, simplex_noise
+
+TINY = {"channels": (8, 16), "layers_per_level": 1, "steps": 2, "reverse_steps": 2}
+
+
+@pytest.fixture(scope="module")
+def fitted(normal_images):
+    return AnoDDPM(**TINY).fit(normal_images)
+
+
+def power(fields):
+    """Mean power (H / 2,) of fields (n, H, H) at 0, 1, 2 ... waves a side, averaged over directions."""
+    side = fields.shape[-1]
+    spectrum = np.square(np.abs(np.fft.fft2(fields.numpy()))).mean(axis=0)
+    frequency = np.fft.fftfreq(side, 1 / side)
+    ring = np.hypot(frequency[:, None], frequency[None]).round().astype(int).ravel()
+    return (np.bincount(ring, spectrum.ravel()) / np.bincount(ring))[: side // 2]
+
+
+def weights_of(network):
+    return torch.cat([parameter.flatten() for parameter in network.parameters()])
+
+
+def octave(wavelength, calls=60, side=128):
+    generator = torch.Generator().manual_seed(0)
+    fields = [simplex_noise(4, side, side, wavelength, 1, generator=generator) for _ in range(calls)]
+    return torch.cat(fields)
+
+
+def kernel_power(wavelength, side=128):
+    """The spectrum that one corner's contribution has: corners are independent, so that their powers add up."""
+    place = (np.arange(side) - side / 2 + 0.37) / wavelength
+    y, x = np.meshgrid(place, place, indexing="ij")
+    bump = np.maximum(0.5 - x**2 - y**2, 0) ** 4
+    return power(torch.tensor(np.stack([bump * x, bump * y])))
+
+
+@pytest.mark.parametrize("wavelength", [16, 8, 4])
+def test_an_octaves_power_lies_where_its_wavelength_says(wavelength):
+    found, expected = power(octave(wavelength)), kernel_power(wavelength)
+    found, expected = found / found.sum(), expected / expected.sum()
+    assert abs(int(found.argmax()) - 0.76 * 128 / wavelength) <= 0.15 * 128 / wavelength + 1
+    assert np.abs(found - expected).sum() < 0.1  # of 2 at most
+    assert found[int(1.8 * 128 / wavelength) :].sum() < 0.05
+
+
+def test_octaves_add_up_with_the_persistence():
+    generator = torch.Generator().manual_seed(0)
+    whole = power(torch.cat([simplex_noise(4, 128, 128, 32, 3, 0.5, generator) for _ in range(60)]))
+    parts = [0.25**k * power(octave(32 / 2**k)) for k in range(3)]
+    expected = sum(parts) / (1 + 0.25 + 0.0625)
+    assert np.abs(whole - expected).sum() / expected.sum() < 0.1
+
+
+@pytest.mark.parametrize("persistence", [0.3, 0.8, 1.0])
+def test_simplex_noise_has_unit_variance_and_no_mean(persistence):
+    generator = torch.Generator().manual_seed(0)
+    fields = torch.cat([simplex_noise(8, 64, 48, 16, 3, persistence, generator) for _ in range(40)])
+    assert abs(float(fields.var()) - 1) < 0.03
+    assert abs(float(fields.mean())) < 0.03
+
+
+def test_gaussian_noise_has_a_flat_spectrum():
+    noise = AnoDDPM(**TINY, noise="gaussian")._noise(60, 128, 128, torch.Generator().manual_seed(0)).flatten(0, 1)
+    found = power(noise)[2:]
+    assert np.abs(found / found.mean() - 1).max() < 0.1
+    assert abs(float(noise.var()) - 1) < 0.01
+
+
+def test_a_seed_decides_the_noise():
+    fields = [simplex_noise(2, 40, 30, generator=torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
+    assert torch.equal(fields[0], fields[1])
+    assert not torch.equal(fields[0], fields[2])
+    assert abs(float(torch.corrcoef(fields[0].flatten(1))[0, 1])) < 0.9  # two fields of a call differ
+
+
+@pytest.mark.parametrize("noise", ["simplex", "gaussian"])
+@pytest.mark.parametrize("step", [1, 250, 1000])
+def test_q_has_the_mean_and_variance_of_the_schedule(noise, step):
+    detector = AnoDDPM(**TINY, noise=noise, octaves=3, largest_structure=8)
+    signal = np.prod(1 - np.linspace(1e-4, 0.02, 1000)[:step])  # equation 4 of DDPM
+    generator = torch.Generator().manual_seed(0)
+    image = torch.linspace(-1, 1, 32 * 32).view(1, 1, 32, 32).expand(1, 3, 32, 32)
+    drawn = [detector.diffused(image, detector._noise(8, 32, 32, generator), step) for _ in range(50)]
+    difference = torch.cat(drawn) - signal**0.5 * image
+    scale = (1 - signal) ** 0.5
+    assert abs(float(difference.mean())) < 0.05 * scale
+    assert float(difference.mean(dim=0).abs().max()) < 0.35 * scale  # at every pixel; 400 draws, standard error 0.05
+    assert abs(float(difference.var()) / scale**2 - 1) < 0.05
+
+
+def test_a_depth_of_zero_returns_the_image(normal_images, test_images):
+    detector = AnoDDPM(**TINY | {"reverse_steps": 1}, depth=0).fit(normal_images[:2])
+    assert torch.equal(detector.reconstruct(test_images), test_images)
+    assert not detector.predict(test_images).maps.any()
+    torch.testing.assert_close(detector.diffused(test_images, torch.randn(4, 3, 64, 48), 0), test_images)
+
+
+@pytest.mark.parametrize("stochasticity", [0.0, 0.5, 1.0])
+def test_a_step_back_agrees_with_the_scheduler_of_diffusers(stochasticity):
+    scheduler = DDIMScheduler(beta_schedule="linear", clip_sample=True)
+    scheduler.set_timesteps(20)
+    noised, estimate, fresh = (torch.randn(2, 3, 8, 6) for _ in range(3))
+    expected = scheduler.step(estimate, 251, noised, eta=stochasticity, variance_noise=fresh).prev_sample
+    signal, following = (float(scheduler.alphas_cumprod[step]) for step in (251, 201))
+    found = reverse_step(noised, estimate, signal, following, stochasticity, fresh)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_every_step_back_is_the_ancestral_sampling_of_ddpm():
+    scheduler = DDPMScheduler(beta_schedule="linear", clip_sample=False)
+    noised, estimate = 0.1 * torch.randn(2, 3, 8, 6), 0.1 * torch.randn(2, 3, 8, 6)
+    mean = reverse_step(noised, estimate, *(float(scheduler.alphas_cumprod[t]) for t in (100, 99)), 1.0, 0.0)
+    alpha, signal = 1 - scheduler.betas[100], scheduler.alphas_cumprod[100]
+    torch.testing.assert_close(mean, (noised - (1 - alpha) / (1 - signal).sqrt() * estimate) / alpha.sqrt())
+    moved = reverse_step(noised, estimate, *(float(scheduler.alphas_cumprod[t]) for t in (100, 99)), 1.0, 1.0)
+    variance = scheduler.betas[100] * (1 - scheduler.alphas_cumprod[99]) / (1 - signal)
+    torch.testing.assert_close((moved - mean).mean(), variance.sqrt(), rtol=1e-3, atol=0)
+
+
+def test_a_perfect_opinion_of_the_noise_brings_the_image_back(test_images):
+    detector = AnoDDPM(**TINY | {"reverse_steps": 5}, depth=500)
+    detector.build()
+    image = test_images * 2 - 1
+    detector._estimate = lambda network, noised, step: (
+        (noised - detector._signal[step].view(-1, 1, 1, 1).sqrt() * image)
+        / (1 - detector._signal[step].view(-1, 1, 1, 1)).sqrt()
+    )
+    torch.testing.assert_close(detector.reconstruct(test_images), test_images, atol=1e-4, rtol=0)
+
+
+def test_the_kept_weights_are_the_moving_average(normal_images):
+    fresh = AnoDDPM(**TINY)
+    fresh.build()
+    weights = [weights_of(fresh.network_)]
+    for steps in (1, 2):  # with a decay of 0, the weights themselves
+        detector = AnoDDPM(**TINY | {"steps": steps}, learning_rate=0.01, average_decay=0.0).fit(normal_images)
+        weights.append(weights_of(detector.network_))
+    averaged = AnoDDPM(**TINY, learning_rate=0.01, average_decay=0.7).fit(normal_images)
+    expected = 0.7 * (0.7 * weights[0] + 0.3 * weights[1]) + 0.3 * weights[2]
+    assert (weights[2] - weights[0]).abs().max() > 0.01
+    torch.testing.assert_close(weights_of(averaged.network_), expected, atol=1e-6, rtol=1e-4)
+
+
+def test_following_moves_a_share_of_the_way():
+    average, current = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    expected = 0.9 * average.weight.detach() + 0.1 * current.weight.detach()
+    follow(average, current, 0.9)
+    torch.testing.assert_close(average.weight, torch.nn.Parameter(expected))
+
+
+def test_the_unet_learns_what_the_noise_is(normal_images):
+    learning = TINY | {"steps": 60, "learning_rate": 0.005, "noise": "gaussian"}
+    detector = AnoDDPM(**learning).fit(normal_images[..., :32, :32])
+    assert detector.losses_.shape == (60,)
+    assert detector.losses_[-10:].mean() < 0.6 * detector.losses_[0]
+    assert not any(parameter.requires_grad for parameter in detector.network_.parameters())
+
+
+@pytest.mark.parametrize("size", [(33, 50), (64, 47), (16, 17)])
+def test_any_size_is_padded_inside(fitted, size):
+    prediction = fitted.predict(torch.rand(1, 3, *size))
+    assert prediction.maps.shape == (1, *size)
+
+
+def test_images_too_small_to_be_padded_raise():
+    detector = AnoDDPM(**TINY | {"channels": (8, 8, 8, 8)})
+    with pytest.raises(ValueError, match="more than 4 pixels fit"):
+        detector.fit(torch.rand(2, 3, 64, 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("noise", {"noise": "perlin"}),
+        ("octaves", {"octaves": 4, "largest_structure": 8}),
+        ("depth", {"depth": 500, "trained_timesteps": 400}),
+        ("reverse_steps", {"reverse_steps": 300}),
+        ("stochasticity", {"stochasticity": 2}),
+        ("channels", {"channels": (12,)}),
+        ("attention", {"channels": (8, 16), "attention": (2,)}),
+        ("steps", {"steps": 0}),
+    ],
+)
+def test_a_hyperparameter_out_of_range_raises(name, values):
+    with pytest.raises(ValueError, match=name):
+        AnoDDPM(**values)

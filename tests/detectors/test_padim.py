@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import mahalanobis
+
+from iadlib.detectors.padim import PaDiM, fit_gaussians
+
+FEW = {"channels": 5, "regularisation": 0.5}
+CPU = torch.device("cpu")
+
+
+def distance(sample, samples, regularisation):
+    """Of `sample` (d,) to the Gaussian of `samples` (n, d), by NumPy and SciPy."""
+    covariance = np.cov(samples, rowvar=False) + regularisation * np.eye(samples.shape[1])
+    return mahalanobis(sample, samples.mean(axis=0), np.linalg.inv(covariance))
+
+
+def test_scores_are_scipys_mahalanobis_distances(normal_images, test_images):
+    detector = PaDiM(**FEW).fit(normal_images)
+    train, test = (detector.patches(images).double().numpy() for images in (normal_images, test_images))
+    scores = dict(detector.stations(test_images))["scores"]
+    for image, row, column in ((0, 0, 0), (2, 10, 7), (3, 15, 11)):
+        expected = distance(test[image, :, row, column], train[:, :, row, column], 0.5)
+        assert float(scores[image, 0, row, column]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_training_image_is_judged_without_itself(normal_images):
+    detector = PaDiM(**FEW | {"regularisation": 1e-6}).fit(normal_images)
+    train = detector.patches(normal_images).double().numpy()
+    own = detector.features(normal_images, "deviation", torch.arange(8)).norm(dim=1)
+    naive = detector.features(normal_images, "deviation").norm(dim=1)
+    for image, row, column in ((0, 0, 0), (5, 10, 7)):
+        samples = np.delete(train[:, :, row, column], image, axis=0)
+        expected = distance(train[image, :, row, column], samples, 1e-6)
+        assert float(own[image, row, column]) == pytest.approx(expected, rel=0.01)
+    assert (own > naive).all()
+
+
+def test_gaussians_do_not_depend_on_how_many_are_worked_on_together(monkeypatch):
+    samples = torch.randn(9, 4, 11, generator=torch.Generator().manual_seed(0))
+    whole = fit_gaussians(samples, 0.1, CPU)
+    monkeypatch.setattr("iadlib.detectors.padim.CHUNK_BYTES", 8 * 4**2 * 3)
+    for expected, found in zip(whole, fit_gaussians(samples, 0.1, CPU), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_the_seed_draws_the_channels(normal_images):
+    drawn = [PaDiM(**FEW, seed=seed).fit(normal_images).channels_.tolist() for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert len(set(drawn[0])) == 5
+    every = PaDiM(channels=None, layers=(1,)).fit(normal_images).channels_
+    assert every.tolist() == list(range(24))
+
+
+def test_more_channels_than_there_are_raise(normal_images):
+    with pytest.raises(ValueError, match="have 24"):
+        PaDiM(channels=25, layers=(1,)).fit(normal_images)
+
+
+def test_images_of_another_size_raise(normal_images):
+    detector = PaDiM(**FEW).fit(normal_images)
+    with pytest.raises(ValueError, match="only images of the training images' size fit"):
+        detector.predict(torch.rand(1, 3, 96, 48))
+
+
+def test_a_single_training_image_raises(normal_images):
+    with pytest.raises(ValueError, match="two or more"):
+        PaDiM(**FEW).fit(normal_images[:1])
+
+
+def test_an_index_beyond_the_training_images_raises(normal_images):
+    with pytest.raises(ValueError, match="indices below 8"):
+        PaDiM(**FEW).fit(normal_images).features(normal_images[:1], "deviation", torch.tensor([8]))
+
+
+@pytest.mark.parametrize(("name", "value"), [("layers", (2, 1)), ("channels", 0), ("regularisation", 0)])
+def test_a_hyperparameter_out_of_range_raises(name, value):
+    with pytest.raises(ValueError, match=name):
+        PaDiM(**{name: value})

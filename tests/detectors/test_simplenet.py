@@ -1,0 +1,55 @@
+import pytest
+import torch
+
+from iadlib.detectors.simplenet import SimpleNet, truncated_l1
+
+SMALL = {"hidden_channels": 16, "noise_std": 0.5, "epochs": 2, "training_batch_size": 64}
+
+
+def test_the_loss_is_zero_beyond_the_margin_and_linear_within():
+    margin = 0.5
+    assert truncated_l1(torch.tensor([0.5, 3.0]), torch.tensor([-0.5, -9.0]), margin) == 0
+    assert truncated_l1(torch.tensor([0.0]), torch.tensor([-0.5]), margin) == 0.5
+    assert truncated_l1(torch.tensor([0.5]), torch.tensor([0.25]), margin) == 0.75
+    answers = torch.tensor([0.6, 0.4], requires_grad=True)
+    truncated_l1(answers, torch.tensor([-1.0]), margin).backward()
+    assert answers.grad.tolist() == [0.0, -0.5]
+
+
+def test_adapter_and_discriminator_learn_and_the_backbone_does_not(normal_images):
+    detector = SimpleNet(**SMALL)
+    before = [parameter.clone() for parameter in detector._backbone.network.parameters()]
+    detector.build()
+    fresh = [p.clone() for module in (detector.adapter_, detector.discriminator_) for p in module.parameters()]
+    detector.fit(normal_images)
+    learned = [p for module in (detector.adapter_, detector.discriminator_) for p in module.parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(before, detector._backbone.network.parameters(), strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(fresh, learned, strict=True))
+    assert not any(p.requires_grad for p in learned)
+
+
+def test_the_adapter_is_one_linear_map_of_every_patch_for_itself(normal_images):
+    detector = SimpleNet(**SMALL).fit(normal_images)
+    embedding, adapted = (detector.features(normal_images[:2], cut) for cut in ("embedding", "adapted"))
+    expected = torch.einsum("dc,nchw->ndhw", detector.adapter_.weight, embedding)
+    torch.testing.assert_close(adapted, expected + detector.adapter_.bias.view(-1, 1, 1), rtol=1e-4, atol=1e-3)
+
+
+def test_normal_features_answer_positive_and_noisy_ones_negative(normal_images):
+    detector = SimpleNet(**SMALL | {"noise_std": 2.0, "epochs": 20}, discriminator_learning_rate=0.005).fit(
+        normal_images
+    )
+    adapted = detector.features(normal_images, "adapted").permute(0, 2, 3, 1).flatten(0, 2)
+    noisy = adapted + 2.0 * torch.randn(adapted.shape, generator=torch.Generator().manual_seed(0))
+    assert (detector.discriminator_(adapted) > 0).float().mean() > 0.9
+    assert (detector.discriminator_(noisy) < 0).float().mean() > 0.9
+    assert detector.losses_[-1] < 0.5 * detector.losses_[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("patch_size", 2), ("hidden_channels", 0), ("epochs", 0), ("noise_std", 0), ("training_batch_size", 1)],
+)
+def test_a_hyperparameter_out_of_range_raises(name, value):
+    with pytest.raises(ValueError, match=name):
+        SimpleNet(**{name: value})
