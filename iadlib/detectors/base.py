@@ -104,14 +104,16 @@ class Detector(ABC):
                 saved = (file.metadata() or {}).get("detector")
                 if saved != self._described():
                     raise ValueError(f"{path}: saved by {saved}, but this is {self._described()}")
-                state = {key: file.get_tensor(key).to(resolve_device(self.device)) for key in file.keys()}  # noqa: SIM118
+                # Clones are aligned in memory as fresh tensors are: else the last bits of a prediction may differ.
+                tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
             raise ValueError(f"{path}: not a complete .safetensors file ({error})") from error
-        tensors = [name for name in self.learned if name in state]
-        for name in tensors:
+        state = {key: tensor.to(resolve_device(self.device)) for key, tensor in tensors.items()}
+        plain = [name for name in self.learned if name in state]
+        for name in plain:
             setattr(self, name, state[name])
         self.build()
-        for name in set(self.learned) - set(tensors):
+        for name in set(self.learned) - set(plain):
             weights = {
                 key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")
             }

@@ -10,9 +10,10 @@ of z squared over all scales; a place's, the sum of z squared over the channels.
 Where we differ from the paper and its code: the three images need not be exact halves. A finer grid of odd sides is met
 by rounding the coarser one up, and upsampling goes to whatever the finer grid is; below 3 x 3 the scales would
 coincide, and that is an error. The map is the mean over the three scales, each upsampled, where the paper shows each
-for itself. `standardise` divides a channel by its spread over the training images before the flow, which then has
-less to learn; the code does not. The flow is a plain list of modules with FrEIA's interface, as FrEIA's sequence
-carries one tensor and its graph fixes the maps' size.
+for itself. With `image_score` "maximum" an image's score is the smoothed map's maximum: the mean drowns an anomaly
+that covers a few of many places. `standardise` divides a channel by its spread over the training images before the
+flow, which then has less to learn; the code does not. The flow is a plain list of modules with FrEIA's interface, as
+FrEIA's sequence carries one tensor and its graph fixes the maps' size.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,11 +31,12 @@ from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
 
 SCALES = 3
+IMAGE_SCORES = ("mean", "maximum")
 
 
 @dataclass(kw_only=True, eq=False)
 class CSFlow(Detector):
-    """`kernel_sizes` are those of the coupling blocks' networks, one a block."""
+    """`kernel_sizes` are those of the coupling blocks' networks, one a block. `image_score` is one of IMAGE_SCORES."""
 
     cuts: ClassVar = ("embedding", "latent")
     # per-channel mean and spread of each scale (3, C), the flow, and its loss at every step
@@ -52,8 +54,11 @@ class CSFlow(Detector):
     learning_rate: float = 2e-4
     weight_decay: float = 1e-5
     max_gradient_norm: float = 1.0
+    image_score: str = "mean"
 
     def __post_init__(self):
+        if self.image_score not in IMAGE_SCORES:
+            raise ValueError(f"image_score {self.image_score!r}: one of {', '.join(IMAGE_SCORES)}")
         self.kernel_sizes = tuple(self.kernel_sizes)
         if not self.kernel_sizes or any(size < 1 or size % 2 == 0 for size in self.kernel_sizes):
             raise ValueError(f"kernel_sizes {list(self.kernel_sizes)}: one odd number a coupling block")
@@ -109,7 +114,8 @@ class CSFlow(Detector):
         yield "latent", _on_finest(latent)  # (N, 3 C, h, w)
         squares = [z.square().sum(dim=1, keepdim=True) for z in latent]  # (N, 1, h_s, w_s)
         yield "scores", _on_finest(squares).mean(dim=1, keepdim=True)  # (N, 1, h, w)
-        yield "image_scores", torch.cat([z.flatten(1) for z in latent], dim=1).square().mean(dim=1)
+        if self.image_score == "mean":
+            yield "image_scores", torch.cat([z.flatten(1) for z in latent], dim=1).square().mean(dim=1)
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
         """The backbone's maps of the image and of two smaller copies, from the finest to the coarsest."""

@@ -1,5 +1,5 @@
-"""DRAEM: Zavrtanik, Kristan and Skocaj, "DRAEM - A discriminatively trained reconstruction embedding for surface anomaly
-detection", ICCV 2021, arXiv:2108.07610.
+"""DRAEM: Zavrtanik, Kristan and Skocaj, "DRAEM - A discriminatively trained reconstruction embedding for surface
+anomaly detection", ICCV 2021, arXiv:2108.07610.
 
 Anomalies are painted onto normal images: a random texture inside a thresholded Perlin mask. A reconstructive network
 learns to take them off again, and a discriminative one, that sees the image beside its reconstruction, to say where
@@ -17,6 +17,7 @@ as in the code. Upsampling goes to the encoder's grids, so that any sides of 32 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -259,9 +260,7 @@ class ReconstructiveNetwork(nn.Module):
         widths = [width, 2 * width, 4 * width, 8 * width, 8 * width]
         self.encoder = nn.ModuleList(_block(a, b) for a, b in zip([3, *widths[:-1]], widths, strict=True))
         upwards = widths[::-1]
-        self.decoder = nn.ModuleList(
-            nn.Sequential(_convolution(a, b), _block(b, b)) for a, b in zip(upwards[:-1], upwards[1:], strict=True)
-        )
+        self.decoder = nn.ModuleList(nn.Sequential(_convolution(a, b), _block(b, b)) for a, b in pairwise(upwards))
         self.answer = nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -282,7 +281,7 @@ class DiscriminativeNetwork(nn.Module):
         widths = [width, 2 * width, 4 * width, 8 * width, 8 * width, 8 * width]
         self.encoder = nn.ModuleList(_block(a, b) for a, b in zip([6, *widths[:-1]], widths, strict=True))
         upwards = widths[::-1]
-        pairs = list(zip(upwards[:-1], upwards[1:], strict=True))
+        pairs = list(pairwise(upwards))
         self.upwards = nn.ModuleList(_convolution(a, b) for a, b in pairs)
         self.decoder = nn.ModuleList(_block(2 * b, b) for _, b in pairs)
         self.answer = nn.Conv2d(width, 2, 3, padding=1)

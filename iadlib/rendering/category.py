@@ -102,6 +102,8 @@ class RenderedCategory:
         for name, ends in ranges.items():
             if len(ends) != 2 or not 0 <= ends[0] <= ends[1]:
                 raise ValueError(f"the range {name} is two numbers, the smaller first, not {ends}")
+            if ends[0] == 0 < getattr(self.difficulty, name)[0]:
+                raise ValueError(f"the range {name} starts above 0, not at {ends}: a defect of no size is none")
         return replace(self.difficulty, **{name: tuple(ends) for name, ends in ranges.items()})
 
     def photograph(

@@ -79,6 +79,9 @@ def test_scores_are_z_squared(normal_images, test_images):
     torch.testing.assert_close(stations["image_scores"], whole.square().sum(1) / whole.shape[1])
     assert [tuple(z.shape[-2:]) for z in latent] == [(4, 3), (2, 2), (1, 1)]
     torch.testing.assert_close(stations["latent"][:, : latent[0].shape[1]], latent[0])
+    detector.image_score = "maximum"
+    prediction = detector.predict(test_images)
+    assert prediction.scores.tolist() == prediction.maps.max(axis=(1, 2)).tolist()
 
 
 def test_training_raises_the_likelihood(normal_images):
@@ -111,7 +114,8 @@ def test_a_layer_may_be_a_module(normal_images):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("kernel_sizes", (2,)), ("hidden_channels", 0), ("clamp", 0), ("epochs", 0)]
+    ("name", "value"),
+    [("image_score", "median"), ("kernel_sizes", (2,)), ("hidden_channels", 0), ("clamp", 0), ("epochs", 0)],
 )
 def test_a_hyperparameter_out_of_range_raises(name, value):
     with pytest.raises(ValueError, match=name):
