@@ -190,22 +190,23 @@ def kind_comparison(table: pd.DataFrame, label: str) -> Figure:
     `table` has the columns category, method, kind, mean, and low and high, the ends of an interval.
     """
     categories, methods = (list(dict.fromkeys(table[column])) for column in ("category", "method"))
-    figure, axes = _axes(
-        1,
-        len(categories),
-        figsize=(1.5 + 3.2 * len(categories), 1.2 + 0.6 * len(methods)),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-    )
-    for axis, category in zip(axes[0], categories, strict=True):
+    columns = min(3, len(categories))
+    lines = -(-len(categories) // columns)
+    size = (2.2 + 3.4 * columns, (0.9 + 0.42 * len(methods)) * lines)
+    figure, axes = _axes(lines, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
+    for axis in axes.flat[len(categories) :]:
+        axis.set_axis_off()
+    for axis, category in zip(axes.flat, categories, strict=False):
         for offset, kind in ((-0.12, "logical"), (0.12, "structural")):
             rows = table[(table["category"] == category) & (table["kind"] == kind)].set_index("method").reindex(methods)
             positions = np.arange(len(methods)) + offset
             axis.hlines(positions, rows["low"], rows["high"], color=KIND_COLOURS[kind], linewidth=2.5, alpha=0.5)
             axis.plot(rows["mean"], positions, "o", color=KIND_COLOURS[kind], label=kind)
-        axis.set(title=category, xlabel=label, ylim=(len(methods) - 0.5, -0.5))
-        axis.set_yticks(range(len(methods)), methods)
+        axis.axvline(0.5, color="0.8", linewidth=0.8, zorder=0)
+        axis.set(title=category.replace("_", " "), ylim=(len(methods) - 0.5, -0.5))
+        axis.set_yticks(range(len(methods)), [method.replace("_", " ") for method in methods])
+    for axis in axes[-1]:
+        axis.set_xlabel(label)
     axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     return _finished(figure)
 

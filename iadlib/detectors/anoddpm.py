@@ -24,6 +24,7 @@ that of diffusers, with strided convolutions where the authors' has residual blo
 padded by reflection.
 """
 
+import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -82,10 +83,10 @@ class AnoDDPM(Detector):
         self.channels, self.attention = tuple(self.channels), tuple(self.attention)
         if self.noise not in NOISES:
             raise ValueError(f"noise {self.noise!r}: one of {', '.join(NOISES)}")
-        if not 0 <= self.depth <= self.trained_timesteps <= self.timesteps:
+        if not 0 <= self.depth <= self.trained_timesteps <= self.timesteps or self.trained_timesteps < 1:
             raise ValueError(
                 f"depth {self.depth}, trained_timesteps {self.trained_timesteps}, timesteps {self.timesteps}: "
-                "from 0 on, each at most the next"
+                "from 0 on, the second 1 or more, each at most the next"
             )
         if not 1 <= self.reverse_steps <= max(1, self.depth):
             raise ValueError(f"reverse_steps {self.reverse_steps}: 1 to depth, which is {self.depth}")
@@ -110,8 +111,8 @@ class AnoDDPM(Detector):
         check_images(train_images)
         device = resolve_device(self.device)
         self.build()
-        average, current = self.network_, self._new_network().train()
-        current.load_state_dict(average.state_dict())
+        average, current = self.network_, copy.deepcopy(self.network_).train().requires_grad_(True)
+        steps = iter(range(self.steps))
 
         def loss(images: Tensor) -> Tensor:
             count, _, height, width = images.shape
@@ -129,7 +130,7 @@ class AnoDDPM(Detector):
             device=device,
             description="anoddpm: U-Net",
             max_gradient_norm=self.max_gradient_norm,
-            after_step=lambda: follow(average, current, self.average_decay),
+            after_step=lambda: follow(average, current, decay_at(next(steps), self.average_decay)),
         )
         return self
 
@@ -221,6 +222,11 @@ class AnoDDPM(Detector):
         return torch.cat([torch.ones(1), products]).to(resolve_device(self.device))
 
 
+def decay_at(step: int, decay: float) -> float:
+    """Small at first, so that the average does not keep the untrained weights."""
+    return min(decay, (1 + step) / (10 + step))
+
+
 def follow(average: nn.Module, current: nn.Module, decay: float) -> None:
     """Move the average a share 1 - `decay` of the way to the current weights."""
     with torch.no_grad():
@@ -233,6 +239,7 @@ def reverse_step(
 ) -> Tensor:
     """From the share of signal `signal` to `next_signal`: equations 12 and 16 of DDIM, `noise` being the estimate."""
     image = ((noised - (1 - signal) ** 0.5 * noise) / signal**0.5).clamp(-1, 1)
+    noise = (noised - signal**0.5 * image) / (1 - signal) ** 0.5  # that of the clamped image
     variance = stochasticity**2 * (1 - next_signal) / (1 - signal) * (1 - signal / next_signal)  # sigma^2
     return next_signal**0.5 * image + (1 - next_signal - variance) ** 0.5 * noise + variance**0.5 * fresh
 

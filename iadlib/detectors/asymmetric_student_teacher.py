@@ -7,8 +7,10 @@ input. Being no flow, it has no reason to follow the teacher where it has not be
 apart, the image is anomalous. An image's score is the largest distance.
 
 Where we differ from the paper and its code: teacher and student are trained on features that are computed once. The
-teacher's blocks are FrEIA's; the convolutions inside have one hidden layer and 3 x 3 kernels. `standardise` divides a
-channel by its spread over the training images first, which both networks else have to learn.
+teacher's coupling blocks are FrEIA's, with its soft clamp; the networks inside have one hidden layer, 3 x 3 kernels in
+all blocks, leaky rectifiers, zeros beyond the border, and a gamma for every channel. The student's first convolution is
+not rectified. Gradients are cut off at a norm of 1. `standardise` divides a channel by its spread over the training
+images first, which both networks else have to learn.
 
 `difference` at a cut is the absolute difference of the outputs; its squares' mean is the score. The student has seen
 the training images, so that their differences are smaller than those of new normal images; nothing is left out for
@@ -118,11 +120,7 @@ class AsymmetricStudentTeacher(Detector):
         losses = train(
             loss,
             [embedding],
-            [
-                torch.optim.Adam(
-                    network.parameters(), lr=self.learning_rate, eps=1e-4, weight_decay=self.weight_decay, fused=True
-                )
-            ],
+            [torch.optim.Adam(network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)],
             steps=epochs * (len(embedding) // batch_size),
             batch_size=batch_size,
             seed=self.seed,

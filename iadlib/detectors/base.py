@@ -79,16 +79,32 @@ class Detector(ABC):
         return torch.cat(parts)
 
     @final
-    def save(self, path: str | Path) -> None:
-        """Write hyperparameters and learned state into one .safetensors file, whole or not at all."""
+    def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
+        """What has been learned, as tensors by name."""
         self._require_fitted()
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         state = {}
         for name in self.learned:
             value = getattr(self, name)
-            tensors = {name: value} if isinstance(value, Tensor) else value.state_dict(prefix=f"{name}.")
-            state |= {key: tensor.detach().contiguous().cpu() for key, tensor in tensors.items()}
+            state |= {name: value} if isinstance(value, Tensor) else value.state_dict(prefix=f"{name}.")
+        return {prefix + key: tensor for key, tensor in state.items()}
+
+    @final
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take what `state_dict` of a detector with the same hyperparameters has given."""
+        state = {key: tensor.to(resolve_device(self.device)) for key, tensor in state.items()}
+        plain = [name for name in self.learned if name in state]
+        for name in plain:
+            setattr(self, name, state[name])
+        self.build()
+        for name in set(self.learned) - set(plain):
+            getattr(self, name).load_state_dict(under(state, name))
+
+    @final
+    def save(self, path: str | Path) -> None:
+        """Write hyperparameters and learned state into one .safetensors file, whole or not at all."""
+        path = Path(path)
+        state = {key: tensor.detach().contiguous().cpu() for key, tensor in self.state_dict().items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(path.name + ".partial")
         try:
             save_file(state, unfinished, metadata={"detector": self._described()})  # of several, the order is random
@@ -105,20 +121,10 @@ class Detector(ABC):
                 if saved != self._described():
                     raise ValueError(f"{path}: saved by {saved}, but this is {self._described()}")
                 # Clones are aligned in memory as fresh tensors are: else the last bits of a prediction may differ.
-                tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
+                state = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
             raise ValueError(f"{path}: not a complete .safetensors file ({error})") from error
-        state = {key: tensor.to(resolve_device(self.device)) for key, tensor in tensors.items()}
-        plain = [name for name in self.learned if name in state]
-        for name in plain:
-            setattr(self, name, state[name])
-        self.build()
-        for name in set(self.learned) - set(plain):
-            weights = {
-                key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")
-            }
-            getattr(self, name).load_state_dict(weights)
-            getattr(self, name).eval()
+        self.load_state_dict(state)
         return self
 
     def _described(self) -> str:
@@ -135,10 +141,19 @@ class Detector(ABC):
     def _require_ready(self, images: Tensor) -> None:
         self._require_fitted()
         check_images(images)
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size {self.batch_size}: 1 or more")
+        if self.smoothing_sigma < 0:
+            raise ValueError(f"smoothing_sigma {self.smoothing_sigma}: 0 or more pixels")
 
     def _require_fitted(self) -> None:
         if not all(hasattr(self, name) for name in self.learned):
             raise RuntimeError(f"this {type(self).__name__} has learned nothing yet: call fit or load first")
+
+
+def under(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The entries of a state whose names start with `name` and a dot, without these."""
+    return {key.removeprefix(f"{name}."): tensor for key, tensor in state.items() if key.startswith(f"{name}.")}
 
 
 def to_maps(scores: Tensor, size: tuple[int, int], sigma: float) -> np.ndarray:

@@ -9,11 +9,12 @@ of z squared over all scales; a place's, the sum of z squared over the channels.
 
 Where we differ from the paper and its code: the three images need not be exact halves. A finer grid of odd sides is met
 by rounding the coarser one up, and upsampling goes to whatever the finer grid is; below 3 x 3 the scales would
-coincide, and that is an error. The map is the mean over the three scales, each upsampled, where the paper shows each
-for itself. With `image_score` "maximum" an image's score is the smoothed map's maximum: the mean drowns an anomaly
-that covers a few of many places. `standardise` divides a channel by its spread over the training images before the
-flow, which then has less to learn; the code does not. The flow is a plain list of modules with FrEIA's interface, as
-FrEIA's sequence carries one tensor and its graph fixes the maps' size.
+coincide, and that is an error. Smaller copies of the image are made with antialiasing. Gamma is one number a channel,
+not one a scale; all scales share the order of channels; outputs are not clamped. The map is the mean over the three
+scales, each upsampled, where the paper shows each for itself. With `image_score` "maximum" an image's score is the
+smoothed map's maximum: the mean drowns an anomaly that covers a few of many places. `standardise` divides a channel by
+its spread over the training images before the flow, which then has less to learn; the code does not. The flow is a
+plain list of modules with FrEIA's interface, as FrEIA's sequence carries one tensor and its graph fixes the maps' size.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,7 @@ from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
 
 SCALES = 3
+PROBE = 128  # side of an image that shows the layer's stride
 IMAGE_SCORES = ("mean", "maximum")
 
 
@@ -101,7 +103,7 @@ class CSFlow(Detector):
         return self
 
     def build(self) -> None:
-        channels = self.pyramid(torch.zeros(1, 3, 128, 128))[0].shape[1]
+        channels = self.pyramid(torch.zeros(1, 3, PROBE, PROBE))[0].shape[1]
         with seeded(self.seed):
             self.flow_ = CrossScaleFlow(channels, self.kernel_sizes, self.hidden_channels, self.clamp)
         self.flow_.eval().requires_grad_(False)
@@ -120,7 +122,7 @@ class CSFlow(Detector):
     def pyramid(self, images: Tensor) -> list[Tensor]:
         """The backbone's maps of the image and of two smaller copies, from the finest to the coarsest."""
         maps = [self._backbone(images)[0]]
-        stride = round(images.shape[-2] / maps[0].shape[-2])
+        stride = self._stride
         if min(maps[0].shape[-2:]) < SCALES:
             raise ValueError(
                 f"images of {tuple(images.shape[-2:])} have no three scales at layer {self.layer} of {self.backbone}: "
@@ -135,6 +137,10 @@ class CSFlow(Detector):
     def _standardised(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
         moments = zip(pyramid, self.mean_, self.std_, strict=True)
         return [(maps - mean.view(-1, 1, 1)) / std.view(-1, 1, 1) for maps, mean, std in moments]
+
+    @cached_property
+    def _stride(self) -> int:
+        return PROBE // self._backbone(torch.zeros(1, 3, PROBE, PROBE))[0].shape[-1]
 
     @cached_property
     def _backbone(self) -> Backbone:

@@ -8,10 +8,11 @@ over a square.
 
 Where we differ from the paper and its code: textures come from a folder, such as the Describable Textures Dataset,
 where `textures` names one. Else, and offline, they are made of what is at hand: half of them coloured Perlin noise,
-half another training image cut into blocks and shuffled. Both, as a folder's, are changed by three random operations of
-colour. Perlin's lattice is turned, where the code turns the finished noise. Training images are not turned: on a
-product with a right way up, that would make a wrong one normal. Half of the images in a batch stay without an anomaly,
-as in the code. Upsampling goes to the encoder's grids, so that any sides of 32 pixels or more fit.
+half another training image cut into blocks and shuffled. Both, as a folder's, are changed by three random operations
+of colour. Perlin's lattice is turned, where the code turns the finished noise. Training images are not turned: on a
+product with a right way up, that would make a wrong one normal. Weights start as PyTorch draws them. Half of the
+images in a batch stay without an anomaly, as in the code. Upsampling goes to the encoder's grids, so that any sides of
+32 pixels or more fit.
 """
 
 import math
@@ -33,6 +34,7 @@ from iadlib.features import resolve_device
 
 TEXTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
+SMALLEST_SIDE = 32  # one pixel on the last of six levels
 FOCUS = 2.0  # gamma of the focal loss
 
 
@@ -72,6 +74,8 @@ class DRAEM(Detector):
         """Train both networks together for `steps` batches; the validation images are not needed."""
         check_images(train_images)
         _check_size(train_images)
+        if len(train_images) < 2:
+            raise ValueError("one training image cannot be normalised over a batch: two or more are needed")
         textures = None if self.textures is None else texture_files(self.textures)
         self.build()
         for network in (self.reconstructive_, self.discriminative_):
@@ -310,5 +314,7 @@ def _block(before: int, after: int) -> nn.Sequential:
 
 
 def _check_size(images: Tensor) -> None:
-    if min(images.shape[-2:]) < 32:
-        raise ValueError(f"images of {tuple(images.shape[-2:])} are too small: sides of 32 pixels or more fit")
+    if min(images.shape[-2:]) < SMALLEST_SIDE:
+        raise ValueError(
+            f"images of {tuple(images.shape[-2:])} are too small: sides of {SMALLEST_SIDE} pixels or more fit"
+        )

@@ -8,9 +8,9 @@ negative; an image, as its most anomalous patch.
 
 Where we differ from the paper and its code: see `iadlib.features` for the neighbourhood average. Features of the
 training images are computed once. A batch is drawn from the patches of all images, not from all patches of 8 images
-(of 36 x 36 patches, 10,368): the normalisation inside the discriminator sees more of the variety, and the number of
-steps no longer depends on the images' size. The code keeps the epoch with the best AUROC on the test images; here the
-schedule is fixed and the last weights are kept. `noise_std` has the features' unit and so belongs to a backbone.
+(of 36 x 36 patches, 10,368): the normalisation inside the discriminator sees more of the variety. The code keeps the
+epoch with the best AUROC on the test images; here the schedule is fixed and the last weights are kept. `noise_std` has
+the features' unit and so belongs to a backbone.
 """
 
 from collections.abc import Iterator

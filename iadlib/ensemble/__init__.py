@@ -1,1 +1,8 @@
-"""Ensembles of detectors: so far how the feature maps of several come together (`transforms`)."""
+"""Ensembles of detectors: of their features, cut off inside (`feature`), and of their outputs (`output`)."""
+
+from iadlib.ensemble.discriminator import Discriminator
+from iadlib.ensemble.feature import PRESETS, FeatureEnsemble
+from iadlib.ensemble.output import OutputEnsemble
+from iadlib.ensemble.transforms import GlobalTransform, IndividualTransform
+
+__all__ = ["PRESETS", "Discriminator", "FeatureEnsemble", "GlobalTransform", "IndividualTransform", "OutputEnsemble"]

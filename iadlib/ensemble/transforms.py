@@ -13,8 +13,10 @@ else, so that a member whose numbers are large does not drown the others in a jo
 of kept maps may be given as a share of the variance.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -47,27 +49,45 @@ class PrincipalComponents:
         return int(torch.searchsorted(self.cumulative(), share * (1 - 1e-6))) + 1
 
 
-def principal_components(batches: Iterable[Tensor]) -> PrincipalComponents:
-    """Of the vectors at all places of maps (N, C, h, w)."""
-    count, total, products, shift = 0, None, None, None
-    for maps in batches:
+class Covariance:
+    """Sums up the covariance of the vectors at all places of maps (N, C, h, w), batch by batch."""
+
+    def __init__(self):
+        self.count, self.shift = 0, None
+
+    def add(self, maps: Tensor) -> None:
         vectors = maps.permute(0, 2, 3, 1).flatten(0, 2).double()  # (n, C)
-        if total is None:
-            shift = vectors.mean(dim=0)  # near the mean, so that the difference of large numbers stays exact
-            total = torch.zeros_like(shift)
-            products = torch.zeros(len(shift), len(shift), dtype=torch.float64, device=shift.device)
-        vectors = vectors - shift
-        count += len(vectors)
-        total += vectors.sum(dim=0)
-        products += vectors.T @ vectors
-    if count < 2:
-        raise ValueError(f"a PCA needs two vectors or more, not {count}")
-    covariance = (products - torch.outer(total, total) / count) / (count - 1)
-    variances, axes = torch.linalg.eigh(covariance)
-    variances, axes = variances.flip(0).clamp(min=0), axes.flip(1).T
-    largest = axes.gather(1, axes.abs().argmax(dim=1, keepdim=True))
-    axes = axes * largest.sign()
-    return PrincipalComponents((shift + total / count).float(), axes.float(), variances.float())
+        if self.shift is None:
+            self.shift = vectors.mean(dim=0)  # near the mean, so that the difference of large numbers stays exact
+            self.total = torch.zeros_like(self.shift)
+            self.products = torch.zeros(len(self.shift), len(self.shift), dtype=torch.float64, device=vectors.device)
+        vectors = vectors - self.shift
+        self.count += len(vectors)
+        self.total += vectors.sum(dim=0)
+        self.products += vectors.T @ vectors
+
+    def components(self) -> PrincipalComponents:
+        if self.count < 2:
+            raise ValueError(f"a PCA needs two vectors or more, not {self.count}")
+        covariance = (self.products - torch.outer(self.total, self.total) / self.count) / (self.count - 1)
+        variances, axes = torch.linalg.eigh(covariance)
+        variances, axes = variances.flip(0).clamp(min=0), axes.flip(1).T
+        largest = axes.gather(1, axes.abs().argmax(dim=1, keepdim=True))
+        axes = axes * largest.sign()
+        mean = self.shift + self.total / self.count
+        return PrincipalComponents(mean.float(), axes.float(), variances.float())
+
+
+def principal_components(stream: Iterable[Maps]) -> list[PrincipalComponents]:
+    """Of each member, in one pass."""
+    sums: list[Covariance] = []
+    for maps in stream:
+        sums = sums or [Covariance() for _ in maps]
+        for each, covariance in zip(maps, sums, strict=True):
+            covariance.add(each)
+    if not sums:
+        raise ValueError("a PCA needs two vectors or more, not 0")
+    return [covariance.components() for covariance in sums]
 
 
 def resized(maps: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -91,19 +111,42 @@ def kept_by_rule(channels: Sequence[int]) -> list[int]:
 
 
 @dataclass(kw_only=True, eq=False)
-class IndividualTransform:
+class Transform(ABC):
+    """What both have in common: what is fitted, and how it is kept."""
+
+    kept: Kept = "thesis"
+    equalise: bool = False
+
+    @abstractmethod
+    def fit(self, stream: Stream) -> Self: ...
+
+    @abstractmethod
+    def __call__(self, maps: Maps) -> Tensor: ...
+
+    def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
+        state = {"counts": torch.tensor(self.counts_), "scales": torch.tensor(self.scales_)}
+        for index, components in enumerate(self.components_):
+            state |= {f"{index}.{name}": tensor for name, tensor in vars(components).items()}
+        return {prefix + key: tensor for key, tensor in state.items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.counts_, self.scales_ = state["counts"].tolist(), state["scales"].tolist()
+        self.components_ = [
+            PrincipalComponents(*(state[f"{index}.{field.name}"] for field in fields(PrincipalComponents)))
+            for index in range(len(self.counts_))
+        ]
+
+
+@dataclass(kw_only=True, eq=False)
+class IndividualTransform(Transform):
     """PCA a member, then the largest grid, then concatenation.
 
     `kept`: how many maps of each member: "thesis" for the thesis's rule (`kept_by_rule`); a float, the share of each
     member's variance; an int, that many of each; or a number for each.
     """
 
-    kept: Kept = "thesis"
-    equalise: bool = False
-
-    def fit(self, stream: Stream) -> "IndividualTransform":
-        members = range(len(next(iter(stream()))))
-        self.components_ = [principal_components(maps[i] for maps in stream()) for i in members]
+    def fit(self, stream: Stream) -> Self:
+        self.components_ = principal_components(stream())
         self.counts_ = counts_of(self.kept, self.components_)
         self.scales_ = [float(c.variances.sum().sqrt()) if self.equalise else 1.0 for c in self.components_]
         return self
@@ -115,24 +158,20 @@ class IndividualTransform:
 
 
 @dataclass(kw_only=True, eq=False)
-class GlobalTransform:
+class GlobalTransform(Transform):
     """The largest grid, then concatenation, then one PCA over all channels.
 
     `kept`: "thesis" for the first member's channel count, a float for a share of the variance, or a number.
     """
 
-    kept: Kept = "thesis"
-    equalise: bool = False
-
-    def fit(self, stream: Stream) -> "GlobalTransform":
+    def fit(self, stream: Stream) -> Self:
         first = next(iter(stream()))
         self.scales_ = [1.0] * len(first)
         if self.equalise:
-            own = [principal_components(maps[i] for maps in stream()) for i in range(len(first))]
-            self.scales_ = [float(components.variances.sum().sqrt()) for components in own]
-        components = principal_components(self._joined(maps) for maps in stream())
+            self.scales_ = [float(own.variances.sum().sqrt()) for own in principal_components(stream())]
+        self.components_ = principal_components([self._joined(maps)] for maps in stream())
         kept = first[0].shape[1] if self.kept == "thesis" else self.kept
-        self.components_, self.counts_ = [components], counts_of(kept, [components])
+        self.counts_ = counts_of(kept, self.components_)
         return self
 
     def __call__(self, maps: Maps) -> Tensor:

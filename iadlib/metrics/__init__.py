@@ -13,13 +13,14 @@ from iadlib.metrics.detection import (
     threshold_report,
     true_positive_rate,
 )
-from iadlib.metrics.localisation import au_pro, au_spro, pixel_aupr, pixel_auroc, spro, spro_curve
+from iadlib.metrics.localisation import au_pro, au_spro, chance_au_spro, pixel_aupr, pixel_auroc, spro, spro_curve
 from iadlib.metrics.report import evaluate_maps, format_report, image_report, map_report
 
 __all__ = [
     "au_pro",
     "au_spro",
     "bootstrap_interval",
+    "chance_au_spro",
     "evaluate_maps",
     "f1_score",
     "false_positive_rate",

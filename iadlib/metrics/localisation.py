@@ -42,6 +42,25 @@ def au_spro(maps: Maps, regions: Regions, max_fpr: float = 0.05, defect_name: st
     return area_up_to(*spro_curve(maps, regions, max_fpr, defect_name), max_fpr)
 
 
+def chance_au_spro(regions: Regions, max_fpr: float = 0.05, defect_name: str | None = None) -> float:
+    """AU-sPRO that uniform noise is expected to reach: what a map that knows nothing gets, and so the floor of a table.
+
+    At a false positive rate t, noise has found a share t of a region's area A, and that saturates at S: its sPRO is
+    min(1, t A / S), but for the fluctuation in small regions. Far above `max_fpr` / 2 where S is a small part of A.
+
+    >>> mask = np.ones((1, 100), bool)
+    >>> round(chance_au_spro([[Region(mask, saturation_area=100)]], max_fpr=0.05), 6)
+    0.025
+    >>> round(chance_au_spro([[Region(mask, saturation_area=1)]], max_fpr=0.05), 6)  # 1 is reached at 0.01
+    0.9
+    """
+    expected = []
+    for region in (r for listed in regions for r in listed if defect_name in (None, r.defect_name)):
+        reached = region.saturation_area / np.count_nonzero(region.mask)  # the rate at which sPRO is 1
+        expected.append(max_fpr / (2 * reached) if max_fpr <= reached else 1 - reached / (2 * max_fpr))
+    return float(np.mean(expected)) if expected else float("nan")
+
+
 def au_pro(maps: Maps, regions: Regions, max_fpr: float = 0.3) -> float:
     """AU-sPRO in which every region saturates at its own area.
 

@@ -1,5 +1,7 @@
 """All metrics of one set of anomaly maps, by name, as the data set reports them: logical, structural, and their mean.
 
+Beside AU-sPRO stands what uniform noise would reach, "chance": much, where a small part of a region saturates it.
+
 Logical is logical and good images together, structural is structural and good ones; a kind without images is left
 out, and the mean is over those there are. Metrics over all pixels or regions, whatever their kind, are "overall".
 """
@@ -10,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from iadlib.metrics.detection import image_aupr, image_auroc
-from iadlib.metrics.localisation import Maps, Regions, au_pro, au_spro, pixel_aupr, pixel_auroc
+from iadlib.metrics.localisation import Maps, Regions, au_pro, au_spro, chance_au_spro, pixel_aupr, pixel_auroc
 
 KINDS = ("logical", "structural")
 PER_KIND = {
@@ -55,6 +57,9 @@ def map_report(maps: Maps, regions: Regions, kinds: Sequence[str]) -> dict[str, 
             kinds,
             lambda chosen, limit=limit: au_spro([maps[i] for i in chosen], [regions[i] for i in chosen], limit),
         )
+        report[f"chance_au_spro_{limit}"] = _by_kind(
+            kinds, lambda chosen, limit=limit: chance_au_spro([regions[i] for i in chosen], limit)
+        )
     report["pixel_auroc"] = {"overall": pixel_auroc(maps, regions)}
     report["pixel_aupr"] = {"overall": pixel_aupr(maps, regions)}
     report["au_pro_0.3"] = {"overall": au_pro(maps, regions, 0.3)}
@@ -63,6 +68,7 @@ def map_report(maps: Maps, regions: Regions, kinds: Sequence[str]) -> dict[str, 
         report["au_spro_0.05"][f"defect {name}"] = au_spro(
             [maps[i] for i in chosen], [regions[i] for i in chosen], 0.05, defect_name=name
         )
+        report["chance_au_spro_0.05"][f"defect {name}"] = chance_au_spro(regions, 0.05, defect_name=name)
     return report
 
 

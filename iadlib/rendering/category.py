@@ -11,7 +11,7 @@ the rule that it breaks, the sizes, and four functions, each of which takes what
 Rules are questions to the scene alone. So they can be checked on the JSON beside every image, without the renderer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -22,6 +22,13 @@ from iadlib.rendering.scene import Camera, Light
 
 SMALLEST_REGION = 6  # pixels; an anomaly that shows less is drawn again
 DRAWS = 100  # of an anomaly, before its category is found to be at fault
+ATTEMPTS = 20_000  # at drawing one thing that has to fit
+
+
+def attempts(what: str) -> Iterator[int]:
+    """Numbers for a loop that draws until it succeeds, and one error where it never does."""
+    yield from range(ATTEMPTS)
+    raise ValueError(f"no {what} in {ATTEMPTS} draws: the difficulty is out of reach")
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,8 @@ class RenderedCategory:
                 f"no range {unknown[0]!r} in the difficulty of this category; there are {', '.join(known)}"
             )
         for name, ends in ranges.items():
-            if len(ends) != 2 or not 0 <= ends[0] <= ends[1]:
+            pair = isinstance(ends, list | tuple) and len(ends) == 2 and all(isinstance(e, int | float) for e in ends)
+            if not pair or not 0 <= ends[0] <= ends[1]:
                 raise ValueError(f"the range {name} is two numbers, the smaller first, not {ends}")
             if ends[0] == 0 < getattr(self.difficulty, name)[0]:
                 raise ValueError(f"the range {name} starts above 0, not at {ends}: a defect of no size is none")

@@ -26,7 +26,7 @@ import trimesh
 from scipy import ndimage
 
 from iadlib.rendering import scene, solids, surfaces
-from iadlib.rendering.category import Defect, RenderedCategory, Rule, Scale
+from iadlib.rendering.category import Defect, RenderedCategory, Rule, Scale, attempts
 
 FIELD = (128.0, 88.0)
 MARGIN = 3.0  # no piece lies nearer to the edge of the picture
@@ -145,7 +145,7 @@ def laid(rng: np.random.Generator, kind: str, others: Sequence[dict], **more) ->
     """A piece anywhere on the mat where it is free of the others."""
     length = {"long_screw": {"length": LONG}, "short_screw": {"length": SHORT}}.get(kind, {})
     kind = "screw" if length else kind
-    while True:
+    for _ in attempts(f"place for a {kind}"):
         x, y = rng.uniform(-0.5, 0.5, 2) * FIELD
         piece = {"kind": kind, "x": x, "y": y, "turn": rng.uniform(0, 360), **length, **more}
         if on_the_mat(piece, MARGIN) and all(apart(piece, other, GAP) for other in others):
@@ -203,7 +203,7 @@ def scratched(rng: np.random.Generator, washer: dict, difficulty: Difficulty) ->
     length, width = rng.uniform(*difficulty.scratch_length), rng.uniform(*difficulty.scratch_width)
     inner, outer = HOLE / 2 + 0.7, WASHER / 2 - 0.7
     turn = rng.uniform(0, 2 * np.pi)
-    while True:
+    for _ in attempts("place for a scratch"):
         along = np.linspace(-0.5, 0.5, 12) * length + rng.uniform(-0.5, 0.5) * outer
         beside = rng.uniform(inner, outer) + np.cumsum(rng.normal(0, 0.06 * length / 12, 12))
         if (np.hypot(along, beside) < outer).all() and (np.hypot(along, beside) > inner).all():

@@ -20,7 +20,7 @@ import trimesh
 from scipy import ndimage
 
 from iadlib.rendering import scene, solids, surfaces
-from iadlib.rendering.category import Defect, RenderedCategory, Rule, Scale
+from iadlib.rendering.category import Defect, RenderedCategory, Rule, Scale, attempts
 
 SIZE = np.array([100.0, 35.0])
 THICKNESS, CORNER_RADIUS = 2.0, 2.5
@@ -97,7 +97,7 @@ def missing_hole(rng: np.random.Generator, difficulty: Difficulty) -> dict:
 
 def additional_hole(rng: np.random.Generator, difficulty: Difficulty) -> dict:
     diameter = float(rng.choice([NAIL, NAIL, BOLT]))
-    while True:
+    for _ in attempts("place for a hole"):
         hole = Hole(*rng.uniform(-1, 1, 2) * (SIZE / 2 - 3 - diameter / 2), diameter)
         apart = [np.hypot(hole.x - o.x, hole.y - o.y) - (hole.diameter + o.diameter) / 2 for o in (*HOLES, STAMP)]
         if min(apart) > 1.5:
@@ -143,7 +143,7 @@ def cut_corner(rng: np.random.Generator, difficulty: Difficulty) -> dict:
 def scratch(rng: np.random.Generator, difficulty: Difficulty) -> dict:
     length, width = rng.uniform(*difficulty.scratch_length), rng.uniform(*difficulty.scratch_width)
     strength = rng.uniform(*difficulty.scratch_strength)
-    while True:
+    for _ in attempts("place for a scratch"):
         angles = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.06, 12))
         path = np.cumsum(length / 12 * np.stack([np.cos(angles), np.sin(angles)], axis=1), axis=0)
         path += rng.uniform(-0.5, 0.5, 2) * SIZE

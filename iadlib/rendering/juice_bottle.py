@@ -27,7 +27,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.interpolate import PchipInterpolator
 
 from iadlib.rendering import scene, solids, surfaces
-from iadlib.rendering.category import Defect, RenderedCategory, Rule, Scale
+from iadlib.rendering.category import Defect, RenderedCategory, Rule, Scale, attempts
 
 TABLE = -94.0  # y
 RADIUS = 29.0  # of the body
@@ -158,7 +158,7 @@ def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Diffi
 def free_place(description: dict, length: float, rng: np.random.Generator) -> dict:
     """A place on the glass, as u and v, where nothing but juice shows around something of that length."""
     margin = 0.75 * length
-    while True:
+    for _ in attempts("free place on the glass"):
         arc = float(rng.uniform(-0.8, 0.8) * RADIUS)
         height = float(rng.uniform(FLOOR + 6 + margin, description["fill_level"] - 3 - margin))
         if not any(covers(label, arc, height, margin) for label in description["labels"]):

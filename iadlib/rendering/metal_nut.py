@@ -24,7 +24,7 @@ from scipy.spatial import Delaunay, cKDTree
 from scipy.special import expit
 
 from iadlib.rendering import scene, solids, surfaces
-from iadlib.rendering.category import Defect, RenderedCategory, Scale
+from iadlib.rendering.category import Defect, RenderedCategory, Scale, attempts
 
 ARMS = 4
 BODY, REACH = 15.6, 31.0  # radii: of the disc that carries the arms, and of an arm's tip
@@ -96,7 +96,7 @@ def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Diffi
 
 def path_on_metal(rng: np.random.Generator, casting: dict, length: float, curl: float) -> np.ndarray:
     """A curved line (12, 2), most of which, and whose middle, lies on the flat of the metal."""
-    while True:
+    for _ in attempts("place on the metal"):
         angles = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, curl, 12))
         path = np.cumsum(length / 12 * np.stack([np.cos(angles), np.sin(angles)], axis=1), axis=0)
         path += rng.uniform(-1, 1, 2) * REACH - path[6]

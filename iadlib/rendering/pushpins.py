@@ -22,7 +22,7 @@ import numpy as np
 import trimesh
 
 from iadlib.rendering import scene, solids, surfaces
-from iadlib.rendering.category import Defect, RenderedCategory, Rule, Scale
+from iadlib.rendering.category import Defect, RenderedCategory, Rule, Scale, attempts
 
 COLUMNS, ROWS = 5, 3
 BOX = np.array([158.0, 94.0])
@@ -74,7 +74,14 @@ def axis(pin: dict) -> tuple[np.ndarray, np.ndarray]:
     along = np.linspace(0, LENGTH, 24)
     radii = np.where(along <= HANDLE, CAP, NEEDLE)
     cap, tip = footprint(pin)
-    return cap + (tip - cap) * (along / LENGTH)[:, None], radii
+    points = cap + (tip - cap) * (along / LENGTH)[:, None]
+    if "bend" not in pin:
+        return points, radii
+    _, sideways, ahead = needle_path(pin).T
+    direction = (tip - cap) / LENGTH
+    needle = cap + ahead[:, None] * direction + sideways[:, None] * [-direction[1], direction[0]]
+    handle = along <= HANDLE
+    return np.concatenate([points[handle], needle]), np.concatenate([radii[handle], np.full(len(needle), NEEDLE)])
 
 
 def lies_inside(pin: dict, compartment: int) -> bool:
@@ -119,7 +126,7 @@ DEFECTS = {
 
 def pushpin(rng: np.random.Generator, compartment: int, standing: bool = False) -> dict:
     """A pushpin anywhere in a compartment."""
-    while True:
+    for _ in attempts("place for a pushpin"):
         x, y = centre_of(compartment) + rng.uniform(-0.5, 0.5, 2) * INSIDE
         pin = {"x": x, "y": y, "z": FLOOR, "turn": rng.uniform(0, 360), "standing": standing}
         if lies_inside(pin, compartment):
@@ -127,7 +134,7 @@ def pushpin(rng: np.random.Generator, compartment: int, standing: bool = False) 
 
 
 def two_pushpins(rng: np.random.Generator, compartment: int) -> list[dict]:
-    while True:
+    for _ in attempts("place for two pushpins"):
         pair = [pushpin(rng, compartment), pushpin(rng, compartment)]
         if apart(*pair):
             return pair
@@ -167,34 +174,51 @@ def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Diffi
         length = rng.uniform(*difficulty.foreign_length)
         drawn |= {"length": length, "width": length * rng.uniform(0.35, 0.8), "turn": rng.uniform(0, 360)}
         drawn |= {"grey": rng.uniform(*difficulty.foreign_grey), "form": int(rng.integers(2**31))}
-        clear = False
-        while not clear:  # a large crumb and some poses leave no room for each other
+        for _ in attempts("place for a foreign body"):  # a large crumb and some poses leave no room for each other
             pins[compartment] = pushpin(rng, compartment)
             place = centre_of(compartment) + rng.uniform(-0.5, 0.5, 2) * (INSIDE - length - 1)
             points, radii = axis(pins[compartment])
-            clear = bool((np.linalg.norm(points - place, axis=1) > radii + length / 2).all())
+            if (np.linalg.norm(points - place, axis=1) > radii + length / 2).all():
+                break
         drawn |= {"x": place[0], "y": place[1]}
         return intact | {"pushpins": pins, "crumb": drawn, "defect": drawn}
     else:
-        pin = pins[compartment] = pushpin(rng, compartment)
-        if defect == "bent_needle":
-            pin["bend"] = {"degrees": rng.uniform(*difficulty.bend_degrees), "at": rng.uniform(0.05, 0.35)}
-            pin["bend"]["degrees"] *= rng.choice([-1, 1])
-        else:
-            pin["broken"] = {"depth": rng.uniform(*difficulty.broken_off), "slope": rng.uniform(-30, 30)}
-            pin["broken"] |= {"at": str(rng.choice(["cap", "side"])), "form": int(rng.integers(2**31))}
-        drawn |= pin.get("bend", {}) | pin.get("broken", {})
+        draw = bent if defect == "bent_needle" else broken
+        for _ in attempts("place for a bent needle"):
+            pin = pins[compartment] = pushpin(rng, compartment)
+            damage = draw(rng, difficulty)
+            pin |= damage
+            if lies_inside(pin, compartment):  # a bent needle may reach farther than a straight one
+                break
+        drawn |= next(iter(damage.values()))
     return intact | {"pushpins": pins, "defect": drawn}
+
+
+def bent(rng: np.random.Generator, difficulty: Difficulty) -> dict:
+    bend = {"degrees": rng.uniform(*difficulty.bend_degrees), "at": rng.uniform(0.05, 0.35)}
+    bend["degrees"] *= rng.choice([-1, 1])
+    return {"bend": bend}
+
+
+def broken(rng: np.random.Generator, difficulty: Difficulty) -> dict:
+    gone = {"depth": rng.uniform(*difficulty.broken_off), "slope": rng.uniform(-30, 30)}
+    gone |= {"at": str(rng.choice(["cap", "side"])), "form": int(rng.integers(2**31))}
+    return {"broken": gone}
 
 
 def needle_of(pin: dict) -> solids.manifold3d.Manifold:
     """The needle of a pushpin whose cap is at the origin; it points along z."""
+    along = np.linspace(0, 1, 40)
+    return solids.tube(needle_path(pin), 2 * NEEDLE * np.clip((1 - along) / 0.25, 0.15, 1), sections=10)
+
+
+def needle_path(pin: dict) -> np.ndarray:
+    """The middle (40, 3) of that needle; it bends along y, which is sideways for a pushpin that lies."""
     bend = pin.get("bend", {"degrees": 0.0, "at": 0.5})
     along = np.linspace(0, 1, 40)
     angles = np.radians(bend["degrees"]) * np.clip((along - bend["at"]) / 0.15 + 0.5, 0, 1)
     steps = (LENGTH - HANDLE + 1) / 39 * np.stack([0 * angles, np.sin(angles), np.cos(angles)], axis=1)
-    path = np.array([0, 0, HANDLE - 1]) + np.cumsum(steps, axis=0)
-    return solids.tube(path, 2 * NEEDLE * np.clip((1 - along) / 0.25, 0.15, 1), sections=10)
+    return np.array([0, 0, HANDLE - 1]) + np.cumsum(steps, axis=0)
 
 
 def handle_of(pin: dict) -> solids.manifold3d.Manifold:
@@ -295,7 +319,7 @@ def things(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
 
 
 CATEGORY = RenderedCategory(
-    revision=1,
+    revision=2,
     field=(170.0, 100.0),
     rules=RULES,
     defects=DEFECTS,

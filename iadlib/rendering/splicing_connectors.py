@@ -32,7 +32,7 @@ from scipy.interpolate import CubicSpline
 from scipy.special import expit
 
 from iadlib.rendering import scene, solids, surfaces
-from iadlib.rendering.category import Defect, RenderedCategory, Rule, Scale
+from iadlib.rendering.category import Defect, RenderedCategory, Rule, Scale, attempts
 
 PITCH, DEPTH, HEIGHT = 8.6, 24.0, 9.2  # of a connector: from slot to slot, along the wires, above the table
 FRONT = DEPTH / 2
@@ -174,7 +174,7 @@ def route(rng: np.random.Generator, connectors: list[dict], slots: tuple[int, in
         [ahead_of(connector, slot, distance) for distance in (-INSERTED, STRAIGHT)]
         for connector, slot in zip(connectors, slots, strict=True)
     )
-    while True:
+    for _ in attempts("way for a cable"):
         if like:
             shares = np.linspace(0, 1, len(like) - 2)[1:-1, None]
             moved = straight - like[1] + shares * (last - like[-2] - straight + like[1])
@@ -191,7 +191,7 @@ def route(rng: np.random.Generator, connectors: list[dict], slots: tuple[int, in
 
 def two_routes(rng: np.random.Generator, connectors: list[dict], slots: tuple[int, int]) -> tuple[list, list]:
     """The ways of two cables, each in a slot of its own, that lie side by side and do not touch."""
-    while True:
+    for _ in attempts("way for two cables"):
         first = route(rng, connectors, (slots[0], slots[0]))
         second = route(rng, connectors, (slots[1], slots[1]), like=first)
         if lies_well(second, connectors) and gap_between(first, second) > 0.3:

@@ -75,12 +75,15 @@ def render_category(
     counts = size.counts | (counts or {})
     if unknown := set(counts) - set(size.counts):
         raise ValueError(f"unknown counts {sorted(unknown)}; they are named {', '.join(size.counts)}")
-    width = width or size.width
+    width = size.width if width is None else width
+    samples = category.samples if samples is None else samples
+    if samples < 1:
+        raise ValueError(f"samples {samples}: 1 or more rays a pixel")
     if width < SMALLEST_WIDTH:
         raise ValueError(f"a width of {width} pixels is too small to show defects; {SMALLEST_WIDTH} or more")
     category.with_difficulty(difficulty or {})
     settings = {"category": name, "revision": category.revision, "seed": seed, "width": width}
-    settings |= {"samples": samples or category.samples}
+    settings |= {"samples": samples}
     settings["difficulty"] = {name: list(ends) for name, ends in (difficulty or {}).items()}
     out, plan = Path(out), plan_of(category, counts)
     todo = [image for image in plan if not _is_done(out, image, category.layout, settings)]

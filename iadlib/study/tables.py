@@ -70,13 +70,20 @@ def describe(profile: str, cells: pd.DataFrame) -> str:
 
 
 def pivot(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One metric: methods in rows, category and kind in columns, mean ± std."""
-    rows = cells[cells["metric"] == metric]
-    rows = rows[~rows["kind"].str.startswith("defect ")]
+    """One metric: category and kind in rows, methods in columns, mean ± std; and chance, where noise gets something."""
+    rows = cells[(cells["metric"] == metric) & ~cells["kind"].str.startswith("defect ")]
+    return _pivoted(rows, cells[cells["metric"] == f"chance_{metric}"])
+
+
+def _pivoted(rows: pd.DataFrame, chance: pd.DataFrame) -> pd.DataFrame:
     shown = rows.assign(shown=[_shown(mean, std) for mean, std in zip(rows["mean"], rows["std"], strict=True)])
-    table = shown.pivot(index="method", columns=["category", "kind"], values="shown")
+    table = shown.pivot(index=["category", "kind"], columns="method", values="shown")
     order = list(dict.fromkeys(zip(rows["category"], rows["kind"], strict=True)))
-    return table.reindex(index=list(dict.fromkeys(rows["method"])), columns=pd.MultiIndex.from_tuples(order))
+    table = table.reindex(index=pd.MultiIndex.from_tuples(order), columns=list(dict.fromkeys(rows["method"])))
+    if len(chance):
+        floor = chance.drop_duplicates(["category", "kind"]).set_index(["category", "kind"])["mean"].reindex(order)
+        table.insert(0, "chance", floor.map("{:.3f}".format).to_numpy())
+    return table
 
 
 def drop(cells: pd.DataFrame, metric: str = "image_auroc") -> pd.DataFrame:
@@ -97,10 +104,10 @@ def speeds(profile: str) -> pd.DataFrame:
 
 
 def pivot_defects(cells: pd.DataFrame, metric: str = "au_spro_0.05") -> pd.DataFrame:
-    """One metric by defect: methods in rows, category and defect in columns."""
-    rows = cells[(cells["metric"] == metric) & cells["kind"].str.startswith("defect ")]
-    named = rows.assign(kind=rows["kind"].str.removeprefix("defect ").str.replace("_", " "))
-    return pivot(named, metric)
+    """One metric by defect: category and defect in rows, methods in columns."""
+    rows = cells[cells["kind"].str.startswith("defect ")]
+    rows = rows.assign(kind=rows["kind"].str.removeprefix("defect ").str.replace("_", " "))
+    return _pivoted(rows[rows["metric"] == metric], rows[rows["metric"] == f"chance_{metric}"])
 
 
 def by_kind(cells: pd.DataFrame, metric: str) -> pd.DataFrame:

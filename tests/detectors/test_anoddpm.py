@@ -3,7 +3,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
-from iadlib.detectors.anoddpm import AnoDDPM, follow, reverse_step, simplex_noise
+from iadlib.detectors.anoddpm import AnoDDPM, decay_at, follow, reverse_step, simplex_noise
 
 TINY = {"channels": (8, 16), "layers_per_level": 1, "steps": 2, "reverse_steps": 2}
 
@@ -106,21 +106,26 @@ def test_a_step_back_agrees_with_the_scheduler_of_diffusers(stochasticity):
     scheduler = DDIMScheduler(beta_schedule="linear", clip_sample=True)
     scheduler.set_timesteps(20)
     noised, estimate, fresh = (torch.randn(2, 3, 8, 6) for _ in range(3))
-    expected = scheduler.step(estimate, 251, noised, eta=stochasticity, variance_noise=fresh).prev_sample
+    options = {"eta": stochasticity, "variance_noise": fresh, "use_clipped_model_output": True}
+    expected = scheduler.step(estimate, 251, noised, **options).prev_sample
     signal, following = (float(scheduler.alphas_cumprod[step]) for step in (251, 201))
     found = reverse_step(noised, estimate, signal, following, stochasticity, fresh)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_every_step_back_is_the_ancestral_sampling_of_ddpm():
-    scheduler = DDPMScheduler(beta_schedule="linear", clip_sample=False)
-    noised, estimate = 0.1 * torch.randn(2, 3, 8, 6), 0.1 * torch.randn(2, 3, 8, 6)
-    mean = reverse_step(noised, estimate, *(float(scheduler.alphas_cumprod[t]) for t in (100, 99)), 1.0, 0.0)
-    alpha, signal = 1 - scheduler.betas[100], scheduler.alphas_cumprod[100]
-    torch.testing.assert_close(mean, (noised - (1 - alpha) / (1 - signal).sqrt() * estimate) / alpha.sqrt())
-    moved = reverse_step(noised, estimate, *(float(scheduler.alphas_cumprod[t]) for t in (100, 99)), 1.0, 1.0)
-    variance = scheduler.betas[100] * (1 - scheduler.alphas_cumprod[99]) / (1 - signal)
-    torch.testing.assert_close((moved - mean).mean(), variance.sqrt(), rtol=1e-3, atol=0)
+    scheduler = DDPMScheduler(beta_schedule="linear", clip_sample=True)
+    noised, estimate = torch.randn(2, 3, 8, 6), torch.randn(2, 3, 8, 6)
+    signal, following = (float(scheduler.alphas_cumprod[t]) for t in (100, 99))
+    alpha, beta = float(1 - scheduler.betas[100]), float(scheduler.betas[100])
+    image = ((noised - (1 - signal) ** 0.5 * estimate) / signal**0.5).clamp(-1, 1)
+    assert (image.abs() == 1).any()
+    of_image, of_noised = following**0.5 * beta / (1 - signal), alpha**0.5 * (1 - following) / (1 - signal)
+    mean = reverse_step(noised, estimate, signal, following, 1.0, 0.0)
+    torch.testing.assert_close(mean, of_image * image + of_noised * noised, atol=1e-5, rtol=1e-4)  # equation 7 of DDPM
+    moved = reverse_step(noised, estimate, signal, following, 1.0, 1.0)
+    variance = beta * (1 - following) / (1 - signal)
+    torch.testing.assert_close((moved - mean).mean(), torch.tensor(variance**0.5), rtol=1e-3, atol=0)
 
 
 def test_a_perfect_opinion_of_the_noise_brings_the_image_back(test_images):
@@ -141,10 +146,16 @@ def test_the_kept_weights_are_the_moving_average(normal_images):
     for steps in (1, 2):  # with a decay of 0, the weights themselves
         detector = AnoDDPM(**TINY | {"steps": steps}, learning_rate=0.01, average_decay=0.0).fit(normal_images)
         weights.append(weights_of(detector.network_))
-    averaged = AnoDDPM(**TINY, learning_rate=0.01, average_decay=0.7).fit(normal_images)
-    expected = 0.7 * (0.7 * weights[0] + 0.3 * weights[1]) + 0.3 * weights[2]
+    averaged = AnoDDPM(**TINY, learning_rate=0.01, average_decay=0.15).fit(normal_images)
+    first, second = 0.1, 0.15  # 1 / 10, and then 2 / 11 is above the decay that was asked for
+    expected = second * (first * weights[0] + (1 - first) * weights[1]) + (1 - second) * weights[2]
     assert (weights[2] - weights[0]).abs().max() > 0.01
     torch.testing.assert_close(weights_of(averaged.network_), expected, atol=1e-6, rtol=1e-4)
+
+
+def test_a_slow_average_forgets_the_untrained_weights():
+    kept = np.prod([decay_at(step, 0.9999) for step in range(1000)])
+    assert kept < 1e-6
 
 
 def test_following_moves_a_share_of_the_way():

@@ -97,9 +97,10 @@ def test_standardised_maps_have_no_mean_and_unit_spread(normal_images):
         assert ((maps.std(dim=(0, 2, 3)) - 1).abs() < 1e-3).float().mean() > 0.9  # a channel may be constant
 
 
-def test_an_image_too_small_for_three_scales_raises(normal_images):
+@pytest.mark.parametrize("width", [20, 32])
+def test_an_image_too_small_for_three_scales_raises(normal_images, width):
     with pytest.raises(ValueError, match="33 pixels or more fit"):
-        CSFlow(**SMALL).fit(normal_images[..., :32])
+        CSFlow(**SMALL).fit(normal_images[..., :width])
 
 
 def test_an_image_just_large_enough_fits(normal_images):

@@ -26,7 +26,7 @@ def vectors(maps: torch.Tensor) -> np.ndarray:
 
 
 def test_components_equal_scikit_learns_up_to_sign():
-    found = principal_components(maps[0] for maps in stream())
+    found, _ = principal_components(stream())
     reference = PCA(svd_solver="full").fit(vectors(FIRST))
     np.testing.assert_allclose(found.variances, reference.explained_variance_, rtol=1e-5)
     np.testing.assert_allclose(found.cumulative(), reference.explained_variance_ratio_.cumsum(), rtol=1e-5)
@@ -36,18 +36,18 @@ def test_components_equal_scikit_learns_up_to_sign():
 
 
 def test_batches_do_not_matter():
-    whole = principal_components([FIRST])
-    parts = principal_components(FIRST.split(1))
+    (whole,) = principal_components([[FIRST]])
+    (parts,) = principal_components([part] for part in FIRST.split(1))
     torch.testing.assert_close(whole.axes, parts.axes)
 
 
 def test_the_largest_entry_of_every_axis_is_positive():
-    axes = principal_components([FIRST]).axes
+    axes = principal_components([[FIRST]])[0].axes
     assert (axes.gather(1, axes.abs().argmax(dim=1, keepdim=True)) > 0).all()
 
 
 def test_the_count_for_a_share_of_the_variance_is_the_smallest_that_reaches_it():
-    found = principal_components([FIRST])
+    (found,) = principal_components([[FIRST]])
     for share in (0.3, 0.9, 1.0):
         count = found.count_for(share)
         assert found.cumulative()[count - 1] >= share - 1e-5
@@ -56,7 +56,7 @@ def test_the_count_for_a_share_of_the_variance_is_the_smallest_that_reaches_it()
 
 def test_one_vector_is_too_few():
     with pytest.raises(ValueError, match="two vectors"):
-        principal_components([torch.ones(1, 3, 1, 1)])
+        principal_components([[torch.ones(1, 3, 1, 1)]])
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_all_members_come_to_the_largest_grid(transform):
 
 def test_individual_keeps_each_members_own_components():
     joint = IndividualTransform(kept=[3, 2]).fit(stream)([FIRST, SECOND])
-    components = principal_components([FIRST])
+    (components,) = principal_components([[FIRST]])
     torch.testing.assert_close(joint[:, :3], components.project(FIRST, 3), rtol=1e-3, atol=1e-3)
 
 
@@ -87,3 +87,11 @@ def test_a_loud_member_takes_the_joint_components_unless_members_are_equalised()
     assert quiet[1].var() > 10 * quiet[0].var()
     assert share_of_second(GlobalTransform(kept=4)) > 0.9
     assert share_of_second(GlobalTransform(kept=4, equalise=True)) < 0.9
+
+
+@pytest.mark.parametrize("transform", [IndividualTransform, GlobalTransform])
+def test_what_was_fitted_is_kept(transform):
+    fitted = transform(kept=5, equalise=True).fit(stream)
+    again = transform(kept=5, equalise=True)
+    again.load_state_dict(fitted.state_dict())
+    assert torch.equal(fitted([FIRST, SECOND]), again([FIRST, SECOND]))

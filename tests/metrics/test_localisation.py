@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from iadlib.metrics import au_pro, au_spro, pixel_aupr, pixel_auroc, spro_curve
+from iadlib.metrics import au_pro, au_spro, chance_au_spro, pixel_aupr, pixel_auroc, spro_curve
 from iadlib.types import Region
 
 METRICS = (au_spro, au_pro, pixel_auroc, pixel_aupr)
@@ -237,3 +237,21 @@ def test_a_limit_that_is_no_rate_raises():
     for limit in (0, -0.1, 1.1):
         with pytest.raises(ValueError, match="max_fpr"):
             au_spro(maps, regions, limit)
+
+
+@pytest.mark.parametrize("saturation_area", [300, 3000, 30000])
+def test_chance_is_what_uniform_noise_reaches(saturation_area):
+    generator = np.random.default_rng(0)
+    mask = np.zeros((300, 200), bool)
+    mask[20:200, 10:177] = True  # 30,060 pixels
+    regions = [[Region(mask, saturation_area)], []]
+    reached = [au_spro(list(generator.random((2, 300, 200))), regions, 0.05) for _ in range(5)]
+    assert np.mean(reached) == pytest.approx(chance_au_spro(regions, 0.05), abs=0.01)
+
+
+def test_chance_of_one_defect_is_of_its_regions_alone():
+    large, small = np.ones((10, 10), bool), np.eye(10, dtype=bool)
+    regions = [[Region(large, 1, "a")], [Region(small, 10, "b")]]
+    assert chance_au_spro(regions, 0.05, "a") == pytest.approx(0.9)
+    assert chance_au_spro(regions, 0.05, "b") == pytest.approx(0.025)
+    assert np.isnan(chance_au_spro(regions, 0.05, "c"))

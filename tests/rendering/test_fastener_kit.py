@@ -139,3 +139,10 @@ def test_a_structural_defect_leaves_every_piece_where_it_was():
         for piece, before in zip(description["pieces"], intact["pieces"], strict=True):
             assert {key: piece[key] for key in before} == before
         assert description["pieces"][description["defect"]["piece"]]["kind"] == STRUCK[defect][0]
+
+
+def test_pieces_on_top_of_each_other_break_their_rule():
+    pieces = CATEGORY.normal(np.random.default_rng(0))["pieces"]
+    assert RULES["apart"].holds({"pieces": pieces})
+    moved = pieces[-1] | {key: pieces[-2][key] for key in ("x", "y")}
+    assert not RULES["apart"].holds({"pieces": [*pieces[:-1], moved]})

@@ -9,11 +9,13 @@ from iadlib.rendering.pushpins import (
     LYING_AREA,
     PITCH,
     ROWS,
+    axis,
     box_solid,
     centre_of,
     compartment_of,
     handle_of,
     needle_of,
+    needle_path,
     posed,
 )
 
@@ -67,7 +69,30 @@ def test_a_pushpin_on_a_wall_touches_two_compartments():
         description, _ = spoilt("pushpin_on_wall", seed)
         pin = description["pushpins"][description["defect"]["compartment"]]
         assert compartment_of(pin) == description["defect"]["compartment"]
-        assert pin["z"] > 5
+        points, _ = axis(pin)
+        compartments = {tuple(np.rint(point / PITCH).astype(int)) for point in points}
+        assert len(compartments) >= 2
+
+
+def test_a_bent_needle_stays_in_its_compartment():
+    for seed in range(200):
+        description, _ = spoilt("bent_needle", seed)
+        compartment = description["defect"]["compartment"]
+        pin = description["pushpins"][compartment]
+        local = needle_path(pin) @ np.array([(0, 0), (0, 1), (1, 0)])  # ahead and sideways
+        turn = np.radians(pin["turn"])
+        turned = local @ np.array([(np.cos(turn), np.sin(turn)), (-np.sin(turn), np.cos(turn))])
+        from_middle = turned + np.array([pin["x"], pin["y"]]) - centre_of(compartment)
+        assert (np.abs(from_middle) < INSIDE / 2 - 0.5).all()
+
+
+def test_the_ways_that_a_bent_needle_takes_in_words_and_in_metal_agree():
+    description, _ = spoilt("bent_needle", 3)
+    pin = description["pushpins"][description["defect"]["compartment"]]
+    points, _ = axis(pin)
+    tip = posed(description | {"pose": {"turn": 0, "x": 0, "y": 0}})[description["defect"]["compartment"]]
+    ends = tip.vertices[:, :2]
+    assert np.linalg.norm(ends - points[-1], axis=1).min() < 1.0
 
 
 def test_a_bent_needle_is_marked_where_it_is_and_where_it_should_be():
