@@ -1,0 +1,179 @@
+import numpy as np
+import pytest
+import torch
+
+from iadlib.detectors import create
+from iadlib.ensemble import FeatureEnsemble
+from iadlib.ensemble.discriminator import Discriminator, drawn_noise, fit_discriminator, separation
+from iadlib.ensemble.members import Members
+
+SETTINGS = {
+    "patchcore": {"coreset_fraction": 0.2, "layers": (2, 3)},
+    "simplenet": {"hidden_channels": 32, "noise_std": 3.0, "epochs": 5, "training_batch_size": 128, "layers": (2, 3)},
+}
+SMALL = {"settings": SETTINGS, "steps": 60, "projection_steps": 20, "hidden_channels": 64, "batch_size": 3}
+
+
+@pytest.fixture(scope="module")
+def fitted(normal_images):
+    return FeatureEnsemble(**SMALL).fit(normal_images[:6], normal_images[6:])
+
+
+def test_it_predicts_as_a_detector_does(fitted, test_images):
+    prediction = fitted.predict(test_images)
+    assert prediction.scores.shape == (4,)
+    assert prediction.maps.shape == (4, 64, 48)
+    assert (prediction.scores[2:] > prediction.scores[:2]).all()
+    assert prediction.scores.tolist() == prediction.maps.max(axis=(1, 2)).tolist()
+
+
+def test_same_seed_gives_the_same_bits_and_a_file_keeps_them(fitted, normal_images, test_images, tmp_path):
+    again = FeatureEnsemble(**SMALL).fit(normal_images[:6], normal_images[6:])
+    assert np.array_equal(again.predict(test_images).maps, fitted.predict(test_images).maps)
+    fitted.save(tmp_path / "ensemble.safetensors")
+    loaded = FeatureEnsemble(**SMALL).load(tmp_path / "ensemble.safetensors")
+    assert np.array_equal(loaded.predict(test_images).maps, fitted.predict(test_images).maps)
+    with pytest.raises(ValueError, match="saved by"):
+        FeatureEnsemble(**SMALL | {"noise_scale": 2.0}).load(tmp_path / "ensemble.safetensors")
+
+
+@pytest.mark.parametrize("projection", ["none", "joint"])
+@pytest.mark.parametrize("transform", ["individual", "global"])
+def test_every_projection_and_transform_finds_the_defect(projection, transform, normal_images, test_images, tmp_path):
+    settings = SMALL | {"projection": projection, "transform": transform}
+    ensemble = FeatureEnsemble(**settings).fit(normal_images[:6], normal_images[6:])
+    prediction = ensemble.predict(test_images)
+    assert (prediction.scores[2:] > prediction.scores[:2]).all()
+    ensemble.save(tmp_path / "ensemble.safetensors")
+    loaded = FeatureEnsemble(**settings).load(tmp_path / "ensemble.safetensors")
+    assert np.array_equal(loaded.predict(test_images).maps, prediction.maps)
+
+
+def test_fitted_members_are_taken_as_they_are(fitted, normal_images, test_images):
+    members = {name: create(name, **values).fit(normal_images[:6]) for name, values in SETTINGS.items()}
+    before = {name: member.state_dict() for name, member in members.items()}
+    again = FeatureEnsemble(**SMALL).fit(normal_images[:6], normal_images[6:], fitted=members)
+    assert np.array_equal(again.predict(test_images).maps, fitted.predict(test_images).maps)
+    for name, member in members.items():
+        assert all(torch.equal(tensor, before[name][key]) for key, tensor in member.state_dict().items())
+
+
+def test_the_thesis_shares_the_first_members_channels(fitted):
+    assert fitted.features(torch.rand(2, 3, 64, 48), "joint").shape == (
+        2,
+        152,
+        8,
+        6,
+    )  # of 40 + 112
+    assert fitted.transform_.counts_ == [76, 76]
+
+
+def test_training_images_do_not_meet_their_own_patches(fitted, normal_images):
+    own = fitted.members_.features(normal_images[:2], torch.arange(2))[0]
+    met = fitted.members_.features(normal_images[:2])[0]
+    assert (met.abs().sum(dim=1) == 0).any()  # a patch that the coreset kept
+    assert (own.abs().sum(dim=1) > 0).all()
+
+
+def test_a_monitor_sees_every_step_and_changes_nothing(fitted, normal_images, test_images):
+    seen = []
+    ensemble = FeatureEnsemble(**SMALL)
+    ensemble.fit(
+        normal_images[:6],
+        normal_images[6:],
+        monitor=lambda step: seen.append((step, float(ensemble.discriminator_.layers[0].weight.detach().norm()))),
+    )
+    assert [step for step, _ in seen] == list(range(1, 61))
+    assert len({norm for _, norm in seen}) > 50
+    assert np.array_equal(ensemble.predict(test_images).maps, fitted.predict(test_images).maps)
+
+
+def test_members_with_the_same_backbone_run_it_once(normal_images, monkeypatch):
+    detectors = {name: create(name, **values).fit(normal_images) for name, values in SETTINGS.items()}
+    members = Members(detectors, {"patchcore": "embedding", "simplenet": "embedding"})
+    apart = members.features(normal_images[:2])
+    members.share_backbones()
+    network = detectors["patchcore"]._backbone.network
+    assert network is detectors["simplenet"]._backbone.network
+    calls = []
+    monkeypatch.setattr(
+        network, "forward_intermediates", lambda *a, f=network.forward_intermediates, **k: calls.append(1) or f(*a, **k)
+    )
+    together = members.features(normal_images[:2])
+    assert len(calls) == 1
+    assert all(torch.equal(a, b) for a, b in zip(apart, together, strict=True))
+
+
+def test_separation_is_the_auroc():
+    from sklearn.metrics import roc_auc_score
+
+    generator = torch.Generator().manual_seed(0)
+    normal, anomalous = torch.randn(40, generator=generator).round(), torch.randn(30, generator=generator).round() - 1
+    labels = [1] * 40 + [0] * 30
+    expected = roc_auc_score(labels, torch.cat([normal, anomalous]).numpy())
+    assert separation(normal, anomalous) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("noise", ["gaussian", "simplex"])
+def test_noise_has_unit_variance_and_simplex_noise_structures(noise):
+    torch.manual_seed(0)
+    fields = drawn_noise((20, 8, 16, 12), noise, torch.device("cpu"))
+    assert float(fields.var()) == pytest.approx(1, abs=0.1)
+    neighbours = float((fields[..., 1:] * fields[..., :-1]).mean() / fields.var())
+    assert abs(neighbours) < 0.05 if noise == "gaussian" else neighbours > 0.3
+
+
+@pytest.mark.parametrize(("noise_shape", "ratio"), [("isotropic", 1.0), ("proportional", 10.0)])
+def test_noise_is_relative_to_the_features_own_spread(noise_shape, ratio, monkeypatch):
+    maps = torch.randn(8, 2, 8, 6, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 10.0]).view(2, 1, 1)
+    seen = []
+    discriminator = Discriminator(2, 4)
+    forward = discriminator.layers.forward
+    monkeypatch.setattr(discriminator.layers, "forward", lambda both: seen.append(both.detach()) or forward(both))
+    fit_discriminator(
+        discriminator,
+        maps,
+        noise="gaussian",
+        noise_scale=0.5,
+        noise_shape=noise_shape,
+        margin=0.5,
+        steps=20,
+        images_per_step=8,
+        patches_per_step=384,
+        learning_rate=0.01,
+        weight_decay=0.0,
+        seed=0,
+        device=torch.device("cpu"),
+        description="test",
+    )
+    normal, anomalous = torch.stack(seen).chunk(2, dim=1)
+    spread = (anomalous - normal).flatten(0, 1).std(dim=0)
+    assert float(spread[1] / spread[0]) == pytest.approx(ratio, rel=0.05)
+    if noise_shape == "proportional":
+        assert float(spread[0]) == pytest.approx(0.5, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"transform": "local"}, "transform"),
+        ({"projection": "linear"}, "projection"),
+        ({"noise": "perlin"}, "noise"),
+        ({"noise_shape": "round"}, "noise_shape"),
+        ({"noise_scale": 0}, "noise_scale"),
+        ({"members": {}}, "members"),
+        ({"members": {"patchcore": "adapted"}}, "has no cut"),
+        ({"settings": {"padim": {}}}, "no member"),
+    ],
+)
+def test_a_hyperparameter_out_of_range_raises(values, message):
+    with pytest.raises(ValueError, match=message):
+        FeatureEnsemble(**values)
+
+
+def test_a_preset_keeps_what_it_says():
+    assert FeatureEnsemble.preset("thesis", steps=5).kept == "thesis"
+    with pytest.raises(ValueError, match="its own kept"):
+        FeatureEnsemble.preset("thesis", kept=5)
+    with pytest.raises(ValueError, match="no preset"):
+        FeatureEnsemble.preset("theses")

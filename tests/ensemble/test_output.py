@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from iadlib.ensemble import OutputEnsemble
+from iadlib.ensemble.output import cawpe, combined, stacked
+from iadlib.types import Prediction
+
+GENERATOR = np.random.default_rng(0)
+
+
+def prediction(scores: np.ndarray) -> Prediction:
+    scores = np.asarray(scores, np.float32)
+    return Prediction(scores, np.repeat(scores, 6).reshape(-1, 2, 3))
+
+
+VALIDATION = [prediction(GENERATOR.normal(5, 2, 30)), prediction(GENERATOR.normal(100, 50, 30))]
+SAID = [prediction([5, 11, 5]), prediction([100, 100, 400])]
+
+
+def test_members_of_any_unit_weigh_alike():
+    mean = combined(SAID, VALIDATION, "mean").scores
+    louder = [SAID[0], prediction(1000 * SAID[1].scores)], [VALIDATION[0], prediction(1000 * VALIDATION[1].scores)]
+    np.testing.assert_allclose(combined(*louder, "mean").scores, mean, rtol=1e-5)
+
+
+def test_the_maximum_is_the_most_alarmed_member():
+    each = [combined([said], [normal], "mean").scores for said, normal in zip(SAID, VALIDATION, strict=True)]
+    np.testing.assert_allclose(combined(SAID, VALIDATION, "maximum").scores, np.max(each, axis=0))
+    np.testing.assert_allclose(combined(SAID, VALIDATION, "mean").scores, np.mean(each, axis=0), rtol=1e-6)
+
+
+def test_votes_are_counted():
+    assert combined(SAID, VALIDATION, "vote").scores.tolist() == [0, 0.5, 0.5]
+    assert combined(SAID, VALIDATION, "vote").maps[1].tolist() == [[0.5] * 3] * 2
+
+
+@pytest.mark.parametrize("combination", ["mean", "maximum", "vote"])
+def test_it_predicts_as_a_detector_does(combination, normal_images, test_images):
+    members = {"patchcore": {"coreset_fraction": 0.2}, "padim": {"channels": 20}}
+    ensemble = OutputEnsemble(members=members, combination=combination).fit(normal_images[:6], normal_images[6:])
+    found = ensemble.predict(test_images)
+    assert found.maps.shape == (4, 64, 48)
+    assert (found.scores[2:] > found.scores[:2]).all() or combination == "vote"
+    assert (found.scores[2:] >= found.scores[:2]).all()
+
+
+LABELS = np.arange(60) % 2
+SCORES = np.stack([LABELS + GENERATOR.normal(0, 0.5, 60), GENERATOR.normal(0, 1, 60)], axis=1)
+
+
+@pytest.mark.parametrize("combine", [stacked, cawpe])
+def test_labelled_ensembles_follow_the_member_that_knows(combine):
+    probabilities = combine(SCORES, LABELS, 5, 0)
+    assert ((probabilities > 0) & (probabilities < 1)).all()
+    assert roc_auc_score(LABELS, probabilities) > 0.85
+
+
+@pytest.mark.parametrize("combine", [stacked, cawpe])
+def test_no_image_is_judged_by_what_has_seen_its_label(combine):
+    noise = np.random.default_rng(1).normal(size=(60, 20))  # a regression that had seen the labels would fit them
+    assert 0.25 < roc_auc_score(LABELS, combine(noise, LABELS, 5, 0)) < 0.75
+
+
+def test_fewer_images_of_a_class_than_folds_raise():
+    with pytest.raises(ValueError, match="5 folds"):
+        stacked(SCORES[:8], LABELS[:8], 5, 0)
+
+
+def test_what_is_no_combination_raises():
+    with pytest.raises(ValueError, match="one of mean, maximum, vote"):
+        OutputEnsemble(members={"padim": {}}, combination="median")
+    with pytest.raises(ValueError, match="members"):
+        OutputEnsemble()
