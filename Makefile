@@ -8,8 +8,8 @@ READY := .venv/.ready
 
 # Detectors use one thread each. A stage alone, or all of them by `dvc repro`, gives the same results.
 define two_at_once
-dvc stage list --name-only | grep '^$(1)' \
-	| xargs --max-args=6 --max-procs=2 sh -c 'dvc --wait-for-lock repro --single-item "$$@" || exit 1' dvc
+dvc status --json | python -c 'import json, sys; print(*json.load(sys.stdin), sep="\n")' | grep '^$(1)' \
+	| xargs --no-run-if-empty --max-args=6 --max-procs=2 sh -c 'dvc --wait-for-lock repro --single-item "$$@" || exit 1' dvc
 endef
 
 .PHONY: help repro quick test format notebooks lock lab

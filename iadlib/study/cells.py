@@ -129,7 +129,7 @@ def save_cell(
         with whole_folder(ROOT / out) as folder:
             write_json(folder / "metrics.json", metrics)
             scores_table(category, runs).to_csv(folder / "scores.csv", index=False, float_format="%.6g")
-            save_figures(folder, pictures)
+            save_figures(folder, pictures, "jpg")
     if artifacts is not None:
         with whole_folder(ROOT / artifacts) as folder:
             for result in runs:

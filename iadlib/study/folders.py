@@ -123,6 +123,7 @@ def write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
-def save_figures(folder: Path, figures: dict[str, Figure]) -> None:
+def save_figures(folder: Path, figures: dict[str, Figure], ending: str) -> None:
+    """Charts as "png"; photographs as "jpg", a sixth of the bytes."""
     for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=130, bbox_inches="tight")
+        figure.savefig(folder / f"{name}.{ending}", dpi=130, bbox_inches="tight", pil_kwargs={"quality": 85})

@@ -121,7 +121,7 @@ def save_tables(cells: pd.DataFrame, pictures: dict[str, Figure], out: str | Pat
         return
     with whole_folder(ROOT / out) as folder:
         cells.to_csv(folder / "benchmark.csv", index=False, float_format="%.6g")
-        save_figures(folder, pictures)
+        save_figures(folder, pictures, "png")
 
 
 def _shown(mean: float | None, std: float | None) -> str:
