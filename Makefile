@@ -20,11 +20,13 @@ help:  ## list what one can do
 repro: $(READY)  ## all tables and figures of the study, into reports/ (dvc repro, with two stages at once)
 	dvc repro --glob 'render@*'
 	$(call two_at_once,benchmark@)
+	$(call two_at_once,ensemble@)
 	dvc repro
 
 quick: $(READY)  ## the same with tiny settings: a first look in a few minutes
 	dvc repro --glob 'render@quick*'
 	$(call two_at_once,benchmark@quick)
+	$(call two_at_once,ensemble@quick)
 	dvc repro --glob '*@quick*'
 
 test: $(READY)  ## ruff, pytest and every notebook

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "detectors": {"types", "features", "progress"},
     "figures": {"types"},
     "ensemble": {"types", "features", "detectors", "progress"},
-    "study": {"types", "data", "detectors", "metrics", "figures", "progress"},
+    "study": {"types", "params", "data", "detectors", "ensemble", "metrics", "figures", "progress"},
     "__main__": {"params", "study", "data", "rendering", "metrics"},
 }
 

@@ -62,7 +62,12 @@ def reached(modules: set[str]) -> set[str]:
 
 @pytest.mark.parametrize(
     ("stage", "entry"),
-    [("render", "iadlib.rendering.flat_connector"), ("benchmark", "iadlib.study")],
+    [
+        ("render", "iadlib.rendering.flat_connector"),
+        ("benchmark", "iadlib.study"),
+        ("ensemble", "iadlib.study.ensembles"),
+        ("ensemble", "iadlib.study.ensemble_tables"),
+    ],
 )
 def test_a_stage_depends_on_all_the_code_it_runs(stage, entry):
     named = [dep.replace("${item.category}", "flat_connector") for dep in STAGES[stage]["deps"]]

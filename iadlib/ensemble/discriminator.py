@@ -4,10 +4,17 @@ Two layers learn to answer at least the margin for features of normal images, an
 features with noise, the artificial anomalies. The output is positive for normal.
 
 What the thesis leaves open are parameters here. Noise is white over the patches ("gaussian"), or of the structures that
-simplex noise has over the patch grid ("simplex"). Its scale is relative to the features' own spread, either one for all
-channels ("isotropic": the root of their mean variance) or each channel's own ("proportional"). After a PCA these differ
-much: isotropic noise is far outside of the normal features along the axes of small variance, so that the discriminator
-may learn from these alone.
+simplex noise has over the patch grid ("simplex"). Its scale is relative to the features' own spread: one for all
+channels of a member ("isotropic": the root of their mean variance), each channel's own ("proportional"), or, of the
+same mean size, in proportion to each channel's variance ("squared"). What the discriminator learns to look at follows
+from it: the best test against weak noise weighs a channel by how large the noise in it is, measured in its own spread.
+Proportional noise makes all channels alike; "squared" noise weighs them as a Euclidean distance does.
+
+And noise may enter at two places: into the joint maps, or into every member's maps before they are brought together.
+The difference is large. Joint maps lie along principal axes, some of which hardly vary; noise that does not know this
+is far outside of the normal features there, and the discriminator learns from these axes alone. What disturbs a member
+passes through the same PCA as the member's own features. A distance to what is normal, disturbed below zero, is
+reflected: no image could show a negative one.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,40 +24,45 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from iadlib.detectors.training import train
+from iadlib.ensemble.transforms import largest_grid, resized
 
 NOISES = ("gaussian", "simplex")
-SHAPES = ("isotropic", "proportional")
+SHAPES = ("isotropic", "proportional", "squared")
 LARGEST_STRUCTURE = 8.0  # patches, of simplex noise
 
 
 class Discriminator(nn.Module):
-    """Scores (N, 1, h, w), positive for normal, of maps (N, C, h, w).
+    """Scores (N, 1, h, w), positive for normal, of maps (N, C, h, w): the mean over `heads` that differ in their first
+    weights alone, each of two layers.
 
-    `projected` lists the first channels, how many of them, that a linear layer maps before the two layers see them; it
-    is trained with them. 0 for none.
+    `projected` lists the first channels, how many of them, that a linear layer maps before the heads see them; it is
+    trained with them. 0 for none.
     """
 
-    def __init__(self, channels: int, hidden_channels: int, projected: int = 0):
+    def __init__(self, channels: int, hidden_channels: int, projected: int = 0, heads: int = 1):
         super().__init__()
         self.projected = projected
         self.projection = nn.Linear(projected, projected) if projected else None
-        self.layers = nn.Sequential(
-            nn.Linear(channels, hidden_channels),
-            nn.BatchNorm1d(hidden_channels),
-            nn.LeakyReLU(0.2),
-            nn.Linear(hidden_channels, 1, bias=False),
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(channels, hidden_channels),
+                nn.BatchNorm1d(hidden_channels),
+                nn.LeakyReLU(0.2),
+                nn.Linear(hidden_channels, 1, bias=False),
+            )
+            for _ in range(heads)
         )
-        for module in (self.projection, *self.layers):
+        for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_normal_(module.weight)
 
     def forward(self, maps: Tensor) -> Tensor:
-        answers = self.of_vectors(vectors_of(maps))
+        answers = self.answers(self.project(vectors_of(maps))).mean(dim=1)
         return answers.view(len(maps), 1, *maps.shape[-2:])
 
-    def of_vectors(self, vectors: Tensor) -> Tensor:
-        """Answers (n, 1) for vectors (n, C)."""
-        return self.layers(self.project(vectors))
+    def answers(self, vectors: Tensor) -> Tensor:
+        """(n, heads), for projected vectors (n, C)."""
+        return torch.cat([head(vectors) for head in self.heads], dim=1)
 
     def project(self, vectors: Tensor) -> Tensor:
         if self.projection is None:
@@ -60,8 +72,10 @@ class Discriminator(nn.Module):
 
 def fit_discriminator(
     discriminator: Discriminator,
-    maps: Tensor,
+    maps: Sequence[Tensor],
     *,
+    join: Callable[[Sequence[Tensor]], Tensor] | None = None,
+    reflected: Sequence[bool] = (False,),
     noise: str,
     noise_scale: float,
     noise_shape: str,
@@ -76,33 +90,55 @@ def fit_discriminator(
     description: str,
     after_step: Callable[[], None] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Train on normal maps (N, C, h, w); the loss and the AUROC on artificial anomalies at every step, (steps,) each.
+    """Train on normal maps; the loss and the AUROC on artificial anomalies at every step, (steps,) each.
 
-    A step takes some patches of some images. A projection learns with its own rate, half of the layers', as SimpleNet's
-    adapter does. The batch's AUROC is taken before the step learns from it.
+    `maps` are those of the members, one (N, C, h, w) each, and `join` makes one map of them: noise enters before it,
+    `reflected` at zero where a member's map is a distance. Without `join`, there is one joint map, and noise enters
+    behind the projection. A step takes some patches of some images, on the largest grid among the members. A projection
+    learns with its own rate, half of the heads', as SimpleNet's adapter does. The batch's AUROC is taken before the
+    step learns from it.
     """
-    variance = maps.var(dim=(0, 2, 3))  # (C,)
-    spread = variance.sqrt() if noise_shape == "proportional" else variance.mean().sqrt().expand_as(variance)
-    spread = (noise_scale * spread).to(device)
+    spreads = [
+        (noise_scale * spread_of(each, noise_shape, about_zero)).to(device)
+        for each, about_zero in zip(maps, reflected, strict=True)
+    ]
     aurocs = []
 
-    def loss(batch: Tensor) -> Tensor:
-        drawn = drawn_noise(batch.shape, noise, device)
-        chosen = torch.randperm(batch.shape[0] * batch.shape[2] * batch.shape[3], device=device)[:patches_per_step]
-        normal = vectors_of(batch)[chosen]
-        anomalous = discriminator.project(normal) + vectors_of(drawn)[chosen] * spread
-        answers = discriminator.layers(torch.cat([discriminator.project(normal), anomalous]))
-        kept, rejected = answers.chunk(2)
-        aurocs.append(separation(kept.detach(), rejected.detach()))
+    def loss(*batch: Tensor) -> Tensor:
+        grid = largest_grid(batch)
+        chosen = torch.randperm(len(batch[0]) * grid[0] * grid[1], device=device)[:patches_per_step]
+        image, place = chosen // (grid[0] * grid[1]), chosen % (grid[0] * grid[1])
+
+        def picked(maps: Tensor) -> Tensor:
+            return resized(maps, grid).flatten(2)[image, :, place][:, :, None, None]  # (patches, C, 1, 1)
+
+        def noise_like(vectors: Tensor) -> Tensor:
+            if noise == "gaussian":
+                return torch.randn_like(vectors)
+            return picked(drawn_noise((len(batch[0]), vectors.shape[1], *grid), noise, device))
+
+        own = [picked(each) for each in batch]
+        drawn = [noise_like(each) * spread for each, spread in zip(own, spreads, strict=True)]
+        normal = discriminator.project(vectors_of(own[0] if join is None else join(own)))
+        if join is None:
+            anomalous = normal + vectors_of(drawn[0])
+        else:
+            disturbed = [
+                (each + d).abs() if distance else each + d
+                for each, d, distance in zip(own, drawn, reflected, strict=True)
+            ]
+            anomalous = discriminator.project(vectors_of(join(disturbed)))
+        kept, rejected = discriminator.answers(torch.cat([normal, anomalous])).chunk(2)
+        aurocs.append(separation(kept.detach().mean(dim=1), rejected.detach().mean(dim=1)))
         return (margin - kept).clamp(min=0).mean() + (margin + rejected).clamp(min=0).mean()
 
-    groups = [{"params": discriminator.layers.parameters(), "lr": learning_rate, "weight_decay": weight_decay}]
+    groups = [{"params": discriminator.heads.parameters(), "lr": learning_rate, "weight_decay": weight_decay}]
     if discriminator.projection is not None:
         groups.append({"params": discriminator.projection.parameters(), "lr": learning_rate / 2})
     discriminator.train().requires_grad_(True)
     losses = train(
         loss,
-        [maps],
+        list(maps),
         [torch.optim.AdamW(groups, fused=True)],
         steps=steps,
         batch_size=images_per_step,
@@ -113,6 +149,18 @@ def fit_discriminator(
     )
     discriminator.eval().requires_grad_(False)
     return losses, torch.tensor(aurocs)
+
+
+def spread_of(maps: Tensor, noise_shape: str, about_zero: bool = False) -> Tensor:
+    """By channel (C, 1, 1), from standard deviations, or, about zero, from root mean squares."""
+    variance = maps.square().mean(dim=(0, 2, 3)) if about_zero else maps.var(dim=(0, 2, 3))
+    if noise_shape == "isotropic":
+        spread = variance.mean().sqrt().expand_as(variance)
+    elif noise_shape == "proportional":
+        spread = variance.sqrt()
+    else:
+        spread = variance / variance.mean().sqrt()  # relative to the own spread, 1 in the root mean square
+    return spread.view(-1, 1, 1)
 
 
 def drawn_noise(shape: Sequence[int], noise: str, device: torch.device) -> Tensor:

@@ -8,9 +8,10 @@ transformation* resizes and concatenates first, and reduces all channels by one 
 The PCA is exact, from a covariance that is summed up batch by batch in double precision: features of a whole data set
 need not fit in memory. Eigenvectors are signed so that their largest entry is positive.
 
-Where we add to the paper: `equalise` divides each member's features by the root of their total variance before anything
-else, so that a member whose numbers are large does not drown the others in a joint PCA or in distances; and the number
-of kept maps may be given as a share of the variance.
+Where we add to the paper: `equalise` brings features to one scale before anything else, so that what has large numbers
+does not drown the rest in a PCA, in distances or in a learning rate: every member is divided by the root of its total
+variance ("members"), or every channel by its standard deviation ("channels"). And the number of kept maps may be given
+as a share of the variance.
 """
 
 from abc import ABC, abstractmethod
@@ -25,6 +26,7 @@ from torch import Tensor
 Maps = Sequence[Tensor]  # one (N, C, h, w) a member
 Stream = Callable[[], Iterable[Maps]]  # the maps of all training images, batch by batch, as often as asked for
 Kept = str | float | int | Sequence[int]
+EQUALISED = ("none", "members", "channels")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,19 +68,34 @@ class Covariance:
         self.total += vectors.sum(dim=0)
         self.products += vectors.T @ vectors
 
-    def components(self) -> PrincipalComponents:
+    def matrix(self) -> Tensor:
+        """(C, C), in double precision."""
         if self.count < 2:
             raise ValueError(f"a PCA needs two vectors or more, not {self.count}")
-        covariance = (self.products - torch.outer(self.total, self.total) / self.count) / (self.count - 1)
-        variances, axes = torch.linalg.eigh(covariance)
+        return (self.products - torch.outer(self.total, self.total) / self.count) / (self.count - 1)
+
+    def scale(self, equalise: str) -> Tensor:
+        """What to divide the channels by (C,); a channel that never changes stays as it is."""
+        variances = self.matrix().diagonal().clamp(min=0)
+        if equalise == "none":
+            return torch.ones_like(variances).float()
+        if equalise == "members":
+            variances = variances.sum().expand_as(variances)
+        spread = variances.sqrt().float()
+        return torch.where(spread > 0, spread, 1.0)
+
+    def components(self, scale: Tensor | None = None) -> PrincipalComponents:
+        """The PCA of the vectors, divided by `scale` (C,) where there is one."""
+        scale = torch.ones_like(self.shift) if scale is None else scale.double()
+        variances, axes = torch.linalg.eigh(self.matrix() / torch.outer(scale, scale))
         variances, axes = variances.flip(0).clamp(min=0), axes.flip(1).T
         largest = axes.gather(1, axes.abs().argmax(dim=1, keepdim=True))
         axes = axes * largest.sign()
-        mean = self.shift + self.total / self.count
+        mean = (self.shift + self.total / self.count) / scale
         return PrincipalComponents(mean.float(), axes.float(), variances.float())
 
 
-def principal_components(stream: Iterable[Maps]) -> list[PrincipalComponents]:
+def covariances(stream: Iterable[Maps]) -> list[Covariance]:
     """Of each member, in one pass."""
     sums: list[Covariance] = []
     for maps in stream:
@@ -87,7 +104,7 @@ def principal_components(stream: Iterable[Maps]) -> list[PrincipalComponents]:
             covariance.add(each)
     if not sums:
         raise ValueError("a PCA needs two vectors or more, not 0")
-    return [covariance.components() for covariance in sums]
+    return sums
 
 
 def resized(maps: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -115,7 +132,11 @@ class Transform(ABC):
     """What both have in common: what is fitted, and how it is kept."""
 
     kept: Kept = "thesis"
-    equalise: bool = False
+    equalise: str = "none"
+
+    def __post_init__(self):
+        if self.equalise not in EQUALISED:
+            raise ValueError(f"equalise {self.equalise!r}: one of {', '.join(EQUALISED)}")
 
     @abstractmethod
     def fit(self, stream: Stream) -> Self: ...
@@ -124,13 +145,15 @@ class Transform(ABC):
     def __call__(self, maps: Maps) -> Tensor: ...
 
     def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
-        state = {"counts": torch.tensor(self.counts_), "scales": torch.tensor(self.scales_)}
+        state = {"counts": torch.tensor(self.counts_)}
+        state |= {f"scale.{index}": scale for index, scale in enumerate(self.scales_)}
         for index, components in enumerate(self.components_):
             state |= {f"{index}.{name}": tensor for name, tensor in vars(components).items()}
         return {prefix + key: tensor for key, tensor in state.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        self.counts_, self.scales_ = state["counts"].tolist(), state["scales"].tolist()
+        self.counts_ = state["counts"].tolist()
+        self.scales_ = [state[f"scale.{index}"] for index in range(sum(key.startswith("scale.") for key in state))]
         self.components_ = [
             PrincipalComponents(*(state[f"{index}.{field.name}"] for field in fields(PrincipalComponents)))
             for index in range(len(self.counts_))
@@ -146,15 +169,16 @@ class IndividualTransform(Transform):
     """
 
     def fit(self, stream: Stream) -> Self:
-        self.components_ = principal_components(stream())
+        sums = covariances(stream())
+        self.scales_ = [each.scale(self.equalise) for each in sums]
+        self.components_ = [each.components(scale) for each, scale in zip(sums, self.scales_, strict=True)]
         self.counts_ = counts_of(self.kept, self.components_)
-        self.scales_ = [float(c.variances.sum().sqrt()) if self.equalise else 1.0 for c in self.components_]
         return self
 
     def __call__(self, maps: Maps) -> Tensor:
         grid = largest_grid(maps)
         parts = zip(maps, self.components_, self.counts_, self.scales_, strict=True)
-        return torch.cat([resized(c.project(each, count) / scale, grid) for each, c, count, scale in parts], dim=1)
+        return torch.cat([resized(c.project(_divided(m, scale), count), grid) for m, c, count, scale in parts], dim=1)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -166,10 +190,10 @@ class GlobalTransform(Transform):
 
     def fit(self, stream: Stream) -> Self:
         first = next(iter(stream()))
-        self.scales_ = [1.0] * len(first)
-        if self.equalise:
-            self.scales_ = [float(own.variances.sum().sqrt()) for own in principal_components(stream())]
-        self.components_ = principal_components([self._joined(maps)] for maps in stream())
+        self.scales_ = [torch.ones(each.shape[1], device=each.device) for each in first]
+        if self.equalise != "none":
+            self.scales_ = [each.scale(self.equalise) for each in covariances(stream())]
+        self.components_ = [each.components() for each in covariances([self._joined(maps)] for maps in stream())]
         kept = first[0].shape[1] if self.kept == "thesis" else self.kept
         self.counts_ = counts_of(kept, self.components_)
         return self
@@ -179,7 +203,8 @@ class GlobalTransform(Transform):
 
     def _joined(self, maps: Maps) -> Tensor:
         grid = largest_grid(maps)
-        return torch.cat([resized(each, grid) / scale for each, scale in zip(maps, self.scales_, strict=True)], dim=1)
+        parts = zip(maps, self.scales_, strict=True)
+        return torch.cat([resized(_divided(each, scale), grid) for each, scale in parts], dim=1)
 
 
 def counts_of(kept: Kept, components: Sequence[PrincipalComponents]) -> list[int]:
@@ -191,3 +216,7 @@ def counts_of(kept: Kept, components: Sequence[PrincipalComponents]) -> list[int
         return [each.count_for(kept) for each in components]
     given = [kept] * len(channels) if isinstance(kept, int) else list(kept)
     return [min(own, count) for own, count in zip(channels, given, strict=True)]
+
+
+def _divided(maps: Tensor, scale: Tensor) -> Tensor:
+    return maps / scale.view(1, -1, 1, 1)

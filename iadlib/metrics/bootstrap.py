@@ -5,7 +5,7 @@ good and anomalous images as the test set does. Where a value is a mean over see
 of images then serves them all, and the interval speaks of images, not of seeds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,7 +23,7 @@ def bootstrap_interval(
     (1.0, 1.0)
     """
     scores = np.atleast_2d(scores)
-    return _percentiles(_resampled(metric, scores, labels, resamples, seed), level)
+    return percentiles(_resampled(metric, scores, labels, resamples, seed), level)
 
 
 def paired_difference_interval(
@@ -43,22 +43,31 @@ def paired_difference_interval(
     (1.0, 1.0)
     """
     pair = [_resampled(metric, np.atleast_2d(each), labels, resamples, seed) for each in (scores, other_scores)]
-    return _percentiles(pair[0] - pair[1], level)
+    return percentiles(pair[0] - pair[1], level)
 
 
 def _resampled(metric: Metric, scores: np.ndarray, labels: ArrayLike, resamples: int, seed: int) -> np.ndarray:
     labels = np.asarray(labels)
     if scores.shape[1] != len(labels):
         raise ValueError(f"scores (…, N) and labels (N,) expected, not {scores.shape} and {labels.shape}")
+    drawn = resampled_images(labels, resamples, seed)
+    return np.array([np.mean([metric(row[chosen], labels[chosen]) for row in scores]) for chosen in drawn])
+
+
+def resampled_images(labels: ArrayLike, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Indices (N,) of the images of one resample after the other.
+
+    >>> [chosen.tolist() for chosen in resampled_images(["good", "good", "bad"], resamples=2, seed=0)]
+    [[2, 1, 1], [2, 1, 0]]
+    """
+    labels = np.asarray(labels)
     strata = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     rng = np.random.default_rng(seed)
-    values = np.empty(resamples)
-    for resample in range(resamples):
-        chosen = np.concatenate([rng.choice(stratum, len(stratum)) for stratum in strata])
-        values[resample] = np.mean([metric(row[chosen], labels[chosen]) for row in scores])
-    return values
+    for _ in range(resamples):
+        yield np.concatenate([rng.choice(stratum, len(stratum)) for stratum in strata])
 
 
-def _percentiles(values: np.ndarray, level: float) -> tuple[float, float]:
+def percentiles(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """The ends of the central interval that holds the share `level` of resampled values."""
     low, high = np.percentile(values, [50 * (1 - level), 50 * (1 + level)])
     return float(low), float(high)

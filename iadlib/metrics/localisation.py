@@ -15,7 +15,7 @@ regions, not over images first.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -96,28 +96,64 @@ def spro_curve(
     >>> rate.tolist(), mean_spro.tolist()
     ([0.0, 0.0, 0.0, 0.25], [0.0, 0.0, 0.5, 0.5])
     """
+    free_top, free_count = _highest_defect_free(maps, regions, max_fpr)
+    gains = [_gain(heat, r) for heat, r in _pairs(maps, regions) if defect_name in (None, r.defect_name)]
+    return _curve(gains, free_top, free_count, max_fpr)
+
+
+def au_spro_by_image(maps: Maps, regions: Regions, max_fpr: float = 0.05) -> np.ndarray:
+    """What the regions of every image add to the AU-sPRO of all (N,): the mean over its own regions; NaN without any.
+
+    The mean over all images is `au_spro`, where every image has one region, and where they have several, weighted by
+    their number. False positive rates are those of all images: resampling these values asks how the result depends on
+    which anomalies were in the test set.
+
+    >>> mask = np.array([[True, True, False, False]])
+    >>> found, missed = np.array([[0.9, 0.9, 0.1, 0.2]]), np.array([[0.0, 0.0, 0.1, 0.2]])
+    >>> au_spro_by_image([found, missed], [[Region(mask, 2)], [Region(mask, 2)]], max_fpr=0.5).tolist()
+    [1.0, 0.0]
+    """
+    free_top, free_count = _highest_defect_free(maps, regions, max_fpr)
+    areas = [
+        [area_up_to(*_curve([_gain(heat, r)], free_top, free_count, max_fpr), max_fpr) for r in listed]
+        for heat, listed in zip(maps, regions, strict=True)
+    ]
+    return np.array([np.mean(each) if each else np.nan for each in areas])
+
+
+def _pairs(maps: Maps, regions: Regions) -> Iterator[tuple[np.ndarray, Region]]:
+    return ((np.asarray(heat), region) for heat, listed in zip(maps, regions, strict=True) for region in listed)
+
+
+def _highest_defect_free(maps: Maps, regions: Regions, max_fpr: float) -> tuple[np.ndarray, int]:
+    """Ascending, the defect-free scores that a curve up to `max_fpr` can meet, and how many there are in all."""
     if not 0 < max_fpr <= 1:
         raise ValueError(f"max_fpr {max_fpr}: above 0 and at most 1")
     _, free = _defective_and_free(maps, regions)
-    gains = [
-        (_largest(np.asarray(heat)[region.mask], region.saturation_area), region.saturation_area)
-        for heat, listed in zip(maps, regions, strict=True)
-        for region in listed
-        if defect_name in (None, region.defect_name)
-    ]
-    if not gains or not len(free):
+    # more than may be marked
+    return np.sort(_largest_with_ties(free, math.ceil(max_fpr * len(free)) + 1)), len(free)
+
+
+def _gain(heat: np.ndarray, region: Region) -> tuple[np.ndarray, int]:
+    """The scores at which a region's sPRO rises, and its saturation area."""
+    return _largest(heat[region.mask], region.saturation_area), region.saturation_area
+
+
+def _curve(
+    gains: Sequence[tuple[np.ndarray, int]], free_top: np.ndarray, free_count: int, max_fpr: float
+) -> tuple[np.ndarray, np.ndarray]:
+    if not gains or not free_count:
         return np.empty(0), np.empty(0)
     scores = np.concatenate([top for top, _ in gains])
     weights = np.concatenate([np.full(len(top), 1 / (saturation * len(gains))) for top, saturation in gains])
     values, which = np.unique(scores, return_inverse=True)
     values, gained = values[::-1], np.bincount(which, weights=weights)[::-1]  # distinct scores, the highest first
 
-    free_top = np.sort(_largest_with_ties(free, math.ceil(max_fpr * len(free)) + 1))  # more than may be marked
     above = len(free_top) - np.searchsorted(free_top, values, side="right")  # > score
     reached = len(free_top) - np.searchsorted(free_top, values, side="left")  # >= score: a tie is a slanted line
     after = np.minimum(np.cumsum(gained), 1)  # against the rounding of the sum
     before = np.r_[0, after[:-1]]
-    false_positive_rate = np.column_stack([above, reached]).ravel() / len(free)
+    false_positive_rate = np.column_stack([above, reached]).ravel() / free_count
     mean_spro = np.column_stack([before, after]).ravel()
     # Once all regions have what they can get the curve is level; (1, 1) itself is below every score.
     return _up_to(max_fpr, np.r_[0, false_positive_rate, 1, 1], np.r_[0, mean_spro, after[-1], 1])

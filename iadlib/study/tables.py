@@ -25,8 +25,7 @@ def metrics_table(metrics: dict) -> pd.DataFrame:
     columns = ["logical", "structural", "mean", "overall"]
     rows = {
         title: [
-            _shown(metrics["mean"].get(f"{name}.{column}"), metrics["std"].get(f"{name}.{column}"))
-            for column in columns
+            shown(metrics["mean"].get(f"{name}.{column}"), metrics["std"].get(f"{name}.{column}")) for column in columns
         ]
         for name, title in names.items()
     }
@@ -41,7 +40,7 @@ def decisions_table(metrics: dict) -> pd.DataFrame:
         if level.startswith("at_") and name not in ("threshold", "recall"):  # recall is the true positive rate
             column = level.removeprefix("at_").replace("_threshold", "s")
             title = {"f1_score": "F1", "iou": "IoU"}.get(name, name.replace("_", " "))
-            table.setdefault(column, {})[title] = _shown(mean, metrics["std"][key])
+            table.setdefault(column, {})[title] = shown(mean, metrics["std"][key])
     return pd.DataFrame(table)
 
 
@@ -76,8 +75,8 @@ def pivot(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def _pivoted(rows: pd.DataFrame, chance: pd.DataFrame) -> pd.DataFrame:
-    shown = rows.assign(shown=[_shown(mean, std) for mean, std in zip(rows["mean"], rows["std"], strict=True)])
-    table = shown.pivot(index=["category", "kind"], columns="method", values="shown")
+    labelled = rows.assign(shown=[shown(mean, std) for mean, std in zip(rows["mean"], rows["std"], strict=True)])
+    table = labelled.pivot(index=["category", "kind"], columns="method", values="shown")
     order = list(dict.fromkeys(zip(rows["category"], rows["kind"], strict=True)))
     table = table.reindex(index=pd.MultiIndex.from_tuples(order), columns=list(dict.fromkeys(rows["method"])))
     if len(chance):
@@ -98,7 +97,11 @@ def drop(cells: pd.DataFrame, metric: str = "image_auroc") -> pd.DataFrame:
 
 def speeds(profile: str) -> pd.DataFrame:
     """What benchmarks/detectors.py measured for a profile, on every device that there is a file of."""
-    files = sorted((ROOT / "benchmarks").glob(f"detectors-{profile}-*.csv"))
+    return measured("detectors", profile)
+
+
+def measured(what: str, profile: str) -> pd.DataFrame:
+    files = sorted((ROOT / "benchmarks").glob(f"{what}-{profile}-*.csv"))
     tables = [pd.read_csv(file).assign(device=file.stem.rpartition("-")[2]) for file in files]
     return pd.concat(tables).set_index(["device", "method"]) if tables else pd.DataFrame()
 
@@ -124,7 +127,7 @@ def save_tables(cells: pd.DataFrame, pictures: dict[str, Figure], out: str | Pat
         save_figures(folder, pictures, "png")
 
 
-def _shown(mean: float | None, std: float | None) -> str:
+def shown(mean: float | None, std: float | None) -> str:
     """Three digits, and the spread over seeds where there are several."""
     if mean is None or pd.isna(mean):
         return ""

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from iadlib.detectors import create
+from iadlib.detectors.base import to_maps
 from iadlib.ensemble import FeatureEnsemble
 from iadlib.ensemble.discriminator import Discriminator, drawn_noise, fit_discriminator, separation
 from iadlib.ensemble.members import Members
@@ -24,7 +25,47 @@ def test_it_predicts_as_a_detector_does(fitted, test_images):
     assert prediction.scores.shape == (4,)
     assert prediction.maps.shape == (4, 64, 48)
     assert (prediction.scores[2:] > prediction.scores[:2]).all()
+
+
+def test_an_images_score_is_its_maps_maximum_where_one_asks_for_it(normal_images, test_images):
+    ensemble = FeatureEnsemble(**SMALL, distances=False, image_score="map").fit(normal_images[:6])
+    prediction = ensemble.predict(test_images)
     assert prediction.scores.tolist() == prediction.maps.max(axis=(1, 2)).tolist()
+
+
+def test_a_distance_is_averaged_with_the_discriminator_on_one_scale(fitted, normal_images, test_images):
+    with torch.inference_mode():
+        answer = -fitted.discriminator_(fitted.features(test_images, "joint"))
+    memory = create("patchcore", **SETTINGS["patchcore"]).fit(normal_images[:6])
+    distance = memory.predict(test_images)
+    normal = memory.predict(normal_images[6:])
+    alone = to_maps(answer, (64, 48), 4.0)
+    with torch.inference_mode():
+        seen = -fitted.discriminator_(fitted.features(normal_images[6:], "joint"))
+    reference = to_maps(seen, (64, 48), 4.0)
+
+    def standard(values, normals):
+        return (values - normals.mean()) / normals.std()
+
+    expected = (standard(alone, reference) + standard(distance.maps, normal.maps)) / 2
+    prediction = fitted.predict(test_images)
+    np.testing.assert_allclose(prediction.maps, expected, rtol=1e-3, atol=1e-3)
+
+    def largest(maps):
+        return maps.flatten(1).amax(dim=1).numpy()
+
+    def largest_distance(images):
+        return largest(memory.features(images, "difference").norm(dim=1))
+
+    of_patches = standard(largest(answer), largest(seen)) + standard(
+        largest_distance(test_images), largest_distance(normal_images[6:])
+    )
+    np.testing.assert_allclose(prediction.scores, of_patches / 2, rtol=1e-3, atol=1e-3)
+
+
+def test_distances_need_validation_images(normal_images):
+    with pytest.raises(ValueError, match="validation_images"):
+        FeatureEnsemble(**SMALL).fit(normal_images[:6])
 
 
 def test_same_seed_gives_the_same_bits_and_a_file_keeps_them(fitted, normal_images, test_images, tmp_path):
@@ -37,10 +78,12 @@ def test_same_seed_gives_the_same_bits_and_a_file_keeps_them(fitted, normal_imag
         FeatureEnsemble(**SMALL | {"noise_scale": 2.0}).load(tmp_path / "ensemble.safetensors")
 
 
-@pytest.mark.parametrize("projection", ["none", "joint"])
-@pytest.mark.parametrize("transform", ["individual", "global"])
-def test_every_projection_and_transform_finds_the_defect(projection, transform, normal_images, test_images, tmp_path):
-    settings = SMALL | {"projection": projection, "transform": transform}
+@pytest.mark.parametrize("noise_place", ["members", "joint"])
+@pytest.mark.parametrize(
+    ("projection", "transform"), [("adapter", "individual"), ("joint", "individual"), ("none", "global")]
+)
+def test_every_design_finds_the_defect(projection, transform, noise_place, normal_images, test_images, tmp_path):
+    settings = SMALL | {"projection": projection, "transform": transform, "noise_place": noise_place}
     ensemble = FeatureEnsemble(**settings).fit(normal_images[:6], normal_images[6:])
     prediction = ensemble.predict(test_images)
     assert (prediction.scores[2:] > prediction.scores[:2]).all()
@@ -81,7 +124,7 @@ def test_a_monitor_sees_every_step_and_changes_nothing(fitted, normal_images, te
     ensemble.fit(
         normal_images[:6],
         normal_images[6:],
-        monitor=lambda step: seen.append((step, float(ensemble.discriminator_.layers[0].weight.detach().norm()))),
+        monitor=lambda step: seen.append((step, float(ensemble.discriminator_.heads[0][0].weight.detach().norm()))),
     )
     assert [step for step, _ in seen] == list(range(1, 61))
     assert len({norm for _, norm in seen}) > 50
@@ -123,19 +166,17 @@ def test_noise_has_unit_variance_and_simplex_noise_structures(noise):
     assert abs(neighbours) < 0.05 if noise == "gaussian" else neighbours > 0.3
 
 
-@pytest.mark.parametrize(("noise_shape", "ratio"), [("isotropic", 1.0), ("proportional", 10.0)])
-def test_noise_is_relative_to_the_features_own_spread(noise_shape, ratio, monkeypatch):
-    maps = torch.randn(8, 2, 8, 6, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 10.0]).view(2, 1, 1)
+def learned_from(maps, monkeypatch, **settings):
+    """The normal and the artificial vectors of all steps, (steps, patches, C) each, that a discriminator is shown."""
     seen = []
-    discriminator = Discriminator(2, 4)
-    forward = discriminator.layers.forward
-    monkeypatch.setattr(discriminator.layers, "forward", lambda both: seen.append(both.detach()) or forward(both))
+    discriminator = Discriminator(sum(each.shape[1] for each in maps), 4)
+    answers = discriminator.answers
+    monkeypatch.setattr(discriminator, "answers", lambda both: seen.append(both.detach()) or answers(both))
     fit_discriminator(
         discriminator,
         maps,
         noise="gaussian",
         noise_scale=0.5,
-        noise_shape=noise_shape,
         margin=0.5,
         steps=20,
         images_per_step=8,
@@ -145,12 +186,50 @@ def test_noise_is_relative_to_the_features_own_spread(noise_shape, ratio, monkey
         seed=0,
         device=torch.device("cpu"),
         description="test",
+        **settings,
     )
-    normal, anomalous = torch.stack(seen).chunk(2, dim=1)
+    return torch.stack(seen).chunk(2, dim=1)
+
+
+UNEQUAL = torch.randn(8, 2, 8, 6, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 10.0]).view(2, 1, 1)
+
+
+@pytest.mark.parametrize(("noise_shape", "ratio"), [("isotropic", 1.0), ("proportional", 10.0), ("squared", 100.0)])
+def test_noise_is_relative_to_the_features_own_spread(noise_shape, ratio, monkeypatch):
+    normal, anomalous = learned_from([UNEQUAL], monkeypatch, noise_shape=noise_shape)
     spread = (anomalous - normal).flatten(0, 1).std(dim=0)
     assert float(spread[1] / spread[0]) == pytest.approx(ratio, rel=0.05)
     if noise_shape == "proportional":
         assert float(spread[0]) == pytest.approx(0.5, rel=0.1)
+
+
+def test_noise_on_members_passes_through_what_joins_them(monkeypatch):
+    normal, anomalous = learned_from(
+        [UNEQUAL, 5 * UNEQUAL],
+        monkeypatch,
+        noise_shape="proportional",
+        join=lambda maps: torch.cat([maps[0], maps[1] / 5], dim=1),
+        reflected=(False, False),
+    )
+    spread = (anomalous - normal).flatten(0, 1).std(dim=0)
+    torch.testing.assert_close(spread, torch.tensor([0.5, 5.0, 0.5, 5.0]), rtol=0.1, atol=0)
+
+
+def test_a_disturbed_distance_is_none_below_zero(monkeypatch):
+    _, anomalous = learned_from(
+        [UNEQUAL.abs(), UNEQUAL],
+        monkeypatch,
+        noise_shape="proportional",
+        join=lambda maps: torch.cat(list(maps), dim=1),
+        reflected=(True, False),
+    )
+    assert (anomalous[..., :2] >= 0).all()
+    assert (anomalous[..., 2:] < 0).any()
+    # what a signed difference with noise would show, without its sign
+    signed = UNEQUAL + 0.5 * UNEQUAL.square().mean(dim=(0, 2, 3)).sqrt().view(-1, 1, 1) * torch.randn(
+        50, *UNEQUAL.shape
+    )
+    assert float(anomalous[..., 1].mean()) == pytest.approx(float(signed[:, :, 1].abs().mean()), rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +239,8 @@ def test_noise_is_relative_to_the_features_own_spread(noise_shape, ratio, monkey
         ({"projection": "linear"}, "projection"),
         ({"noise": "perlin"}, "noise"),
         ({"noise_shape": "round"}, "noise_shape"),
+        ({"noise_place": "images"}, "noise_place"),
+        ({"equalise": True}, "equalise"),
         ({"noise_scale": 0}, "noise_scale"),
         ({"members": {}}, "members"),
         ({"members": {"patchcore": "adapted"}}, "has no cut"),

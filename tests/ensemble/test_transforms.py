@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 
 from iadlib.ensemble.transforms import (
     GlobalTransform,
     IndividualTransform,
+    PrincipalComponents,
+    covariances,
     kept_by_rule,
-    principal_components,
 )
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -19,6 +21,10 @@ SECOND = 40 * torch.randn(6, 7, 4, 3, generator=GENERATOR)
 def stream():
     for start in (0, 4):
         yield [FIRST[start : start + 4], SECOND[start : start + 4]]
+
+
+def principal_components(stream) -> list[PrincipalComponents]:
+    return [each.components() for each in covariances(stream)]
 
 
 def vectors(maps: torch.Tensor) -> np.ndarray:
@@ -86,12 +92,32 @@ def test_a_loud_member_takes_the_joint_components_unless_members_are_equalised()
     quiet = [FIRST - 100, SECOND]
     assert quiet[1].var() > 10 * quiet[0].var()
     assert share_of_second(GlobalTransform(kept=4)) > 0.9
-    assert share_of_second(GlobalTransform(kept=4, equalise=True)) < 0.9
+    assert share_of_second(GlobalTransform(kept=4, equalise="members")) < 0.9
 
 
 @pytest.mark.parametrize("transform", [IndividualTransform, GlobalTransform])
 def test_what_was_fitted_is_kept(transform):
-    fitted = transform(kept=5, equalise=True).fit(stream)
-    again = transform(kept=5, equalise=True)
+    fitted = transform(kept=5, equalise="channels").fit(stream)
+    again = transform(kept=5, equalise="channels")
     again.load_state_dict(fitted.state_dict())
     assert torch.equal(fitted([FIRST, SECOND]), again([FIRST, SECOND]))
+
+
+def test_equalised_channels_are_those_that_scikit_learn_standardises():
+    transform = IndividualTransform(kept=12, equalise="channels").fit(stream)
+    reference = PCA(svd_solver="full").fit(StandardScaler().fit_transform(vectors(FIRST)))
+    # the sample's variance here, the population's there
+    count = len(vectors(FIRST))
+    expected = reference.explained_variance_ * (count - 1) / count
+    np.testing.assert_allclose(transform.components_[0].variances, expected, rtol=1e-5)
+
+
+def test_a_channel_that_never_changes_is_left_alone():
+    maps = torch.cat([FIRST, torch.full((6, 1, 8, 5), 3.0)], dim=1)
+    transform = IndividualTransform(kept=13, equalise="channels").fit(lambda: [[maps]])
+    assert transform([maps]).isfinite().all()
+
+
+def test_what_is_no_scale_raises():
+    with pytest.raises(ValueError, match="equalise"):
+        GlobalTransform(equalise="both")

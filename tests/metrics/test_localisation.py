@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from iadlib.metrics import au_pro, au_spro, chance_au_spro, pixel_aupr, pixel_auroc, spro_curve
+from iadlib.metrics import au_pro, au_spro, au_spro_by_image, chance_au_spro, pixel_aupr, pixel_auroc, spro_curve
 from iadlib.types import Region
 
 METRICS = (au_spro, au_pro, pixel_auroc, pixel_aupr)
@@ -255,3 +255,13 @@ def test_chance_of_one_defect_is_of_its_regions_alone():
     assert chance_au_spro(regions, 0.05, "a") == pytest.approx(0.9)
     assert chance_au_spro(regions, 0.05, "b") == pytest.approx(0.025)
     assert np.isnan(chance_au_spro(regions, 0.05, "c"))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_au_spro_is_the_mean_of_its_images_weighted_by_their_regions(seed):
+    maps, regions = scene(seed)
+    values = au_spro_by_image(maps, regions, 0.3)
+    assert np.isnan(values[:2]).all()
+    assert np.average(values[2:], weights=[len(each) for each in regions[2:]]) == pytest.approx(
+        au_spro(maps, regions, 0.3), abs=1e-12
+    )

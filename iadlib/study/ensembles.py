@@ -1,0 +1,270 @@
+"""Ensembles against their members and against one another: the same images, the same seeds, one table.
+
+Every *entry* of the comparison has a group: "member", a detector alone, of the ensemble or only of pairs; "output",
+members' scores and maps combined; "labelled", scores combined with the help of test labels, cross-fitted; "feature",
+the feature-level ensembles of the study and of the thesis; "design", the study's with one choice changed; "pair", two
+detectors at feature level and at output level.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from scipy.stats import rankdata
+from torch import Tensor
+
+from iadlib.data import Category, fit_size, image_sizes, load_images, read_image
+from iadlib.detectors import create
+from iadlib.detectors.base import to_maps
+from iadlib.ensemble import PRESETS, FeatureEnsemble
+from iadlib.ensemble.members import Members
+from iadlib.ensemble.output import cawpe, combined, stacked
+from iadlib.metrics import au_spro_by_image, image_auroc, pixel_auroc
+from iadlib.params import read_blocks
+from iadlib.progress import track
+from iadlib.study.cells import anomaly_kinds, maps_at
+from iadlib.study.folders import ROOT, save_figures, whole_folder
+from iadlib.study.pictures import defects_of
+from iadlib.types import Prediction
+
+FOLDS = 5
+FEATURE, THESIS = "feature ensemble", "thesis design"
+THESIS_DESIGN = {key: value for key, value in PRESETS["thesis"].items() if key != "members"}
+WATCHED_STEPS = 20  # a learning curve has so many points of the test images' AUROC
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One line of the comparison; `maps` (N, H, W) are None where scores alone are combined."""
+
+    group: str
+    name: str
+    seed: int
+    scores: np.ndarray  # (N,)
+    maps: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    entries: list[Entry]
+    curves: pd.DataFrame  # name, step, loss, artificial AUROC, test AUROC; of the first seed
+    variances: dict[str, np.ndarray]  # member -> cumulative share of the variance by the number of components
+    kept: dict[str, int]  # member -> how many components go into the joint maps
+
+
+def member_settings(profile: str, methods: Sequence[str]) -> dict[str, dict]:
+    """The hyperparameters that the benchmark uses, by method."""
+    folder = ROOT / "params" / "methods"
+    return {m: read_blocks(f"{folder / m}.yaml:common,{profile}")["hyperparameters"] for m in methods}
+
+
+def compare(
+    category: Category,
+    cuts: dict[str, str],
+    settings: dict[str, dict],
+    members: Sequence[str],
+    hyperparameters: dict,
+    designs: dict[str, dict],
+    image_size: int | Sequence[int],
+    seeds: Sequence[int],
+) -> Comparison:
+    """Fit everything, once a seed. `members` are those of the ensemble; `cuts` names all that pairs are made of."""
+    category.require("train", "validation", "test")
+    size = fit_size(image_sizes(category.samples["image"]), image_size)
+    train, validation, test = (
+        load_images(category.of(split)["image"], size) for split in ("train", "validation", "test")
+    )
+    labels = (category.of("test")["label"] != "good").to_numpy()
+    folds = max(2, min(FOLDS, *(np.bincount(labels) // 2)))  # CAWPE divides again what remains
+    entries, curves = [], []
+    for seed in track(seeds, f"ensembles on {category.name}: seeds"):
+        pool = Pool(cuts, settings, seed, train, validation, test)
+        entries += [Entry("member", name, seed, said.scores, said.maps) for name, said in pool.test.items()]
+        for how in ("mean", "maximum", "vote"):
+            entries.append(_entry("output", how, seed, pool.combined(members, how)))
+        scores = np.stack([pool.test[name].scores for name in members], axis=1)
+        for name, combine in (("stacking", stacked), ("CAWPE", cawpe)):
+            entries.append(Entry("labelled", name, seed, combine(scores, labels, folds, seed), None))
+
+        for name, design in ((FEATURE, {}), (THESIS, THESIS_DESIGN)):
+            ensemble = pool.ensemble(members, hyperparameters | design)
+            watch = _Watch(ensemble, lambda e=ensemble, p=pool: image_auroc(p.predicted(e).scores, labels))
+            pool.fit(ensemble, watch if seed == seeds[0] else None)
+            entries.append(_entry("feature", name, seed, pool.predicted(ensemble)))
+            if seed == seeds[0]:
+                curves.append(watch.curves().assign(name=name))
+                if name == FEATURE:
+                    shares = [each.cumulative().cpu().numpy() for each in ensemble.transform_.components_]
+                    variances = dict(zip(members, shares, strict=True))
+                    kept = dict(zip(members, ensemble.transform_.counts_, strict=True))
+        for name, design in designs.items():
+            ensemble = pool.fit(pool.ensemble(members, hyperparameters | design))
+            entries.append(_entry("design", name, seed, pool.predicted(ensemble)))
+        for pair in combinations(cuts, 2):
+            ensemble = pool.fit(pool.ensemble(pair, hyperparameters))
+            entries.append(_entry("pair", f"{' + '.join(pair)}: features", seed, pool.predicted(ensemble)))
+            entries.append(_entry("pair", f"{' + '.join(pair)}: outputs", seed, pool.combined(pair, "mean")))
+    return Comparison(entries, pd.concat(curves, ignore_index=True), variances, kept)
+
+
+class Pool:
+    """Detectors fitted with one seed, what they say, and what they show at their cuts: where ensembles start from."""
+
+    def __init__(
+        self,
+        cuts: dict[str, str],
+        settings: dict[str, dict],
+        seed: int,
+        train: Tensor,
+        validation: Tensor,
+        test: Tensor,
+        batch_size: int = 16,
+    ):
+        self.cuts, self.settings, self.seed, self.size = cuts, settings, seed, test.shape[-2:]
+        self.images = train, validation
+        self.fitted = {name: create(name, **settings[name], seed=seed).fit(train, validation) for name in cuts}
+        self.validation = {name: detector.predict(validation) for name, detector in self.fitted.items()}
+        self.test = {name: detector.predict(test) for name, detector in self.fitted.items()}
+        members = Members(self.fitted, cuts)
+        members.share_backbones()
+        self.shown_train = dict(zip(cuts, members.training_maps(train, batch_size), strict=True))
+        self.shown_validation = dict(zip(cuts, members.maps(validation, batch_size), strict=True))
+        self.shown_test = dict(zip(cuts, members.maps(test, batch_size), strict=True))
+
+    def combined(self, members: Sequence[str], how: str) -> Prediction:
+        return combined([self.test[name] for name in members], [self.validation[name] for name in members], how)
+
+    def ensemble(self, members: Sequence[str], hyperparameters: dict) -> FeatureEnsemble:
+        return FeatureEnsemble(
+            **hyperparameters,
+            members={name: self.cuts[name] for name in members},
+            settings={name: self.settings[name] for name in members},
+            seed=self.seed,
+        )
+
+    def fit(self, ensemble: FeatureEnsemble, monitor: Callable[[int], None] | None = None) -> FeatureEnsemble:
+        return ensemble.fit(
+            *self.images,
+            fitted={name: self.fitted[name] for name in ensemble.members},
+            shown=tuple([maps[m] for m in ensemble.members] for maps in (self.shown_train, self.shown_validation)),
+            monitor=monitor,
+        )
+
+    def predicted(self, ensemble: FeatureEnsemble) -> Prediction:
+        """What `ensemble.predict` says of the test images."""
+        device = next(ensemble.discriminator_.parameters()).device
+        parts = []
+        for batch in zip(*(self.shown_test[name].split(ensemble.batch_size) for name in ensemble.members), strict=True):
+            with torch.inference_mode():
+                _, scores, image_scores = ensemble.judged([maps.to(device) for maps in batch], self.size)
+                parts.append((image_scores.numpy(), to_maps(scores, self.size, ensemble.smoothing_sigma)))
+        return Prediction(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+class _Watch:
+    """Looks at the test images while the discriminator learns, and tells nobody: a diagnostic that selects nothing."""
+
+    def __init__(self, ensemble: FeatureEnsemble, auroc: Callable[[], float]):
+        self.ensemble, self.auroc, self.seen = ensemble, auroc, {}
+
+    def __call__(self, step: int) -> None:
+        if step % max(1, self.ensemble.steps // WATCHED_STEPS) == 0:
+            self.ensemble.discriminator_.eval()
+            self.seen[step] = self.auroc()
+            self.ensemble.discriminator_.train()
+
+    def curves(self) -> pd.DataFrame:
+        steps = np.arange(1, self.ensemble.steps + 1)
+        return pd.DataFrame(
+            {
+                "step": steps,
+                "loss": self.ensemble.losses_.numpy(),
+                "artificial anomalies": self.ensemble.aurocs_.numpy(),
+                "test images": pd.Series(self.seen).reindex(steps).to_numpy(),
+            }
+        )
+
+
+def _entry(group: str, name: str, seed: int, prediction: Prediction) -> Entry:
+    return Entry(group, name, seed, prediction.scores, prediction.maps)
+
+
+def values(category: Category, comparison: Comparison) -> pd.DataFrame:
+    """One line for every entry, seed and test image: its score, and the mean of what its regions add to the AU-sPRO."""
+    test = category.of("test")
+    kinds = test["label"].to_numpy()
+    regions, known = _truth(category)
+    tables = []
+    for entry in comparison.entries:
+        found = np.full(len(test), np.nan)
+        if entry.maps is not None:
+            maps = maps_at(entry.maps, image_sizes(test["image"]))
+            for kind in anomaly_kinds(category):
+                within = [i for i in known if kinds[i] in (kind, "good")]
+                areas = au_spro_by_image([maps[i] for i in within], [regions[i] for i in within])
+                found[within] = np.where(np.isnan(areas), found[within], areas)
+        table = test[["name", "label"]].assign(defect=defects_of(category), score=entry.scores, au_spro=found)
+        table["regions"] = [len(listed) for listed in regions]
+        tables.append(table.assign(category=category.name, group=entry.group, entry=entry.name, seed=entry.seed))
+    return pd.concat(tables, ignore_index=True)
+
+
+def pixel_aurocs(category: Category, comparison: Comparison) -> pd.DataFrame:
+    """One line for every entry that has maps, and seed."""
+    sizes = image_sizes(category.of("test")["image"])
+    regions, known = _truth(category)
+    rows = []
+    for entry in (entry for entry in comparison.entries if entry.maps is not None):
+        maps = maps_at(entry.maps, sizes)
+        value = pixel_auroc([maps[i] for i in known], [regions[i] for i in known])
+        rows.append((category.name, entry.group, entry.name, entry.seed, value))
+    return pd.DataFrame(rows, columns=["category", "group", "entry", "seed", "pixel_auroc"])
+
+
+def _truth(category: Category) -> tuple[list, np.ndarray]:
+    """The regions of every test image, and which images have known ones: good, or with a mask."""
+    test = category.of("test")
+    regions = [category.regions(i) for i in range(len(test))]
+    return regions, np.flatnonzero(test["has_mask"] | (test["label"] == "good"))
+
+
+def save_comparison(
+    values: pd.DataFrame, pixels: pd.DataFrame, pictures: dict[str, Figure], out: str | Path | None
+) -> None:
+    """values.csv, pixel_auroc.csv and pictures into the folder `out`; None writes nothing."""
+    if out is None:
+        return
+    with whole_folder(ROOT / out) as folder:
+        values.to_csv(folder / "values.csv", index=False, float_format="%.6g")
+        pixels.to_csv(folder / "pixel_auroc.csv", index=False, float_format="%.6g")
+        save_figures(folder, pictures, "jpg")
+
+
+def shown_side_by_side(
+    category: Category, comparison: Comparison, names: Sequence[str], per_kind: int = 2
+) -> tuple[list, dict[str, list], list, list[str]]:
+    """For `figures.maps_side_by_side`: where the feature ensemble and the mean of its members' outputs disagree most.
+
+    Of each kind, the anomalies whose rank among the test images it raises most, and lowers most; first seed.
+    """
+    first = {e.name: e for e in comparison.entries if e.seed == comparison.entries[0].seed and e.maps is not None}
+    gain = rankdata(first[FEATURE].scores) - rankdata(first["mean"].scores)
+    test = category.of("test")
+    chosen = []
+    for kind in anomaly_kinds(category):
+        rows = np.flatnonzero(test["label"] == kind)
+        ordered = rows[np.argsort(-gain[rows], kind="stable")]
+        chosen += [*ordered[:per_kind], *ordered[-per_kind:]]
+    paths = test["image"].iloc[chosen]
+    defects = defects_of(category)
+    return (
+        [read_image(path) for path in paths],
+        {name: maps_at(first[name].maps[chosen], image_sizes(paths)) for name in names},
+        [category.regions(i) for i in chosen],
+        [f"{defects[i].replace('_', ' ')}: rank {gain[i]:+.0f}" for i in chosen],
+    )
