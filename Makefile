@@ -9,7 +9,7 @@ READY := .venv/.ready
 # Detectors use one thread each. A stage alone, or all of them by `dvc repro`, gives the same results.
 define two_at_once
 dvc status --json | python -c 'import json, sys; print(*json.load(sys.stdin), sep="\n")' | grep '^$(1)' \
-	| xargs --no-run-if-empty --max-args=6 --max-procs=2 sh -c 'dvc --wait-for-lock repro --single-item "$$@" || exit 1' dvc
+	| xargs --no-run-if-empty --max-args=$(2) --max-procs=2 sh -c 'dvc --wait-for-lock repro --single-item "$$@" || exit 1' dvc
 endef
 
 .PHONY: help repro quick test format notebooks lock lab
@@ -19,14 +19,14 @@ help:  ## list what one can do
 
 repro: $(READY)  ## all tables and figures of the study, into reports/ (dvc repro, with two stages at once)
 	dvc repro --glob 'render@*'
-	$(call two_at_once,benchmark@)
-	$(call two_at_once,ensemble@)
+	$(call two_at_once,benchmark@,6)
+	$(call two_at_once,ensemble@,1)
 	dvc repro
 
 quick: $(READY)  ## the same with tiny settings: a first look in a few minutes
 	dvc repro --glob 'render@quick*'
-	$(call two_at_once,benchmark@quick)
-	$(call two_at_once,ensemble@quick)
+	$(call two_at_once,benchmark@quick,6)
+	$(call two_at_once,ensemble@quick,1)
 	dvc repro --glob '*@quick*'
 
 test: $(READY)  ## ruff, pytest and every notebook
