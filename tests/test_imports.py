@@ -19,9 +19,10 @@ MAY_IMPORT = {
     "metrics": {"types"},
     "features": {"types"},
     "detectors": {"types", "features", "progress"},
+    "calibration": set(),
     "figures": {"types"},
     "ensemble": {"types", "features", "detectors", "progress"},
-    "study": {"types", "params", "data", "detectors", "ensemble", "metrics", "figures", "progress"},
+    "study": {"types", "params", "data", "detectors", "ensemble", "metrics", "calibration", "figures", "progress"},
     "__main__": {"params", "study", "data", "rendering", "metrics"},
 }
 

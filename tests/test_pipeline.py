@@ -4,6 +4,7 @@ import ast
 import subprocess
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 
@@ -37,43 +38,77 @@ def test_every_dependency_in_the_repository_exists():
 
 
 # What a stage runs, apart from the code that only passes values on (params, notebook, progress, __main__).
-PASSES_ON = {"iadlib/params.py", "iadlib/notebook.py", "iadlib/progress.py", "iadlib/__init__.py", "iadlib/types.py"}
-METHODS = {f"iadlib/detectors/{path.name}" for path in (ROOT / "iadlib/detectors").glob("*.py")} - {
+PASSES_ON = {"iadlib/params.py", "iadlib/notebook.py", "iadlib/progress.py", "iadlib/types.py"}
+METHODS = {path.relative_to(ROOT).as_posix() for path in (ROOT / "iadlib/detectors").glob("*.py")} - {
     "iadlib/detectors/base.py",
     "iadlib/detectors/training.py",
 }
 
 
-def reached(modules: set[str]) -> set[str]:
-    """The files of iadlib that these modules import, directly or not."""
-    files, todo = set(), set(modules)
+def file_of(module: str) -> Path | None:
+    path = ROOT / module.replace(".", "/")
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def imports_of(code: str) -> list[tuple[str, str]]:
+    """(module, name) of every `from iadlib… import name`."""
+    return [
+        (node.module, alias.name)
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("iadlib")
+        for alias in node.names
+    ]
+
+
+def source_of(module: str, name: str) -> str:
+    """The module that a name comes from, where a package only passes it on."""
+    if file_of(f"{module}.{name}"):
+        return f"{module}.{name}"
+    if file_of(module).name == "__init__.py":
+        for other, exported in imports_of(file_of(module).read_text()):
+            if exported == name:
+                return source_of(other, name)
+    return module
+
+
+def named_in(code: str) -> set[str]:
+    """The modules whose functions the code names: directly, or as attributes of a package that it imports."""
+    modules = {name: source_of(module, name) for module, name in imports_of(code)}
+    attributes = [
+        (modules[node.value.id], node.attr)
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules
+    ]
+    return {source_of(*pair) for pair in attributes} | set(modules.values())
+
+
+def reached(code: str) -> set[str]:
+    """The files of iadlib that the code runs, directly or not; packages that only pass names on are left out."""
+    seen, todo = set(), named_in(code)
     while todo:
-        name = todo.pop().replace(".", "/")
-        path = next(p for p in (ROOT / f"{name}.py", ROOT / name / "__init__.py") if p.is_file())
-        if path in files:
-            continue
-        files.add(path)
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("iadlib"):
-                submodules = {f"{node.module}.{alias.name}" for alias in node.names}
-                todo |= {m for m in submodules if list(ROOT.glob(f"{m.replace('.', '/')}*"))} | {node.module}
-    return {path.relative_to(ROOT).as_posix() for path in files}
+        module = todo.pop()
+        if module not in seen:
+            seen.add(module)
+            if file_of(module).name != "__init__.py":
+                todo |= named_in(file_of(module).read_text())
+    paths = [file_of(module).relative_to(ROOT).as_posix() for module in seen]
+    return {path for path in paths if not path.endswith("__init__.py")} - PASSES_ON - METHODS
 
 
-@pytest.mark.parametrize(
-    ("stage", "entry"),
-    [
-        ("render", "iadlib.rendering.flat_connector"),
-        ("benchmark", "iadlib.study"),
-        ("ensemble", "iadlib.study.ensembles"),
-        ("ensemble", "iadlib.study.ensemble_tables"),
-    ],
-)
-def test_a_stage_depends_on_all_the_code_it_runs(stage, entry):
-    named = [dep.replace("${item.category}", "flat_connector") for dep in STAGES[stage]["deps"]]
-    files = reached({entry}) - PASSES_ON - METHODS
-    missing = {file for file in files if not any(file == dep or file.startswith(f"{dep}/") for dep in named)}
-    assert missing == set()
+@pytest.mark.parametrize("stage", [name for name, stage in STAGES.items() if "iadlib.notebook" in stage.get("cmd", "")])
+def test_a_stage_depends_on_all_the_code_its_notebook_runs(stage):
+    named = STAGES[stage]["deps"]
+    cells = nbformat.read(ROOT / next(dep for dep in named if dep.startswith("notebooks/")), as_version=4).cells
+    files = reached("\n".join(cell.source for cell in cells if cell.cell_type == "code"))
+    assert {file for file in files if not any(file == dep or file.startswith(f"{dep}/") for dep in named)} == set()
+
+
+def test_a_rendering_depends_on_all_the_code_it_runs():
+    named = [dep.replace("${item.category}", "flat_connector") for dep in STAGES["render"]["deps"]]
+    files = reached(
+        "from iadlib.rendering import render_category\nfrom iadlib.rendering.flat_connector import CATEGORY"
+    )
+    assert files - set(named) == set()
 
 
 def test_small_results_are_kept_in_git_and_large_ones_are_not():

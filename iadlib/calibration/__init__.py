@@ -18,7 +18,7 @@ from iadlib.calibration.errors import (
     maximum_calibration_error,
     reliability_curve,
 )
-from iadlib.calibration.scaling import BoundedSigmoid, PlattScaling
+from iadlib.calibration.scaling import BoundedSigmoid, PlattScaling, gaussian_scaling
 
 __all__ = [
     "BayesianBinning",
@@ -36,6 +36,7 @@ __all__ = [
     "cross_fit",
     "decide",
     "expected_calibration_error",
+    "gaussian_scaling",
     "log_loss",
     "maximum_calibration_error",
     "reliability_curve",

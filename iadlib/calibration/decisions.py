@@ -52,8 +52,10 @@ class Outcome:
     false_alarms: float
 
 
-def decide(probabilities: np.ndarray, labels: np.ndarray, costs: Costs) -> Outcome:
+def decide(probabilities: np.ndarray, labels: np.ndarray, costs: Costs, weights: np.ndarray | None = None) -> Outcome:
     """What the cheapest decision by probabilities (N,) costs, judged by labels (N,) of 0 and 1.
+
+    `weights` (N,): how many parts an image stands for, where the prevalence is another than that of the images.
 
     >>> outcome = decide([0.0, 0.3, 1.0, 1.0], [0, 1, 1, 0], Costs(miss=10, false_alarm=1, review=0.5))
     >>> outcome.passed, outcome.reviewed, outcome.rejected, outcome.cost
@@ -66,16 +68,19 @@ def decide(probabilities: np.ndarray, labels: np.ndarray, costs: Costs) -> Outco
     reviewed = ~passed & ~rejected
     missed, alarmed = passed & (labels == 1), rejected & (labels == 0)
 
+    def mean(values: np.ndarray) -> float:
+        return float(np.average(values, weights=weights))
+
     def cost(misses: np.ndarray, alarms: np.ndarray) -> float:
-        looks = costs.review * reviewed.mean() if reviewed.any() else 0.0
-        return float(costs.miss * misses.mean() + costs.false_alarm * alarms.mean() + looks)
+        looks = costs.review * mean(reviewed) if reviewed.any() else 0.0  # infinitely dear, perhaps
+        return costs.miss * mean(misses) + costs.false_alarm * mean(alarms) + looks
 
     return Outcome(
         expected=cost(passed * probabilities, rejected * (1 - probabilities)),
         cost=cost(missed, alarmed),
-        passed=float(passed.mean()),
-        reviewed=float(reviewed.mean()),
-        rejected=float(rejected.mean()),
-        missed=float(missed.mean()),
-        false_alarms=float(alarmed.mean()),
+        passed=mean(passed),
+        reviewed=mean(reviewed),
+        rejected=mean(rejected),
+        missed=mean(missed),
+        false_alarms=mean(alarmed),
     )

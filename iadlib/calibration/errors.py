@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import beta
-from sklearn import metrics
 
 from iadlib.calibration.binning import edges_of
 from iadlib.calibration.checks import checked_labels, checked_probabilities
@@ -128,7 +127,9 @@ def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
     0.693147
     """
     probabilities = checked_probabilities(probabilities)
-    return float(metrics.log_loss(checked_labels(labels, probabilities), probabilities, labels=[0, 1]))
+    labels = checked_labels(labels, probabilities)
+    given = np.where(labels == 1, probabilities, 1 - probabilities)
+    return float(-np.log(np.clip(given, np.finfo(float).eps, 1)).mean())
 
 
 def _binned(

@@ -36,7 +36,7 @@ from typing import Self
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import expit, log_expit
+from scipy.special import erf, expit, log_expit
 
 from iadlib.calibration.checks import checked, checked_scores
 
@@ -143,6 +143,20 @@ class BoundedSigmoid:
     def predict_proba(self, scores: np.ndarray) -> np.ndarray:
         """Probabilities (N,) of being anomalous."""
         return self.lower_ + (self.upper_ - self.lower_) * expit(self.slope_ * (checked_scores(scores) - self.place_))
+
+
+def gaussian_scaling(scores: np.ndarray, normal_scores: np.ndarray) -> np.ndarray:
+    """Numbers (N,) in [0, 1] for who has no anomalous image at all; probabilities in name only.
+
+    max(0, erf((z - mean) / (sqrt(2) standard deviation))), both of normal images' scores: Kriegel et al., "Interpreting
+    and unifying outlier scores", SDM 2011.
+
+    >>> gaussian_scaling([1.0, 2.0, 4.0], [1.0, 3.0]).round(4).tolist()
+    [0.0, 0.0, 0.9545]
+    """
+    scores, normal_scores = checked_scores(scores), checked_scores(normal_scores)
+    _, place, spread = standardised(normal_scores)
+    return np.clip(erf((scores - place) / ((spread or 1.0) * np.sqrt(2))), 0, None)
 
 
 def bounds_of(parameters: np.ndarray) -> tuple[float, float]:

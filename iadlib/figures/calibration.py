@@ -1,0 +1,57 @@
+"""Scores into probabilities."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from iadlib.figures.style import KIND_COLOURS, axes_of, finished, kinds_present
+
+
+def calibration_functions(
+    scores: np.ndarray, kinds: Sequence[str], at: np.ndarray, curves: dict[str, np.ndarray], title: str
+) -> Figure:
+    """Scores by kind, and above them what calibrators make of a score: `curves` of probabilities at the scores `at`."""
+    figure, (above, below) = axes_of(2, 1, figsize=(7, 4.6), sharex=True, height_ratios=[2, 1])
+    for (name, values), style in zip(curves.items(), ("--", "-", "-.", ":"), strict=False):
+        above.plot(at, values, style, color="black", label=name)
+    kinds = np.asarray(kinds)
+    present = kinds_present(kinds)
+    for kind in present:
+        above.plot(scores[kinds == kind], np.full((kinds == kind).sum(), float(kind != "good")), "|",
+                   color=KIND_COLOURS[kind], markersize=9)  # fmt: skip
+    below.hist(
+        [scores[kinds == kind] for kind in present],
+        bins=30,
+        stacked=True,
+        color=[KIND_COLOURS[kind] for kind in present],
+        label=present,
+    )
+    above.set(ylabel="probability of being anomalous", ylim=(-0.05, 1.05), title=title)
+    below.set(xlabel="score", ylabel="images")
+    for axis in (above, below):
+        axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return finished(figure)
+
+
+def reliability_diagrams(found: dict[str, tuple], title: str) -> Figure:
+    """One column a calibrator: the share of anomalous images by probability, and how often each was said.
+
+    `found` has for each name a curve with probability, share, low, high and count by bin, and all probabilities (N,).
+    """
+    figure, axes = axes_of(
+        2, len(found), figsize=(2.5 * len(found), 3.9), sharex=True, sharey="row", squeeze=False, height_ratios=[2.4, 1]
+    )
+    for (above, below), (name, (curve, values)) in zip(axes.T, found.items(), strict=True):
+        above.plot([0, 1], [0, 1], color="0.6", linewidth=1)
+        above.vlines(curve.probability, curve.low, curve.high, color=KIND_COLOURS["logical"], linewidth=3, alpha=0.35)
+        above.plot(curve.probability, curve.share, "o-", color=KIND_COLOURS["logical"], markersize=4)
+        for x, y, count in zip(curve.probability, curve.share, curve.count, strict=True):
+            above.annotate(str(count), (x, y), xytext=(4, -9 if y > 0.5 else 4), textcoords="offset points", fontsize=7)
+        below.hist(values, bins=np.linspace(0, 1, 21), color="0.55")
+        above.set(title=name, xlim=(-0.05, 1.05), ylim=(-0.05, 1.05))
+        below.set(xlabel="probability")
+    axes[0, 0].set_ylabel("share of anomalous images")
+    axes[1, 0].set_ylabel("images")
+    figure.suptitle(title)
+    return finished(figure)
