@@ -75,17 +75,21 @@ def maps_side_by_side(
 
 
 def saturation_curves(areas: pd.DataFrame) -> Figure:
-    """sPRO of a typical region of each defect against the number of its pixels that are marked.
+    """sPRO of a typical region of each defect against the share of it that is marked; dots: where it saturates.
 
-    `areas` has a row for each defect, with the columns `median area` and `median saturation area` in pixels.
+    `areas` has a row for each defect, with the columns `median area` and `median saturation area` in pixels. Defects
+    that saturate at all of their region share one line.
     """
     figure, axis = axes_of(figsize=(6, 3.2))
-    for defect, row in areas.iterrows():
-        marked = np.linspace(0, row["median area"], 201)
-        axis.plot(marked, np.minimum(1, marked / row["median saturation area"]), label=defect)
-        axis.plot(row["median saturation area"], 1, "o", color=axis.lines[-1].get_color(), markersize=5)
-    axis.set(xlabel="marked pixels of the region", ylabel="sPRO", ylim=(0, 1.08), xlim=(0, None))
-    axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    enough = (areas["median saturation area"] / areas["median area"]).clip(upper=1)
+    whole = list(enough.index[enough == 1])
+    for defect, share in enough[enough < 1].sort_values().items():
+        axis.plot([0, share, 1], [0, 1, 1], label=f"{defect}: {share:.{0 if share > 0.1 else 1}%}")
+        axis.plot(share, 1, "o", color=axis.lines[-1].get_color(), markersize=5)
+    if whole:
+        axis.plot([0, 1], [0, 1], color="0.5", label="\n".join([f"all of it: {whole[0]}", *whole[1:]]))
+    axis.set(xlabel="share of the region that is marked", ylabel="sPRO", ylim=(0, 1.08), xlim=(0, 1))
+    axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), title="saturates at")
     return finished(figure)
 
 
@@ -94,7 +98,8 @@ def saturation_steps(image: np.ndarray, region: Region, marks: Sequence[np.ndarr
 
     `table` has the columns share (of the region that is marked), sPRO and PRO.
     """
-    figure = plt.figure(figsize=(10, 4.6), dpi=110, layout="constrained")
+    figure = plt.figure(figsize=(10, 4.8), dpi=110, layout="constrained")
+    figure.suptitle(region.defect_name.replace("_", " "), fontsize=11)
     above, below = figure.subfigures(2, 1, height_ratios=[1, 1.25])
     rows, columns = np.nonzero(region.mask)
     margin = max(6, (np.ptp(rows) + np.ptp(columns)) // 4)
@@ -105,7 +110,9 @@ def saturation_steps(image: np.ndarray, region: Region, marks: Sequence[np.ndarr
         axis.set_xlim(max(0, columns.min() - margin), min(image.shape[1], columns.max() + margin))
         axis.set_ylim(min(image.shape[0], rows.max() + margin), max(0, rows.min() - margin))
         share = mark.sum() / region.mask.sum()
-        axis.set_title(f"{share:.0%} marked: sPRO {min(1, mark.sum() / region.saturation_area):.2f}", fontsize=9)
+        digits = 0 if share > 0.1 else 1
+        found = min(1, mark.sum() / region.saturation_area)
+        axis.set_title(f"{share:.{digits}%} marked: sPRO {found:.2f}", fontsize=9)
         axis.axis("off")
     with sns.axes_style("whitegrid"):
         axis = below.subplots()

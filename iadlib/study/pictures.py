@@ -92,7 +92,7 @@ def saturation_steps(category: Category) -> tuple[np.ndarray, Region, list[np.nd
         return mark
 
     whole = Region(region.mask, len(order), region.defect_name)
-    shares = np.linspace(0, 1, 101)
+    shares = np.union1d(np.linspace(0, 1, 101), enough)
     marks = [marked(share) for share in shares]
     table = pd.DataFrame(
         {"share": shares, "sPRO": [spro(m, region) for m in marks], "PRO": [spro(m, whole) for m in marks]}
