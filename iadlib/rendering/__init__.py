@@ -5,10 +5,11 @@ of, `writing` makes the folder. Every other module is one category.
 """
 
 from iadlib.rendering.category import Defect, RenderedCategory, Rule, Scale
-from iadlib.rendering.writing import CATEGORIES, plan_of, render_category, rendered_category
+from iadlib.rendering.writing import CATEGORIES, ON_HARDER_GROUND, plan_of, render_category, rendered_category
 
 __all__ = [
     "CATEGORIES",
+    "ON_HARDER_GROUND",
     "Defect",
     "RenderedCategory",
     "Rule",

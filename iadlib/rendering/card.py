@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from iadlib import figures
 from iadlib.data import Category, load_category, read_image
-from iadlib.rendering.writing import CATEGORIES, rendered_category, write
+from iadlib.rendering.writing import CATEGORIES, ON_HARDER_GROUND, rendered_category, write
 
 INTRODUCTION = """# Data set card: rendered categories with logical constraints
 
@@ -22,6 +22,24 @@ place, the size and the contrast are known. No photograph and no file of another
 
 *Normal, logical, structural for each category; ground truth outlined.*
 """
+HARDER_GROUND = """## The flat connector on harder ground
+
+The black cloth of `flat_connector` is nearly even. So that an answer does not hang on it, the same part is recorded on
+two more grounds. Rendered with the same seed, counts, width and samples, image for image the part, its pose, its
+defect, its metal, the light, the noise and the ground truth are those of `flat_connector`; only what lies under the
+part is not, and so neither is the contrast of a defect where ground shows. They are no further categories: rules,
+defects and sizes are the same.
+
+![The flat connector on harder ground: normal, logical, structural](harder_ground.png)
+
+*Normal, logical, structural on each ground; ground truth outlined.*
+"""
+GROUNDS = {
+    "flat_connector_folds": "the black cloth badly laid and a little glossier: deep folds with light and dark sides up "
+    "to the plate, hundreds of fibres of lint, fluff and dust",
+    "flat_connector_mat": "a grey, pebbled cutting mat with a printed grid, cuts, rubs and dust, about as bright as "
+    "the darkest parts of the metal",
+}
 GAPS = """## What it is not
 
 - It is not a photograph. Light comes from one softbox and an even room; where things are many, light does not bounce
@@ -54,29 +72,21 @@ cite them too.
 
 
 def write_card(folder: Path, out: Path) -> None:
-    """The card of all rendered categories in a folder as `README.md`, and its picture, into the folder `out`."""
+    """The card of all rendered categories in a folder as `README.md`, and its pictures, into the folder `out`."""
     opened = [load_category(folder / name) for name in CATEGORIES if (folder / name).is_dir()]
     if not opened:
         raise ValueError(f"{folder}: no folder here is named as a rendered category, {', '.join(CATEGORIES)}")
     sections = [_section(category) for category in opened]
-    picture = BytesIO()
-    _gallery(opened).savefig(picture, format="png", dpi=110)
-    write(out / "gallery.png", picture.getvalue())
+    _write_gallery(opened, out / "gallery.png")
+    if paired := [load_category(folder / name) for name in ON_HARDER_GROUND if (folder / name).is_dir()]:
+        sections += [HARDER_GROUND, "".join(_entry(category) for category in paired)]
+        _write_gallery(paired, out / "harder_ground.png")
     write(out / "README.md", "\n".join([INTRODUCTION, *sections, GAPS]).encode())
 
 
 def _section(category: Category) -> str:
     stated = rendered_category(category.name)
-    height, width = read_image(category.samples["image"].iloc[0]).shape[:2]
-    camera = stated.camera(width)
-    numbers = category.samples["split"].value_counts()
-    test = category.of("test")["label"].value_counts()
-    lines = [f"## {category.name}\n"]
-    lines.append(
-        f"{width} x {height} pixels, {camera.pixels_per_mm:.1f} a millimetre; {numbers['train']} images to train with, "
-        f"{numbers['validation']} to validate, {test.get('good', 0)} good, {test.get('logical', 0)} with a logical and "
-        f"{test.get('structural', 0)} with a structural anomaly to test."
-    )
+    lines = [f"## {category.name}\n", _sizes(category)]
     if stated.rules:
         lines += ["\nRules:\n", *(f"- {rule.says} (`{name}`)" for name, rule in stated.rules.items())]
     lines += ["\n| defect | what it is | breaks | enough to have found it |", "|---|---|---|---|"]
@@ -85,6 +95,28 @@ def _section(category: Category) -> str:
         enough = f"{defect.saturation_mm2:.0f} mm²" if defect.saturation_mm2 else share
         lines.append(f"| {name} | {defect.says} | {defect.breaks or ''} | {enough} |")
     return "\n".join(lines) + "\n"
+
+
+def _entry(category: Category) -> str:
+    return f"- `{category.name}`: {GROUNDS[category.name]}. {_sizes(category)}\n"
+
+
+def _sizes(category: Category) -> str:
+    height, width = read_image(category.samples["image"].iloc[0]).shape[:2]
+    camera = rendered_category(category.name).camera(width)
+    numbers = category.samples["split"].value_counts()
+    test = category.of("test")["label"].value_counts()
+    return (
+        f"{width} x {height} pixels, {camera.pixels_per_mm:.1f} a millimetre; {numbers['train']} images to train with, "
+        f"{numbers['validation']} to validate, {test.get('good', 0)} good, {test.get('logical', 0)} with a logical and "
+        f"{test.get('structural', 0)} with a structural anomaly to test."
+    )
+
+
+def _write_gallery(opened: Sequence[Category], file: Path) -> None:
+    picture = BytesIO()
+    _gallery(opened).savefig(picture, format="png", dpi=110)
+    write(file, picture.getvalue())
 
 
 def _gallery(opened: Sequence[Category]) -> Figure:

@@ -71,7 +71,8 @@ class RenderedCategory:
 
     `revision`: a folder rendered by another one is not resumed; raise it whenever the pictures change. `difficulty` is
     a frozen dataclass of the ranges from which defects are drawn. `layout` is "mvtec_loco", or "mvtec_ad" for a
-    category without logical anomalies.
+    category without logical anomalies. `paired_with` names the category whose random draws this one repeats, so that
+    image for image all is as there but for what `things` makes of them; "" for draws of its own.
     """
 
     revision: int
@@ -88,6 +89,7 @@ class RenderedCategory:
     tracer: dict = field(default_factory=dict)  # further arguments of `scene.radiance`
     samples: int = 16
     layout: str = "mvtec_loco"
+    paired_with: str = ""
 
     def camera(self, width: int) -> Camera:
         return Camera(width, round(width * self.field[1] / self.field[0]), self.field[0])

@@ -13,6 +13,7 @@ Lengths are millimetres in the frame of the part: x along the plate, y across, t
 underside.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -191,7 +192,7 @@ def solid_of(description: dict) -> tuple[trimesh.Trimesh, np.ndarray]:
         above = [(radius + ROLL_WIDTH, THICKNESS + 1), (0, THICKNESS + 1)]
         tool = trimesh.creation.revolve([(0, -1), *rim, *above], sections=48)
         tools.append(tool.apply_translation((hole["x"], hole["y"], 0)))
-    solid = trimesh.boolean.difference([body, *tools], engine="manifold")
+    solid = trimesh.boolean.difference([body, *tools], engine="manifold") if tools else body
     if "dent" not in description:
         return solid, solid.vertices[:, :2]
     fine = solids.mesh_of(solids.of(solid), finer_than=0.6)
@@ -246,15 +247,27 @@ def region(description: dict, intact: dict, camera: scene.Camera) -> np.ndarray:
     return scene.half_covered(on_metal & (across <= max(width, 1.2 / camera.pixels_per_mm) / 2))
 
 
-def things(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
-    for_metal, for_cloth = rng.spawn(2)
+def silhouette(description: dict, camera: scene.Camera) -> np.ndarray:
+    """The pixels (H, W) where the camera sees the plate, its holes filled; what was cut off or driven in is missing."""
+    filled = solid_of(description | {"holes": []})[0].apply_transform(pose_of(description))
+    return scene.half_covered(scene.owners(camera, filled) == 1)
+
+
+def things(
+    description: dict,
+    rng: np.random.Generator,
+    ground: str = "cloth",
+    lay: Callable[[np.random.Generator, np.ndarray], tuple[object, dict]] = surfaces.cloth,
+) -> tuple[list, dict]:
+    """The plate on a `ground`, which `lay` makes so that it is flat under the plate's outline (N, 2)."""
+    for_metal, for_ground = rng.spawn(2)
     pose = pose_of(description)
     solid, on_texture = solid_of(description)
     material, metal = material_of(description, for_metal)
     plate = scene.shape(trimesh.transform_points(solid.vertices, pose), solid.faces, on_texture, SIZE, material)
     flat = trimesh.transform_points(np.column_stack([outline(0), np.zeros(len(outline(0)))]), pose)[:, :2]
-    cloth, laid = surfaces.cloth(for_cloth, flat)
-    return [plate, cloth], {"metal": metal, "cloth": laid}
+    laid, drawn = lay(for_ground, flat)
+    return [plate, laid], {"metal": metal, ground: drawn}
 
 
 CATEGORY = RenderedCategory(

@@ -1,9 +1,11 @@
-"""What things are made of: black cloth with lint, hot-dip zinc, and the rasters that describe a surface.
+"""What things are made of: black cloth with lint, a grey mat, hot-dip zinc, and the rasters that describe a surface.
 
 A raster covers a rectangle around the origin, in millimetres; its first row is at the largest y. Zinc crystallises in
 grains, the spangle: each reflects a little differently, by its tilt, its grey and its roughness, and is feathered
 inside by its dendrites.
 """
+
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -13,8 +15,8 @@ from scipy.special import expit
 
 from iadlib.rendering.scene import mitsuba, shape
 
-CLOTH_SIZE = (150.0, 84.0)
-CLOTH_TEXELS = 8.0  # per millimetre
+GROUND_SIZE = (150.0, 84.0)
+GROUND_TEXELS = 8.0  # per millimetre
 
 
 def smooth_noise(rng: np.random.Generator, like: tuple[int, int], grain: float) -> np.ndarray:
@@ -48,17 +50,35 @@ def normals_of_relief(relief: np.ndarray, texels: float, tilt: np.ndarray | floa
     return normals / np.linalg.norm(normals, axis=-1, keepdims=True)
 
 
-def fibres(rng: np.random.Generator, size: tuple[float, float], texels: float, count: int, length: float) -> np.ndarray:
+def fibres(
+    rng: np.random.Generator, size: tuple[float, float], texels: float, count: int, length: float, curl: float = 0.25
+) -> np.ndarray:
     """How much of each texel is covered by curled fibres, or by fine marks: (rows, columns) in [0, 1]."""
     columns, rows = (round(side * texels) for side in size)
     canvas = Image.new("L", (columns, rows))
     draw = ImageDraw.Draw(canvas)
     for _ in range(count):
-        turns = np.cumsum(rng.normal(0, 0.25, 12)) + rng.uniform(0, 2 * np.pi)
+        turns = np.cumsum(rng.normal(0, curl, 12)) + rng.uniform(0, 2 * np.pi)
         steps = rng.gamma(2.0, length / 24) * texels * np.stack([np.cos(turns), np.sin(turns)], axis=1)
         path = rng.uniform(0, 1, 2) * (columns, rows) + np.cumsum(steps, axis=0)
         draw.line([tuple(point) for point in path], fill=int(rng.uniform(60, 255)), width=int(rng.integers(1, 3)))
     return ndimage.gaussian_filter(np.asarray(canvas, dtype=float) / 255, 0.6)
+
+
+def dust(rng: np.random.Generator, size: tuple[float, float], texels: float, tufts: int, specks: float) -> np.ndarray:
+    """How much of each texel is covered by tufts of fluff and by specks, so many a mm²: (rows, columns) in [0, 1]."""
+    columns, rows = (round(side * texels) for side in size)
+    sown = rng.random((rows, columns)) < specks / texels**2
+    covered = np.clip(5 * ndimage.gaussian_filter(sown * rng.random((rows, columns)), 0.1 * texels), 0, 1)
+    for _ in range(tufts):
+        side = rng.uniform(2.0, 6.0)
+        tangle = fibres(rng, (side, side), texels, int(rng.uniform(6, 12) * side), length=side / 2, curl=0.6)
+        x, y = raster((side, side), texels)
+        tangle *= np.exp(-(((x**2 + y**2) / (0.3 * side) ** 2) ** 2))
+        top, left = rng.integers(0, (rows - len(x), columns - len(x)))
+        place = covered[top : top + len(x), left : left + len(x)]
+        np.maximum(place, tangle, out=place)
+    return covered
 
 
 def sheet(
@@ -108,41 +128,108 @@ def metal(colour: tuple[float, float, float], roughness: float) -> dict:
     return {"type": "roughconductor", "material": "none", "specular_reflectance": bright, "alpha": roughness}
 
 
-def cloth(rng: np.random.Generator, flat: np.ndarray) -> tuple[object, dict]:
-    """Black cloth and what was drawn for it; it lies flat inside the convex polygon `flat` (N, 2), under the part."""
-    rows, columns = 85, 151
-    x, y = np.meshgrid(np.linspace(-0.5, 0.5, columns), np.linspace(-0.5, 0.5, rows))
-    points = np.stack([x.ravel(), y.ravel()], axis=1) * CLOTH_SIZE
-    height = 0.3 * smooth_noise(rng, (rows, columns), 6).ravel()
-    folds = int(rng.integers(1, 4))
-    for _ in range(folds):
+def gentle_folds(rng: np.random.Generator, points: np.ndarray) -> Iterator[np.ndarray]:
+    """Heights (N,) at points (N, 2) of one to three low, straight folds, one after another."""
+    for _ in range(int(rng.integers(1, 4))):
         direction, offset = rng.uniform(0, np.pi), rng.uniform(-45, 45)
         across = points @ (np.cos(direction), np.sin(direction)) - offset
-        height += rng.uniform(0.6, 2.2) * np.exp(-((across / rng.uniform(2, 6)) ** 2))
+        yield rng.uniform(0.6, 2.2) * np.exp(-((across / rng.uniform(2, 6)) ** 2))
+
+
+def deep_folds(rng: np.random.Generator, points: np.ndarray) -> Iterator[np.ndarray]:
+    """Heights (N,) at points (N, 2) of eight to eleven bent folds, steep on one side, one after another."""
+    for _ in range(int(rng.integers(8, 12))):
+        direction, start = rng.uniform(0, np.pi), rng.uniform(-0.4, 0.4, 2) * GROUND_SIZE
+        turned = np.array([(np.cos(direction), -np.sin(direction)), (np.sin(direction), np.cos(direction))])
+        across, along = ((points - start) @ turned).T
+        across += rng.uniform(1, 4) * np.sin(along / rng.uniform(10, 25) + rng.uniform(0, 2 * np.pi))
+        width = rng.uniform(2.0, 5.0) * np.where(across > 0, rng.uniform(0.35, 0.8), 1)
+        ends = expit((rng.uniform(20, 70) - np.abs(along)) / 6)
+        yield rng.uniform(2.5, 6.0) * np.exp(-((across / width) ** 2)) * ends
+
+
+def cloth(
+    rng: np.random.Generator,
+    flat: np.ndarray,
+    folds: Callable[[np.random.Generator, np.ndarray], Iterator[np.ndarray]] = gentle_folds,
+    lies_beyond: float = 6.0,
+    points_per_mm: int = 1,
+    lint: tuple[int, int] = (20, 60),
+    tufts: int = 0,
+    sheen: float = 0.0,
+) -> tuple[object, dict]:
+    """Black cloth and what was drawn for it; it lies flat inside the convex polygon `flat` (N, 2), under the part.
+
+    A fold has its full height at `lies_beyond` mm outside that polygon. `lint` is the range of the number of fibres,
+    `tufts` the number of tufts of fluff, with which comes dust. `sheen` in [0, 1] is how glossy its threads are.
+    """
+    columns, rows = (round(side) * points_per_mm + 1 for side in GROUND_SIZE)
+    x, y = np.meshgrid(np.linspace(-0.5, 0.5, columns), np.linspace(-0.5, 0.5, rows))
+    points = np.stack([x.ravel(), y.ravel()], axis=1) * GROUND_SIZE
+    height = 0.3 * smooth_noise(rng, (rows, columns), 6 * points_per_mm).ravel()
+    raised = list(folds(rng, points))
+    for fold in raised:
+        height += fold
     edges = np.roll(flat, -1, axis=0) - flat
     outward = np.stack([edges[:, 1], -edges[:, 0]], axis=1) / np.linalg.norm(edges, axis=1, keepdims=True)
     outside = (points @ outward.T - (flat * outward).sum(axis=1)).max(axis=1)
-    height *= np.clip(outside / 6, 0, 1) ** 1.5
+    height *= np.clip(outside / lies_beyond, 0, 1) ** 1.5
     corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).reshape(-1, 1)
     faces = np.concatenate([corner + np.array(half) for half in ((0, 1, columns + 1), (0, columns + 1, columns))])
-    albedo, lint = cloth_albedo(rng)
+    albedo, laid = cloth_albedo(rng, lint, tufts)
     material = {"type": "diffuse", "reflectance": bitmap(albedo)}
+    if sheen:
+        gloss = bitmap(np.clip(sheen * albedo / np.median(albedo), 0, 1))
+        material = {"type": "roughplastic", "diffuse_reflectance": bitmap(albedo), "specular_reflectance": gloss}
+        material["alpha"] = 0.18
     vertices = np.column_stack([points, height])
-    return shape(vertices, faces, points, CLOTH_SIZE, material, smooth=True), {"folds": folds, "lint": lint}
+    return shape(vertices, faces, points, GROUND_SIZE, material, smooth=True), {"folds": len(raised)} | laid
 
 
-def cloth_albedo(rng: np.random.Generator) -> tuple[np.ndarray, int]:
-    """Reflectance of black twill with lint on it, and the number of fibres."""
-    x, y = raster(CLOTH_SIZE, CLOTH_TEXELS)
+def cloth_albedo(rng: np.random.Generator, lint: tuple[int, int], tufts: int) -> tuple[np.ndarray, dict]:
+    """Reflectance of black twill with lint on it, and the numbers of fibres and tufts."""
+    x, y = raster(GROUND_SIZE, GROUND_TEXELS)
     wobble = 0.15 * smooth_noise(rng, x.shape, 24)
     angle = rng.normal(0.0, 0.03)
     warp = (x * np.cos(angle) + y * np.sin(angle) + wobble) * 2 * np.pi / 1.1
     weft = (y * np.cos(angle) - x * np.sin(angle) + wobble) * 2 * np.pi / 1.3
     weave = 1 + 0.22 * np.cos(warp) * np.cos(weft) + 0.22 * np.cos(warp + weft)
     weave *= 1 + 0.3 * smooth_noise(rng, x.shape, 1.5) + 0.1 * smooth_noise(rng, x.shape, 40)
-    count = int(rng.integers(20, 60))
-    lint = fibres(rng, CLOTH_SIZE, CLOTH_TEXELS, count, length=3.0)
-    return np.clip(rng.uniform(0.036, 0.046) * weave, 0.005, 1) + 0.3 * lint, count
+    count = int(rng.integers(*lint))
+    lying = fibres(rng, GROUND_SIZE, GROUND_TEXELS, count, length=3.0)
+    albedo = np.clip(rng.uniform(0.036, 0.046) * weave, 0.005, 1) + 0.3 * lying
+    if not tufts:
+        return albedo, {"lint": count}
+    covered = dust(rng, GROUND_SIZE, GROUND_TEXELS, tufts, specks=0.3)
+    return albedo + 0.3 * covered, {"lint": count, "tufts": tufts}
+
+
+def mat(rng: np.random.Generator) -> tuple[object, dict]:
+    """A grey, pebbled cutting mat and what was drawn for it: a printed grid of 10 mm, halved; cuts, rubs and dust."""
+    x, y = raster(GROUND_SIZE, GROUND_TEXELS)
+    turn, shift = rng.normal(0, 0.03), rng.uniform(0, 10, 2)
+    grid = (x * np.cos(turn) + y * np.sin(turn) + shift[0], y * np.cos(turn) - x * np.sin(turn) + shift[1])
+    ink = np.zeros_like(x)
+    for every, width, strength in ((10, 0.5, 1.0), (5, 0.3, 0.55)):
+        for along in grid:
+            off = np.abs((along + every / 2) % every - every / 2)
+            ink = np.maximum(ink, strength * expit((width / 2 - off) / 0.06))
+    ink *= np.clip(0.75 + 0.25 * smooth_noise(rng, x.shape, 30) + 0.15 * smooth_noise(rng, x.shape, 2), 0, 1)
+    cuts, rubs = int(rng.integers(30, 70)), int(rng.integers(40, 90))
+    cut = fibres(rng, GROUND_SIZE, GROUND_TEXELS, cuts, length=25.0, curl=0.01)
+    rubbed = fibres(rng, GROUND_SIZE, GROUND_TEXELS, rubs, length=8.0)
+    pebbles = 0.3 * np.abs(smooth_noise(rng, x.shape, 5))
+    normals = normals_of_relief(pebbles - 0.1 * cut, GROUND_TEXELS)
+    shade = 1 + 0.08 * smooth_noise(rng, x.shape, 60) + 0.05 * smooth_noise(rng, x.shape, 1.5)
+    brightness = float(rng.normal(0.30, 0.012))
+    albedo = brightness * (shade - 0.8 * cut + 0.5 * rubbed) + 0.25 * ink
+    albedo += 0.45 * dust(rng, GROUND_SIZE, GROUND_TEXELS, tufts=int(rng.integers(12, 24)), specks=0.3)
+    rubber = {"type": "diffuse", "reflectance": bitmap(np.clip(albedo, 0.02, 0.9))}
+    material = {"type": "normalmap", "normalmap": bitmap(normals / 2 + 0.5), "bsdf": rubber}
+    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * np.array(GROUND_SIZE) / 2
+    vertices, faces = np.column_stack([corners, np.zeros(4)]), np.array([(0, 1, 2), (0, 2, 3)])
+    record = {"brightness": brightness, "cuts": cuts, "rubs": rubs, "grid_turn": float(np.degrees(turn))}
+    return shape(vertices, faces, corners, GROUND_SIZE, material), record
 
 
 def zinc(

@@ -24,6 +24,9 @@ CATEGORIES = {  # in the order of the study's tables
     name: f"iadlib.rendering.{name}"
     for name in ("flat_connector", "pushpins", "fastener_kit", "juice_bottle", "splicing_connectors", "metal_nut")
 }
+ON_HARDER_GROUND = {  # the flat connector, image for image, before two backgrounds that are not even
+    name: f"iadlib.rendering.{name}" for name in ("flat_connector_folds", "flat_connector_mat")
+}
 SMALLEST_WIDTH = 96  # pixels; below it the smallest defects have no pixels to show in
 ENOUGH_FOR_TWO = 12  # images; fewer are rendered sooner than another process starts
 LICENCE = "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/"
@@ -45,9 +48,10 @@ class Planned(NamedTuple):
 
 def rendered_category(name: str) -> RenderedCategory:
     """What the category of that name states about itself."""
-    if name not in CATEGORIES:
-        raise ValueError(f"unknown category {name!r}; there are: {', '.join(CATEGORIES)}")
-    return import_module(CATEGORIES[name]).CATEGORY
+    modules = CATEGORIES | ON_HARDER_GROUND
+    if name not in modules:
+        raise ValueError(f"unknown category {name!r}; there are: {', '.join(modules)}")
+    return import_module(modules[name]).CATEGORY
 
 
 def render_category(
@@ -125,7 +129,8 @@ def _render(out: Path, image: Planned, settings: dict, single_thread: bool) -> N
         drjit.set_thread_count(1)
     category = rendered_category(settings["category"])
     # A checksum, since Python's own hash of a string differs from run to run.
-    place = zlib.crc32(f"{settings['category']}/{image.split}/{image.folder}".encode())
+    draws_of = category.paired_with or settings["category"]
+    place = zlib.crc32(f"{draws_of}/{image.split}/{image.folder}".encode())
     rng = np.random.default_rng([settings["seed"], place, image.number])
     difficulty = category.with_difficulty(settings["difficulty"])
     picture, region, record = category.photograph(image.defect, rng, settings["width"], settings["samples"], difficulty)

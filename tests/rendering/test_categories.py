@@ -6,9 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from iadlib.rendering import CATEGORIES, plan_of, rendered_category
+from iadlib.rendering import CATEGORIES, ON_HARDER_GROUND, plan_of, rendered_category
 
-DEFECTS = [(name, defect) for name in CATEGORIES for defect in rendered_category(name).defects]
+NAMES = [*CATEGORIES, *ON_HARDER_GROUND]
+DEFECTS = [(name, defect) for name in NAMES for defect in rendered_category(name).defects]
 LOCO_LIKE = ["pushpins", "fastener_kit", "juice_bottle", "splicing_connectors"]
 
 
@@ -18,7 +19,7 @@ def spoilt(name: str, defect: str, seed: int) -> tuple[dict, dict]:
     return category.spoil(intact, defect, rng, category.difficulty), intact
 
 
-@pytest.mark.parametrize("name", CATEGORIES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_normal_scene_obeys_every_rule(name):
     category = rendered_category(name)
     for seed in range(200):
@@ -61,14 +62,14 @@ def test_the_region_of_an_anomaly_is_part_of_the_picture(name, defect):
     assert 0 < region.mean() < 0.9
 
 
-@pytest.mark.parametrize("name", CATEGORIES)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_rule_is_broken_by_some_defect(name):
     category = rendered_category(name)
     unbroken = {"apart"} if name == "fastener_kit" else set()  # what no defect breaks; a scene in its tests does
     assert set(category.rules) - unbroken == {defect.breaks for defect in category.defects.values()} - {None}
 
 
-@pytest.mark.parametrize("name", CATEGORIES)
+@pytest.mark.parametrize("name", NAMES)
 def test_light_surfaces_and_sensor_do_not_know_whether_there_is_a_defect(name):
     category = rendered_category(name)
     defect = next(iter(category.defects))
@@ -91,7 +92,7 @@ def test_what_can_never_be_drawn_is_one_error():
         )
 
 
-@pytest.mark.parametrize("name", CATEGORIES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("scale", ["quick", "default", "full"])
 def test_every_scale_has_every_defect_and_the_default_has_each_equally_often(name, scale):
     category = rendered_category(name)
@@ -103,6 +104,15 @@ def test_every_scale_has_every_defect_and_the_default_has_each_equally_often(nam
         by_kind[category.defects[defect].kind].add(count)
     assert all(max(counts) - min(counts) <= (scale != "default") for counts in by_kind.values())
     assert len({image.stem for image in plan}) == len(plan)
+
+
+def test_there_are_six_categories_and_one_of_them_on_two_harder_grounds():
+    assert len(CATEGORIES) == 6
+    assert {rendered_category(name).paired_with for name in CATEGORIES} == {""}
+    assert {name: rendered_category(name).paired_with for name in ON_HARDER_GROUND} == {
+        "flat_connector_folds": "flat_connector",
+        "flat_connector_mat": "flat_connector",
+    }
 
 
 def test_the_full_scale_has_the_counts_and_sizes_of_the_data_sets_it_follows():

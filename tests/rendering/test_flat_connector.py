@@ -1,7 +1,9 @@
+import json
+
 import numpy as np
 import pytest
 
-from iadlib.rendering.flat_connector import CATEGORY, DRAW, HOLES, SIZE, STAMP, THICKNESS, region, solid_of
+from iadlib.rendering.flat_connector import CATEGORY, DRAW, HOLES, SIZE, STAMP, THICKNESS, region, silhouette, solid_of
 
 CAMERA = CATEGORY.camera(288)
 INTACT = CATEGORY.normal(np.random.default_rng(0)) | {"pose": {"turn": 0.0, "x": 0.0, "y": 0.0}}
@@ -66,6 +68,33 @@ def test_the_region_of_a_scratch_lies_on_metal():
 
 def test_an_undamaged_part_has_no_region():
     assert not region(INTACT, INTACT, CAMERA).any()
+
+
+def test_the_silhouette_is_the_whole_plate_with_or_without_its_holes():
+    seen = silhouette(INTACT, CAMERA)
+    x, y = CAMERA.on_plane(THICKNESS, rays=1)
+    assert (seen.shape, seen.dtype) == ((128, 288), bool)
+    assert seen[(np.abs(x) < SIZE[0] / 2 - 2) & (np.abs(y) < SIZE[1] / 2 - 2)].all()
+    assert not seen[(np.abs(x) > SIZE[0] / 2 + 0.5) | (np.abs(y) > SIZE[1] / 2 + 0.5)].any()
+    for defect in ("missing_hole", "additional_hole", "resized_hole", "scratch"):
+        assert (silhouette(drawn(defect, 1)[0], CAMERA) == seen).all()
+
+
+@pytest.mark.parametrize("defect", ["cut_corner", "damaged_edge"])
+def test_the_silhouette_lacks_what_was_cut_off_or_driven_in(defect):
+    seen = silhouette(INTACT, CAMERA)
+    for description in drawn(defect, 3):
+        damaged, marked = silhouette(description, CAMERA), region(description, INTACT, CAMERA)
+        assert (seen & ~damaged).sum() > 0
+        assert (damaged & ~seen).sum() == 0
+        assert not (seen & ~damaged & ~marked).any()
+
+
+def test_the_silhouette_of_a_scene_read_from_json_moves_with_its_pose():
+    description = json.loads(json.dumps(INTACT | {"pose": {"turn": 0.0, "x": 3.0, "y": -1.0}}))
+    rows, columns = np.nonzero(silhouette(description, CAMERA))
+    middle = CAMERA.to_pixels(np.array([[3.0, -1.0, THICKNESS]]))[0]
+    assert (columns.mean() + 0.5, rows.mean() + 0.5) == pytest.approx(middle, abs=0.3)
 
 
 def test_an_additional_hole_keeps_clear_of_the_others_of_the_stamp_and_of_the_edge():
