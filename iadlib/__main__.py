@@ -36,6 +36,22 @@ def render(options: argparse.Namespace) -> None:
     print(f"{options.category} stands in {options.out}")
 
 
+def build(options: argparse.Namespace) -> None:
+    """Make a category in MVTec LOCO AD layout of one's own photographs and drawn masks."""
+    from iadlib.data import build_category
+
+    report = build_category(options.photographs, options.out, options.description, seed=options.seed)
+    print(f"{report.text}\nthe category stands in {options.out}; the lines above also in its README.md")
+
+
+def mask(options: argparse.Namespace) -> None:
+    """Copy a category and black out, in every photograph, what is farther than a radius from the object."""
+    from iadlib.data import load_category, mask_category
+
+    category = mask_category(load_category(options.folder), options.out, options.radius)
+    print(f"{category.name}: {len(category.samples)} images, black beyond {options.radius:g} pixels from the object")
+
+
 def refer(options: argparse.Namespace) -> None:
     """Check every image and mask of a folder of photographs, and note where it lies."""
     from iadlib import study
@@ -109,6 +125,23 @@ def parser() -> argparse.ArgumentParser:
         help="how many images, and how large (default: default); full: as many and as large as in MVTec LOCO AD",
     )
     added.add_argument("-f", "--file", metavar="FILE:BLOCKS", help="settings, as params/rendering.yaml:common,embedded")
+
+    added = command(build)
+    added.add_argument("photographs", type=Path, help="a folder; JPEG, PNG or TIFF, at any depth")
+    added.add_argument(
+        "--description",
+        type=Path,
+        required=True,
+        metavar="YAML",
+        help="names the defects, the folder of masks and more: see the first lines of iadlib/data/description.py",
+    )
+    added.add_argument("--out", type=Path, required=True, help="the folder to make")
+    added.add_argument("--seed", type=int, default=0, help="of the draw into train, validation and test (default: 0)")
+
+    added = command(mask)
+    added.add_argument("folder", type=Path, help="a category in MVTec AD or MVTec LOCO AD layout; it stays as it is")
+    added.add_argument("--radius", type=float, required=True, metavar="N", help="in pixels; 0 keeps the object alone")
+    added.add_argument("--out", type=Path, required=True, help="the folder to make")
 
     added = command(refer)
     added.add_argument("folder", help="photographs in MVTec AD, MVTec LOCO AD or magnetic-tile layout")

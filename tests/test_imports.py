@@ -22,7 +22,18 @@ MAY_IMPORT = {
     "calibration": set(),
     "figures": {"types"},
     "ensemble": {"types", "features", "detectors", "progress"},
-    "study": {"types", "params", "data", "detectors", "ensemble", "metrics", "calibration", "figures", "progress"},
+    "study": {
+        "types",
+        "params",
+        "data",
+        "rendering",
+        "detectors",
+        "ensemble",
+        "metrics",
+        "calibration",
+        "figures",
+        "progress",
+    },
     "__main__": {"params", "study", "data", "rendering", "metrics"},
 }
 
