@@ -1,12 +1,12 @@
 """From the values of every entry on every test image to tables, with intervals of paired differences.
 
 An interval is a percentile bootstrap over the test images, stratified by label: both entries are judged on the same
-resample, all seeds on one; means over categories resample each category by itself. The AU-sPRO of a resample takes its
-false positive rates from the pixels of the whole test set.
+resample, all seeds that both were fitted with on one; means over categories resample each category by itself. The
+AU-sPRO of a resample takes its false positive rates from the pixels of the whole test set.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -51,6 +51,7 @@ class Judged:
 
     labels: np.ndarray
     regions: np.ndarray
+    seeds: np.ndarray
     scores: np.ndarray
     au_spro: np.ndarray
 
@@ -61,9 +62,15 @@ class Judged:
         return cls(
             first["label"].to_numpy(),
             first["regions"].to_numpy(),
+            part["seed"].to_numpy()[::count],
             part["score"].to_numpy().reshape(-1, count),
             part["au_spro"].to_numpy().reshape(-1, count),
         )
+
+    def with_seeds_of(self, other: Self) -> Self:
+        """What the seeds that `other` has too say."""
+        shared = np.isin(self.seeds, other.seeds)
+        return replace(self, seeds=self.seeds[shared], scores=self.scores[shared], au_spro=self.au_spro[shared])
 
     def kinds(self) -> list[str]:
         return [kind for kind in KINDS if kind in set(self.labels)]
@@ -130,11 +137,13 @@ def best(results: pd.DataFrame, group: str, metric: str) -> str:
 def difference(
     cells: Cells, entry: str, other: str, metric: str, kinds: Sequence[str] = KINDS, categories: Sequence[str] = ()
 ) -> dict[str, float]:
-    """`entry` less `other` with its 95 % interval, in the mean over categories (all, unless named), kinds and seeds."""
+    """`entry` less `other` with its 95 % interval, in the mean over categories (all, unless named), kinds and the
+    seeds that both have."""
     categories = list(categories) or list(dict.fromkeys(category for category, _ in cells))
     points, resampled = [], []
     for number, category in enumerate(categories):
         one, two = cells[category, entry], cells[category, other]
+        one, two = one.with_seeds_of(two), two.with_seeds_of(one)
         present = [kind for kind in one.kinds() if kind in kinds]
         if present:
             points.append(one.value(metric, present) - two.value(metric, present))

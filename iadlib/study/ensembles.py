@@ -72,8 +72,12 @@ def compare(
     designs: dict[str, dict],
     image_size: int | Sequence[int],
     seeds: Sequence[int],
+    ablation_seeds: Sequence[int],
 ) -> Comparison:
-    """Fit everything, once a seed. `members` are those of the ensemble; `cuts` names all that pairs are made of."""
+    """Fit everything, once a seed; other designs and other pairs of members only with `ablation_seeds`.
+
+    `members` are those of the ensemble; `cuts` names all that pairs are made of.
+    """
     category.require("train", "validation", "test")
     size = fit_size(image_sizes(category.samples["image"]), image_size)
     train, validation, test = (
@@ -102,6 +106,8 @@ def compare(
                     shares = [each.cumulative().cpu().numpy() for each in ensemble.transform_.components_]
                     variances = dict(zip(members, shares, strict=True))
                     kept = dict(zip(members, ensemble.transform_.counts_, strict=True))
+        if seed not in ablation_seeds:
+            continue
         for name, design in designs.items():
             ensemble = pool.fit(pool.ensemble(members, hyperparameters | design))
             entries.append(_entry("design", name, seed, pool.predicted(ensemble)))
