@@ -1,6 +1,7 @@
 """The study's pictures, from plain arrays and tables; each function returns a matplotlib figure."""
 
 from iadlib.figures.calibration import calibration_functions, reliability_diagrams
+from iadlib.figures.connector import defect_heat_map, detection_by_size, radius_curves, size_and_strength
 from iadlib.figures.ensembles import cumulative_variance, differences, discriminator_curves
 from iadlib.figures.images import (
     gallery,
@@ -17,6 +18,8 @@ __all__ = [
     "KIND_COLOURS",
     "calibration_functions",
     "cumulative_variance",
+    "defect_heat_map",
+    "detection_by_size",
     "differences",
     "discriminator_curves",
     "gallery",
@@ -25,10 +28,12 @@ __all__ = [
     "kind_comparison",
     "learning_curve",
     "maps_side_by_side",
+    "radius_curves",
     "reliability_diagrams",
     "roc_curves",
     "saturation_curves",
     "saturation_steps",
     "score_histogram",
     "scores_by_defect",
+    "size_and_strength",
 ]

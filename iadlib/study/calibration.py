@@ -23,13 +23,12 @@ from matplotlib.figure import Figure
 
 from iadlib import calibration
 from iadlib.calibration import Costs, cross_fit, with_prevalence
-from iadlib.data import fit_size, image_sizes, load_images
 from iadlib.detectors import create
 from iadlib.detectors.training import seeded
 from iadlib.metrics import image_auroc, percentiles, resampled_images
-from iadlib.params import read_blocks
 from iadlib.progress import track
 from iadlib.study.ensembles import FEATURE
+from iadlib.study.fitted import fitted, images_for
 from iadlib.study.folders import ROOT, open_category, save_figures, whole_folder
 
 CALIBRATORS = {
@@ -78,18 +77,13 @@ def artificial(
     """
     if artifacts is None:
         return pd.read_csv(ROOT / "reports" / profile / "calibration" / category / "artificial.csv")
-    found = open_category(data)
+    normal = open_category(data).of("validation")
     parts = []
     for method in track(sorted(set(scores.loc[scores["split"] == "validation", "scorer"])), "artificial anomalies"):
-        settings = read_blocks(f"{ROOT / 'params/methods' / method}.yaml:common,{profile}")
-        size = fit_size(image_sizes(found.samples["image"]), settings["image_size"])
-        normal = load_images(found.of("validation")["image"], size)
-        for seed in scores.loc[scores["scorer"] == method, "seed"].unique():
-            painted = _painted(normal, int(seed))
-            detector = create(method, **settings["hyperparameters"], seed=int(seed))
-            detector.load(ROOT / artifacts / method / f"detector-{seed}.safetensors")
-            said = detector.predict(painted).scores
-            names = [f"{name} painted" for name in found.of("validation")["name"]]
+        images = images_for(profile, method, list(normal["image"]))
+        for seed, detector in fitted(profile, method, artifacts).items():
+            said = detector.predict(_painted(images, seed)).scores
+            names = [f"{name} painted" for name in normal["name"]]
             parts.append(pd.DataFrame({"scorer": method, "seed": seed, "name": names, "score": said}))
     return pd.concat(parts, ignore_index=True)
 
