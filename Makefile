@@ -18,15 +18,19 @@ help:  ## list what one can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 repro: $(READY)  ## all tables and figures of the study, into reports/ (dvc repro, with two stages at once)
-	dvc repro --glob 'render@*'
+	dvc repro --glob 'render@*' 'harder_ground@*' 'defect_sizes@*'
 	$(call two_at_once,benchmark@,6)
 	$(call two_at_once,ensemble@,1)
+	$(call two_at_once,masking@,2)
+	$(call two_at_once,calibration@,1)
 	dvc repro
 
 quick: $(READY)  ## the same with tiny settings: a first look in a few minutes
-	dvc repro --glob 'render@quick*'
+	dvc repro --glob 'render@quick*' 'harder_ground@quick*' 'defect_sizes@quick*'
 	$(call two_at_once,benchmark@quick,6)
 	$(call two_at_once,ensemble@quick,1)
+	$(call two_at_once,masking@quick,2)
+	$(call two_at_once,calibration@quick,1)
 	dvc repro --glob '*@quick*'
 
 test: $(READY)  ## ruff, pytest and every notebook

@@ -6,7 +6,7 @@ fitted; a defect is *found* if the image's score lies above the threshold from t
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +17,13 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from iadlib.data import Category, read_image
-from iadlib.metrics import bootstrap_interval, image_auroc
+from iadlib.metrics import bootstrap_interval, image_auroc, threshold_from_normals
 from iadlib.progress import track
-from iadlib.study.fitted import fitted, images_for
+from iadlib.study.fitted import fit, fitted, images_for
 from iadlib.study.folders import ROOT, save_figures, whole_folder
 from iadlib.study.pictures import defects_of
 from iadlib.types import Region
 
-CATEGORY = "flat_connector"
 SIZES: dict[str, tuple[str, Callable[[dict], float]]] = {  # of a defect, by the numbers that its scene was drawn with
     "scratch": ("length, mm", lambda drawn: drawn["length"]),
     "damaged_edge": ("depth, mm", lambda drawn: drawn["depth"]),
@@ -37,23 +36,47 @@ TWO_SIZES = ("missing_hole", "additional_hole")  # a hole has one of two diamete
 RESAMPLES = 200
 
 
-def methods() -> list[str]:
+def scores(
+    profile: str, methods: Sequence[str] | str, test: Category, many: Category, artifacts: str | None, rate: float
+) -> pd.DataFrame:
+    """One line a method, seed and image: set ("test" or "many"), name, defect, score, and whether it is above the
+    threshold that lets the share `rate` of the normal validation images through.
+
+    `methods`: names, or "all" of the grid. `artifacts`: the folder of the detectors that the benchmark has fitted to the
+    category; where None, each method is fitted afresh, with seed 0.
+    """
+    parts = []
+    for method in track(grid_methods() if methods == "all" else methods, "detectors"):
+        normal, *both = (images_for(profile, method, list(part["image"])) for part in (
+            test.of("validation"), test.of("test"), many.of("test")
+        ))  # fmt: skip
+        detectors = fitted(profile, method, artifacts) if artifacts else fit(profile, method, test)
+        for seed, detector in detectors.items():
+            threshold = threshold_from_normals(detector.predict(normal).scores, rate)
+            for which, category, images in zip(("test", "many"), (test, many), both, strict=True):
+                said = detector.predict(images).scores
+                table = pd.DataFrame(
+                    {"name": category.of("test")["name"], "defect": defects_of(category), "score": said}
+                )
+                parts.append(table.assign(method=method, seed=seed, set=which, found=said > threshold))
+    return pd.concat(parts, ignore_index=True)
+
+
+def grid_methods() -> list[str]:
     return yaml.safe_load((ROOT / "params/grid.yaml").read_text())["methods"]
 
 
-def aurocs(profile: str, category: Category) -> pd.DataFrame:
+def aurocs(scores: pd.DataFrame) -> pd.DataFrame:
     """One line a method and defect: image AUROC against the good test images, mean over the seeds, with interval."""
-    names = dict(zip(category.of("test")["name"], defects_of(category), strict=True))
     rows = []
-    for method in methods():
-        table = pd.read_csv(ROOT / "reports" / profile / "benchmark" / CATEGORY / method / "scores.csv")
-        test = table[table["split"] == "test"]
-        scores, defects = test.filter(like="score_").to_numpy().T, test["name"].map(names).to_numpy()
-        for defect in sorted(set(defects) - {"good"}, key=lambda d: list(SIZES).index(d)):
+    for method, part in scores[scores["set"] == "test"].groupby("method", sort=False):
+        wide = part.pivot(index=["name", "defect"], columns="seed", values="score")
+        said, defects = wide.to_numpy().T, wide.index.get_level_values("defect").to_numpy()
+        for defect in (defect for defect in SIZES if defect in set(defects)):
             chosen = np.isin(defects, ["good", defect])
             labels = defects[chosen] == defect
-            value = np.mean([image_auroc(row[chosen], labels) for row in scores])
-            low, high = bootstrap_interval(image_auroc, scores[:, chosen], labels)
+            value = np.mean([image_auroc(row[chosen], labels) for row in said])
+            low, high = bootstrap_interval(image_auroc, said[:, chosen], labels)
             rows.append((method, defect, int(labels.sum()), value, low, high))
     return pd.DataFrame(rows, columns=["method", "defect", "images", "auroc", "low", "high"])
 
@@ -80,25 +103,9 @@ def drawn_defects(category: Category) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["name", "defect", "size", "pixels", "contrast", "strength"])
 
 
-def found(profile: str, category: Category, artifacts: str | None) -> pd.DataFrame:
-    """One line a method, seed and defective image of a category of many sizes: `drawn_defects`, score and found.
-
-    Without `artifacts`, the folder of fitted detectors, what the last run of the pipeline has written.
-    """
-    if artifacts is None:
-        return pd.read_csv(ROOT / "reports" / profile / "defects" / "found.csv")
-    drawn, parts = drawn_defects(category), []
-    paths = list(category.of("test")["image"])
-    for method in track(methods(), "detectors"):
-        images = images_for(profile, method, paths)
-        metrics = json.loads(
-            (ROOT / "reports" / profile / "benchmark" / CATEGORY / method / "metrics.json").read_text()
-        )
-        for seed, detector in fitted(profile, method, artifacts).items():
-            scores = detector.predict(images).scores
-            threshold = metrics["seeds"][str(seed)]["at_image_threshold.threshold"]
-            parts.append(drawn.assign(method=method, seed=seed, score=scores, found=scores > threshold))
-    return pd.concat(parts, ignore_index=True)
+def found(scores: pd.DataFrame, many: Category) -> pd.DataFrame:
+    """Of the many defects, one line a method, seed and image: score, found, and what it was drawn with."""
+    return scores[scores["set"] == "many"].merge(drawn_defects(many), on=["name", "defect"])
 
 
 def half_sizes(found: pd.DataFrame) -> pd.DataFrame:
@@ -173,7 +180,7 @@ def size_curves(found: pd.DataFrame, sizes: pd.DataFrame) -> tuple[pd.DataFrame,
     for row in sizes.itertuples():
         part = found[(found["method"] == row.method) & (found["defect"] == row.defect)]
         panel = f"{row.defect.replace('_', ' ')}: {SIZES[row.defect][0]}"
-        bins = pd.qcut(part["size"], 5)
+        bins = pd.qcut(part["size"], 5, duplicates="drop")
         grouped = part.groupby(bins, observed=True).agg(size=("size", "median"), share=("found", "mean"))
         points.append(grouped.assign(panel=panel, method=row.method))
         at = np.geomspace(row.smallest, row.largest, 60)
@@ -209,30 +216,24 @@ def worst_misses(
     return images, titles, [category.regions(i) for i in places]
 
 
-def false_alarms(profile: str, category: Category, count: int = 3) -> tuple[list[np.ndarray], list[str]]:
+def false_alarms(scores: pd.DataFrame, test: Category, count: int = 3) -> tuple[list[np.ndarray], list[str]]:
     """For `figures.image_grid`: the good test images that the most detectors and seeds take for anomalous."""
-    alarms: dict[str, list[bool]] = {}
-    for method in methods():
-        folder = ROOT / "reports" / profile / "benchmark" / CATEGORY / method
-        table, metrics = pd.read_csv(folder / "scores.csv"), json.loads((folder / "metrics.json").read_text())
-        good = table[(table["split"] == "test") & (table["label"] == "good")]
-        for seed, values in metrics["seeds"].items():
-            for name, score in zip(good["name"], good[f"score_{seed}"], strict=True):
-                alarms.setdefault(name, []).append(score > values["at_image_threshold.threshold"])
-    most = sorted(alarms, key=lambda name: -sum(alarms[name]))[:count]
-    paths = category.of("test").set_index("name")["image"]
-    titles = [f"{name}: false alarm of {sum(alarms[name])} of {len(alarms[name])}" for name in most]
-    return [read_image(paths[name]) for name in most], titles
+    good = scores[(scores["set"] == "test") & (scores["defect"] == "good")]
+    alarms = good.groupby("name", sort=False)["found"].agg(["sum", "size"])
+    most = alarms.sort_values("sum", ascending=False, kind="stable").head(count)
+    paths = test.of("test").set_index("name")["image"]
+    titles = [f"{name}: false alarm of {row['sum']} of {row['size']}" for name, row in most.iterrows()]
+    return [read_image(paths[name]) for name in most.index], titles
 
 
 def save(
-    found: pd.DataFrame, tables: dict[str, pd.DataFrame], pictures: dict[str, Figure], out: str | Path | None
+    scores: pd.DataFrame, tables: dict[str, pd.DataFrame], pictures: dict[str, Figure], out: str | Path | None
 ) -> None:
-    """found.csv, tables by their names, and photographs as pictures, into the folder `out`; None writes nothing."""
+    """scores.csv, tables and pictures by their names, into the folder `out`; None writes nothing."""
     if out is None:
         return
     with whole_folder(ROOT / out) as folder:
-        found.to_csv(folder / "found.csv", index=False, float_format="%.6g")
+        scores.to_csv(folder / "scores.csv", index=False, float_format="%.6g")
         for name, table in tables.items():
             table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
         save_figures(folder, pictures, "png")

@@ -1,10 +1,10 @@
-"""The detectors that the benchmark has fitted and kept, for whoever shows them other images."""
+"""Detectors with the settings of a profile, fitted and kept by the benchmark or fitted here, for other images."""
 
 from pathlib import Path
 
 from torch import Tensor
 
-from iadlib.data import fit_size, image_sizes, load_images
+from iadlib.data import Category, fit_size, image_sizes, load_images
 from iadlib.detectors import Detector, create
 from iadlib.params import read_blocks
 from iadlib.study.folders import ROOT
@@ -23,6 +23,12 @@ def fitted(profile: str, method: str, artifacts: str | Path) -> dict[int, Detect
         found[seed] = create(method, **hyperparameters, seed=seed)
         found[seed].load(path)
     return found
+
+
+def fit(profile: str, method: str, category: Category, seed: int = 0) -> dict[int, Detector]:
+    """The method fitted afresh, as `fitted` returns it."""
+    normal = (images_for(profile, method, list(category.of(split)["image"])) for split in ("train", "validation"))
+    return {seed: create(method, **settings_of(profile, method)["hyperparameters"], seed=seed).fit(*normal)}
 
 
 def images_for(profile: str, method: str, paths: list[str | Path]) -> Tensor:
