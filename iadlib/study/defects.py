@@ -42,8 +42,8 @@ def scores(
     """One line a method, seed and image: set ("test" or "many"), name, defect, score, and whether it is above the
     threshold that lets the share `rate` of the normal validation images through.
 
-    `methods`: names, or "all" of the grid. `artifacts`: the folder of the detectors that the benchmark has fitted to the
-    category; where None, each method is fitted afresh, with seed 0.
+    `methods`: names, or "all" of the grid. `artifacts`: the folder of the detectors that the benchmark has fitted to
+    the category; where None, each method is fitted afresh, with seed 0.
     """
     parts = []
     for method in track(grid_methods() if methods == "all" else methods, "detectors"):

@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from iadlib import figures
+from iadlib.study import masking, open_category
+
+SAMPLE = Path(__file__).parents[1] / "sample/flat_connector"
+TINY = {"backbone": "tf_efficientnet_lite0", "layers": [1, 2], "channels": 10, "regularisation": 0.01}
+
+
+@pytest.fixture(scope="module")
+def category():
+    return open_category(SAMPLE)
+
+
+@pytest.fixture(scope="module")
+def comparison(category):
+    return masking.compare(category, "padim", TINY, 64, [0, 1], [None, 0, 12.5])
+
+
+@pytest.fixture(scope="module")
+def values(category, comparison):
+    return masking.values(category, comparison)
+
+
+def test_every_radius_is_there_for_every_seed(comparison):
+    found = [(entry.name, entry.seed) for entry in comparison.entries]
+    assert found == [(name, seed) for name in ("none", "0", "12.5") for seed in (0, 1)]
+
+
+def test_a_black_background_changes_what_the_detector_says(comparison):
+    none, masked = comparison.entries[0], comparison.entries[2]
+    assert none.maps.shape == masked.maps.shape
+    assert not np.allclose(none.scores, masked.scores)
+
+
+def test_the_silhouette_that_is_found_is_nearly_the_true_one(category):
+    assert masking.silhouette_quality(category)["min"].min() > 0.9
+
+
+def test_a_detector_of_the_background_alone_has_all_its_highest_pixels_there(category, comparison):
+    ground = [~part for part in masking.silhouettes(category)]
+    entry = comparison.entries[0]
+    at = masking.Entry("radius", "none", 0, entry.scores, np.stack(ground).astype(np.float32))
+    table = masking.pixels(category, masking.Comparison([at], pd.DataFrame(), {}, {}))
+    assert table["background"].item() == 1
+    assert 0.2 < table["background_area"].item() < 0.6
+
+
+def test_masking_that_changes_nothing_has_no_effect(values):
+    as_it_was = values[values["entry"] == "none"].assign(method="padim")
+    both = pd.concat([as_it_was, as_it_was.assign(entry="8")])
+    table = masking.effects(both, "image_auroc", "method")
+    assert table[["difference", "low", "high"]].to_numpy() == pytest.approx(0)
+
+
+def test_runs_of_all_methods_and_grounds_are_stacked_in_one_resample(values):
+    runs = pd.concat([values.assign(method=method, category=ground) for method in "ab" for ground in "xyz"])
+    [cells] = masking.stacked(runs, *()).values()
+    assert cells["", "0"].scores.shape[0] == 2 * 3 * 2  # methods, grounds, seeds
+
+
+def test_tables_and_figures_hold_all_radii(values, category, comparison, tmp_path):
+    runs = values.assign(method="padim")
+    pixels = masking.pixels(category, comparison).assign(method="padim")
+    assert list(masking.by_defect(runs).columns) == ["none", "0", "12.5"]
+    assert list(masking.background_share(pixels).columns) == ["all", "none", "0", "12.5"]
+    figures.radius_curves(masking.curves(runs)).savefig(tmp_path / "curves.png")
+    figures.maps_side_by_side(*masking.examples(category, comparison)).savefig(tmp_path / "maps.png")
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
