@@ -1,17 +1,22 @@
 """A bottle of juice, after the category of MVTec LOCO AD: cherry, orange or banana, with two labels.
 
 Its rules: the juice reaches into a band of the neck, the bottle carries one label with a fruit, in the middle, and one
-with text, below, and the fruit is that of the juice. Place, turn, level inside the band, hue, paper and backdrop vary.
+with text, below, and the fruit is that of the juice. Place, turn, level inside the band, labels' heights, hue, paper,
+backdrop and brightness vary.
 
 Ground truth and saturation, by the question what area suffices to have found it:
 
-- wrong fill level: what is missing below the band, or too much above it, from the band's nearer end; all of it.
+- wrong fill level: what is missing below the band, or too much above it, from the band's nearer end; all of it, since
+  the band leaves no doubt about its place.
 - wrong fruit: the picture of the fruit and all juice that shows, as either could be the wrong one; the area of the
   picture suffices.
 - swapped labels: both are marked, as either shows it; the area of the smaller one, with the text, suffices.
-- missing label: the place where it belongs, which is hardly larger than the label; all of it.
-- everything structural: all of it. Of a torn label, what is gone and the bare fibres along the tear; of a stain and a
-  particle, what is painted.
+- missing label: the glass is marked as far as such labels reach, seen from the other label; a label's area suffices.
+- torn label: what is gone and the bare fibres along the tear; all of it, since the rest of the label says where the
+  piece was, and nothing else could be meant.
+- stained label, particle: all that is painted, since it shows everywhere.
+
+A threshold is one number, so an area that suffices is a little less than the smallest: a turned bottle shows less.
 
 Lengths are millimetres. The axis of the bottle is parallel to y, its front looks towards +z; heights are above the
 table. On the glass, a place is its height and its arc: the angle from the front, to the right, times RADIUS.
@@ -42,6 +47,8 @@ SIZES = {"fruit": (58.0, 56.0), "text": (56.0, 21.0)}  # of the labels: along th
 PLACES = {"fruit": 67.0, "text": 21.5}  # the heights of their middles
 SWAPPED = {"fruit": 39.0, "text": 84.5}
 TOLERANCE = 3.0  # of these heights
+ASIDE, TURNED = 7.0, 9.0  # how far a bottle stands from its usual place, each way, and how far it is turned, as an arc
+STRAY = np.array([0.5, 2.5])  # how far a label sits from its place, along the arc and in height
 PAPER, FIBRES = 0.12, 1.1  # a label's thickness, and the width of the bare paper along a tear
 TEXELS = 12.0  # of a label, per mm
 FRUIT_MIDDLE = 5.0  # of the picture, above the middle of its label
@@ -50,7 +57,8 @@ JUICES = {"cherry": (0.2, 0.006, 0.012), "orange": (0.86, 0.33, 0.02), "banana":
 JUICE_SIZE = (112.0, 180.0)  # of its texture: along the arc, and height
 STAIN = np.array([0.75, 0.95, 1.1])  # how strongly it takes red, green and blue
 TURNS = np.linspace(0, 2 * np.pi, 256, endpoint=False)
-FRUIT_AREA, TEXT_AREA = 615.0, 1115.0  # mm² that the picture of a fruit and the label with text cover
+FRUIT_AREA = 525.0  # mm² that every picture of a fruit covers at least
+LABEL_AREAS = {"fruit": 2700.0, "text": 990.0}  # and every label
 
 
 @dataclass(frozen=True)
@@ -100,9 +108,13 @@ RULES = {
 DEFECTS = {
     "wrong_fill_level": Defect("too much juice, or too little", breaks="filled_to_the_band"),
     "wrong_fruit": Defect("the fruit of another juice", breaks="fruit_of_the_juice", saturation_mm2=FRUIT_AREA),
-    "swapped_labels": Defect("each label in the other's place", breaks="labels_in_place", saturation_mm2=TEXT_AREA),
-    "missing_fruit_label": Defect("no label in the middle", breaks="one_fruit_label"),
-    "missing_text_label": Defect("no label below", breaks="one_text_label"),
+    "swapped_labels": Defect(
+        "each label in the other's place", breaks="labels_in_place", saturation_mm2=LABEL_AREAS["text"]
+    ),
+    "missing_fruit_label": Defect(
+        "no label in the middle", breaks="one_fruit_label", saturation_mm2=LABEL_AREAS["fruit"]
+    ),
+    "missing_text_label": Defect("no label below", breaks="one_text_label", saturation_mm2=LABEL_AREAS["text"]),
     "torn_label": Defect("a label with a piece torn off"),
     "stained_label": Defect("a stain on a label"),
     "particle": Defect("something that floats in the juice"),
@@ -110,12 +122,13 @@ DEFECTS = {
 
 
 def normal(rng: np.random.Generator) -> dict:
-    juice, turn = str(rng.choice(list(JUICES))), rng.normal(0, 1.0)  # of the bottle, as an arc
-    pose = {"x": rng.normal(0, 1.2), "y": TABLE + rng.normal(0, 0.7), "z": rng.normal(0, 1.0)}
+    juice, turn = str(rng.choice(list(JUICES))), rng.uniform(-TURNED, TURNED)
+    pose = {"x": rng.uniform(-ASIDE, ASIDE), "y": TABLE + rng.normal(0, 0.7), "z": rng.uniform(-ASIDE, ASIDE)}
     labels = []
     for kind, print_ in (("fruit", juice), ("text", "text")):
-        place = {"arc": turn + rng.normal(0, 0.7), "height": PLACES[kind] + rng.uniform(-1, 1)}
-        labels.append({"print": print_, **place, "askew": rng.normal(0, 0.6), "wear": rng.uniform(0.2, 1.0)})
+        arc, height = (turn, PLACES[kind]) + STRAY * rng.uniform(-1, 1, 2)
+        place = {"arc": float(arc), "height": float(height), "askew": rng.normal(0, 0.6)}
+        labels.append({"print": print_, **place, "wear": rng.uniform(0.2, 1.0)})
     return {"juice": juice, "fill_level": rng.uniform(BAND[0] + 0.5, BAND[1] - 0.5), "labels": labels, "pose": pose}
 
 
@@ -161,7 +174,7 @@ def free_place(description: dict, length: float, rng: np.random.Generator) -> di
     for _ in attempts("free place on the glass"):
         arc = float(rng.uniform(-0.8, 0.8) * RADIUS)
         height = float(rng.uniform(FLOOR + 6 + margin, description["fill_level"] - 3 - margin))
-        if not any(covers(label, arc, height, margin) for label in description["labels"]):
+        if not any(covers(label, arc, height, (margin, margin)) for label in description["labels"]):
             return {"u": arc, "v": height}
 
 
@@ -172,10 +185,10 @@ def on_label(label: dict, arc, height) -> tuple:
     return right * cosine + above * sine, above * cosine - right * sine
 
 
-def covers(label: dict, arc, height, margin: float = 0.0):
-    """Whether a label, were it whole, is at a place on the glass, or so close to it."""
-    (u, v), (width, tall) = on_label(label, arc, height), SIZES[kind_of(label)]
-    return (np.abs(u) < width / 2 + margin) & (np.abs(v) < tall / 2 + margin)
+def covers(label: dict, arc, height, margin: tuple[float, float] = (0.0, 0.0)):
+    """Whether a label, were it whole, is at a place on the glass, or so close to it, along the arc and in height."""
+    (u, v), (width, tall) = on_label(label, arc, height), np.array(SIZES[kind_of(label)]) / 2 + margin
+    return (np.abs(u) < width) & (np.abs(v) < tall)
 
 
 @cache
@@ -252,8 +265,9 @@ def region(description: dict, intact: dict, camera: scene.Camera) -> np.ndarray:
         juice = np.isfinite(arc) & (height > FLOOR) & (height < level) & ~labelled
         marked = juice | shows_fruit(labels[0], arc, height)
     elif "missing" in drawn:
-        place = {"print": drawn["missing"], "arc": 0.0, "height": PLACES[drawn["missing"]], "askew": 0.0}
-        marked = covers(place, arc, height)
+        (other,) = labels
+        place = {"print": drawn["missing"], "arc": other["arc"], "height": PLACES[drawn["missing"]], "askew": 0.0}
+        marked = covers(place, arc, height, STRAY * (2, 1))  # the other label strays, too
     elif "particle" in description:
         marked = on_particle(description["particle"], arc, height) < 1
     elif "label" in drawn:
@@ -484,13 +498,17 @@ def things(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
 
 
 def light(rng: np.random.Generator) -> scene.Light:
-    """The softbox stands farther to the left, so that its reflection runs along the side of the bottle."""
-    usual = scene.vary_light(rng, radiance=10.5, room=0.2)
+    """The softbox stands farther to the left, so that its reflection runs along the side of the bottle.
+
+    Brightness differs by more than in the other categories, of softbox and room alike.
+    """
+    brightness = float(rng.normal(1, 0.05))
+    usual = scene.vary_light(rng, radiance=10.5 * brightness, room=0.2 * brightness)
     return replace(usual, centre=tuple(np.add(usual.centre, (-170.0, 60.0, -110.0)).tolist()))
 
 
 CATEGORY = RenderedCategory(
-    revision=1,
+    revision=2,
     field=(110.0, 220.0),
     rules=RULES,
     defects=DEFECTS,

@@ -1,15 +1,20 @@
 """A box of pushpins, after the category of MVTec LOCO AD: one pushpin in each of 3 x 5 compartments, in any pose.
 
-Its rules: no compartment is empty, none holds more than one, and no pushpin lies on a wall. Positions and turns are
-free, a few pushpins stand on their heads, and box, plastic, light and camera vary.
+Its rules: no compartment is empty, none holds more than one, no pushpin lies on a wall, and no two touch. Positions and
+turns are free, a few pushpins stand on their heads, and box, plastic, light and camera vary.
 
 Ground truth and saturation, by the question what area suffices to have found it:
 
 - missing pushpin: the floor of the empty compartment is marked, since the pushpin could lie anywhere in it; the area of
   a lying pushpin suffices, about an eighth of that floor.
-- two in one compartment: both are marked, as either could be the one too many; the area of one suffices.
-- pushpin on a wall, and everything structural: the whole of it. Of a bent needle and a broken head, every pixel that
-  shows another surface than the intact one would; of a foreign body, all of it.
+- two in one compartment: both are marked, as either could be the one too many; the area of one suffices. A threshold
+  is one number, so it is a little less than the smallest one covers.
+- pushpin on a wall: all of it, since it is there to be seen as a whole.
+- bent needle: every pixel that shows another surface than the intact one would: where the needle is, and the bare floor
+  where it should be, as either could be meant; half of it suffices, which is about one of the two.
+- broken head: likewise, but nothing has moved: the rest of the handle says where the missing piece was, there is no
+  other place that could be meant, so all of it.
+- foreign body: all that can be seen of it, since every part of it does not belong here.
 
 Lengths are millimetres in the frame of the box: x along its five columns, y along its three rows, the origin in its
 middle, z = 0 the table.
@@ -17,6 +22,7 @@ middle, z = 0 the table.
 
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import combinations
 
 import numpy as np
 import trimesh
@@ -35,8 +41,9 @@ PROFILE = [  # radius and distance from the cap
     *[(4.7, 10.4), (4.7, 11.3), (4.2, HANDLE), (0.0, HANDLE)],
 ]
 NEEDLE = 0.6  # radius
+OVERHANG = 2.0  # how far what lies on a wall is, in the image, from where it is, at most
 STANDING = 0.06  # the share of pushpins that stand on their caps
-LYING_AREA = 110.0  # mm² that a lying pushpin covers
+LYING_AREA = 103.0  # mm² that every lying pushpin covers at least
 
 
 @dataclass(frozen=True)
@@ -90,11 +97,11 @@ def lies_inside(pin: dict, compartment: int) -> bool:
     return bool((np.abs(points - centre_of(compartment)) + radii[:, None] < INSIDE / 2 - 0.2).all())
 
 
-def apart(pin: dict, other: dict) -> bool:
-    """Whether two pushpins do not touch."""
+def apart(pin: dict, other: dict, gap: float = 0.3) -> bool:
+    """Whether two pushpins do not touch, seen from above, nor come closer than the gap."""
     (points, radii), (others, other_radii) = axis(pin), axis(other)
     distances = np.linalg.norm(points[:, None] - others, axis=2)
-    return bool((distances > radii[:, None] + other_radii + 0.3).all())
+    return bool((distances > radii[:, None] + other_radii + gap).all())
 
 
 def count_in(description: dict) -> np.ndarray:
@@ -113,12 +120,16 @@ RULES = {
         "every pushpin lies inside one compartment and touches no wall",
         lambda description: all(lies_inside(pin, compartment_of(pin)) for pin in description["pushpins"]),
     ),
+    "apart": Rule(
+        "no two pushpins touch",
+        lambda description: all(apart(*pair) for pair in combinations(description["pushpins"], 2)),
+    ),
 }
 DEFECTS = {
     "missing_pushpin": Defect("an empty compartment", breaks="none_empty", saturation_mm2=LYING_AREA),
     "two_pushpins": Defect("a second pushpin in a compartment", breaks="none_crowded", saturation_mm2=LYING_AREA),
     "pushpin_on_wall": Defect("a pushpin across the wall between two compartments", breaks="none_on_a_wall"),
-    "bent_needle": Defect("a needle bent sideways"),
+    "bent_needle": Defect("a needle bent sideways", saturation_share=0.5),
     "broken_head": Defect("a handle with a piece broken off"),
     "foreign_body": Defect("a dark crumb that does not belong here"),
 }
@@ -140,8 +151,8 @@ def two_pushpins(rng: np.random.Generator, compartment: int) -> list[dict]:
             return pair
 
 
-def pushpin_on_wall(rng: np.random.Generator, compartment: int) -> dict:
-    """A pushpin that balances on a wall; its middle is on this compartment's side."""
+def pushpin_on_wall(rng: np.random.Generator, compartment: int) -> tuple[dict, int]:
+    """A pushpin that balances on a wall, and the compartment beyond; its middle is on this compartment's side."""
     row, column = divmod(compartment, COLUMNS)
     sides = np.array([(-1, 0), (1, 0), (0, 1), (0, -1)])
     inner = sides[[column > 0, column < COLUMNS - 1, row > 0, row < ROWS - 1]]
@@ -150,7 +161,8 @@ def pushpin_on_wall(rng: np.random.Generator, compartment: int) -> dict:
     middle += rng.uniform(-0.25, 0.25) * INSIDE * towards[::-1]
     turn = np.degrees(np.arctan2(towards[1], towards[0])) + rng.uniform(-50, 50) + rng.choice([0, 180])
     x, y = middle - LENGTH / 2 * np.array([np.cos(np.radians(turn)), np.sin(np.radians(turn))])
-    return {"x": x, "y": y, "z": HEIGHT - CAP + PROFILE[6][0], "turn": turn, "standing": False}
+    beyond = compartment + int(towards[0]) - COLUMNS * int(towards[1])
+    return {"x": x, "y": y, "z": HEIGHT, "turn": turn, "standing": False}, beyond  # cap and flange clear the walls
 
 
 def normal(rng: np.random.Generator) -> dict:
@@ -169,7 +181,13 @@ def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Diffi
         pins[compartment], second = two_pushpins(rng, compartment)
         pins.append(second)
     elif defect == "pushpin_on_wall":
-        pins[compartment] = pushpin_on_wall(rng, compartment)
+        for _ in attempts("place for a pushpin on a wall"):  # the one beyond makes room for it
+            pins = list(intact["pushpins"])
+            pins[compartment], beyond = pushpin_on_wall(rng, compartment)
+            pins[beyond] = pushpin(rng, beyond, pins[beyond]["standing"])
+            others = [pin for at, pin in enumerate(pins) if at != compartment]
+            if all(apart(pins[compartment], pin, OVERHANG) for pin in others):
+                break
     elif defect == "foreign_body":
         length = rng.uniform(*difficulty.foreign_length)
         drawn |= {"length": length, "width": length * rng.uniform(0.35, 0.8), "turn": rng.uniform(0, 360)}
@@ -319,7 +337,7 @@ def things(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
 
 
 CATEGORY = RenderedCategory(
-    revision=2,
+    revision=3,
     field=(170.0, 100.0),
     rules=RULES,
     defects=DEFECTS,

@@ -16,6 +16,7 @@ import trimesh
 from scipy import ndimage
 
 RAYS = 3  # ground truth is decided on 3 x 3 rays a pixel
+RESOLVED_WIDTH = 304  # pixels, of the widest image at default size; from there on the lens keeps up with the sensor
 
 
 @cache
@@ -202,11 +203,15 @@ def visible(image: np.ndarray, region: np.ndarray) -> dict:
 
 
 def photograph(light: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
-    """What the sensor makes of radiance (H, W, 3): uint8 with vignetting, defocus, noise and sRGB; and its settings."""
+    """What the sensor makes of radiance (H, W, 3): uint8 with vignetting, defocus, noise and sRGB; and its settings.
+
+    Defocus is in pixels of the sensor. A lens that resolves its sensor blurs over about half a pixel, whatever their
+    number: so a wider image shows more, and the blur grows with the width only up to RESOLVED_WIDTH.
+    """
     height, width = light.shape[:2]
     settings = {
         "exposure": float(rng.normal(1.0, 0.015)),
-        "defocus_pixels": float(rng.uniform(0.4, 0.6)) * width / 288,
+        "defocus_pixels": float(rng.uniform(0.4, 0.6)) * min(width, RESOLVED_WIDTH) / 288,
         "vignetting": float(rng.uniform(0.08, 0.14)),
         "noise": float(rng.uniform(0.003, 0.005)),
     }

@@ -3,19 +3,23 @@
 Its rules: both connectors have the same number of slots and are of one family (clear with orange levers or white with
 green ones), exactly one cable joins them, it leaves both at the same slot counted from the top, and it has the colour
 of that number of slots: yellow for 2, blue for 3, red for 5. The connectors' poses, the cable's way, slot and family,
-plastic, ground, light and camera vary.
+hue and brightness of plastic and ground, light and camera vary.
 
 Ground truth and saturation, by the question what area suffices to have found it:
 
 - different sizes, different families: both connectors are marked, as either could be the wrong one, and one of them
-  suffices. A threshold is one number, so it is the area of the smallest, of two slots: whoever points at one connector
-  has found that much.
-- missing cable: the ground between the connectors is marked as far as cables reach; a cable's area suffices.
-- second cable: both are marked, as either could be the one too many; the area of one suffices.
+  suffices. A threshold is one number, so it is a little less than the area of the smallest, of two slots: whoever
+  points at one connector, whichever, has found that much.
+- missing cable: the ground between the connectors is marked as far as cables reach; what the shortest cable covers of
+  it suffices.
+- second cable: both are marked, as either could be the one too many; the area of one suffices, of the shorter one.
 - wrong slot: the whole cable is marked and half of it suffices, with one of its ends, as either may be the wrong one.
-- wrong colour: the whole cable.
-- everything structural: the whole of it. Where a cable is cut or a connector broken, every pixel that shows another
-  surface than the intact one would; of soil, all that it covers.
+- wrong colour: all of the cable, since every part of it shows the colour.
+- cut cable: every pixel that shows another surface than the intact cable would. Its ends have sprung aside, so both
+  where they are and where they should be are marked, as either could be; half of it suffices.
+- damaged housing: every pixel that shows another surface than the intact one would; all of it, since the rest of the
+  connector says where the missing piece was, and nothing else could be meant.
+- soiled housing: all that the soil covers, since it shows everywhere.
 
 Lengths are millimetres. The table is z = 0, its origin below the camera. A connector's own frame has its origin in the
 middle of its underside, x towards the wire openings and y along the slots; the right one is turned by half a circle.
@@ -46,8 +50,9 @@ COLOURS = {2: "yellow", 3: "blue", 5: "red"}  # of the cable, by number of slots
 INSULATION = {"yellow": (0.78, 0.52, 0.03), "blue": (0.03, 0.13, 0.45), "red": (0.52, 0.025, 0.02)}
 HOUSINGS = {"orange": (0.60, 0.62, 0.63), "green": (0.82, 0.81, 0.78)}
 LEVERS = {"orange": (0.85, 0.24, 0.015), "green": (0.06, 0.33, 0.12)}
-CONNECTOR_AREA = 475.0  # mm² that a connector of two slots covers
-CABLE_AREA = 360.0  # mm² of a cable that can be seen
+DYES = {"housing": 0.012, "lever": 0.06}  # deviations of red, green and blue from one batch of plastic to the next
+CONNECTOR_AREA = 465.0  # mm² that every connector of two slots covers at least
+CABLE_AREA, FREE_AREA = 325.0, 290.0  # mm² that can be seen of any cable at least, and beside the connectors
 
 
 @dataclass(frozen=True)
@@ -124,11 +129,11 @@ DEFECTS = {
     "different_families": Defect(
         "connectors of different families", breaks="one_family", saturation_mm2=CONNECTOR_AREA
     ),
-    "missing_cable": Defect("no cable", breaks="one_cable", saturation_mm2=CABLE_AREA),
+    "missing_cable": Defect("no cable", breaks="one_cable", saturation_mm2=FREE_AREA),
     "second_cable": Defect("a second cable in another slot", breaks="one_cable", saturation_mm2=CABLE_AREA),
     "wrong_slot": Defect("a cable between different slots", breaks="one_slot", saturation_share=0.5),
     "wrong_colour": Defect("a cable of the colour of another size", breaks="own_colour"),
-    "cut_cable": Defect("a cable cut through"),
+    "cut_cable": Defect("a cable cut through", saturation_share=0.5),
     "damaged_housing": Defect("a connector with a corner or a lever broken off"),
     "soiled_housing": Defect("a connector with a dark smear on it"),
 }
@@ -433,7 +438,12 @@ def region(description: dict, intact: dict, camera: scene.Camera) -> np.ndarray:
     return scene.half_covered(seen(description, camera, "cable"))  # one in a wrong place or colour, or two
 
 
-def coat_of(connector: dict, rng: np.random.Generator) -> tuple[dict, dict]:
+def dye(rng: np.random.Generator) -> dict:
+    """How a batch of plastic differs from the usual: factors on red, green and blue of housings and of levers."""
+    return {part: (rng.normal(1, 0.05) * rng.normal(1, hue, 3)).tolist() for part, hue in DYES.items()}
+
+
+def coat_of(connector: dict, dyed: dict, rng: np.random.Generator) -> tuple[dict, dict]:
     """The plastic of a connector's housing and of its levers, with wear and what is soiled."""
     size, texels = (DEPTH, width_of(connector["slots"])), 6.0
     x, y = surfaces.raster(size, texels)
@@ -448,45 +458,50 @@ def coat_of(connector: dict, rng: np.random.Generator) -> tuple[dict, dict]:
             clamp = (np.abs(y - at) < 2.9) & (np.abs(x + 1.5) < 8.5)
             clamp |= (np.abs(x + 9.5) < 0.9) & (np.abs(y) < size[1] / 2 - 2)  # the bar that joins them
             through -= 0.16 * ndimage.gaussian_filter(clamp.astype(float), 3)
-    colours = HOUSINGS[connector["family"]], LEVERS[connector["family"]]
+    colours = [
+        np.array(usual[connector["family"]]) * dyed[part] for part, usual in (("housing", HOUSINGS), ("lever", LEVERS))
+    ]
     return tuple(
         {
             "type": "roughplastic",
-            "diffuse_reflectance": surfaces.bitmap(np.clip(value[..., None] * np.array(colour), 0.003, 0.9)),
+            "diffuse_reflectance": surfaces.bitmap(np.clip(value[..., None] * colour, 0.003, 0.9)),
             "alpha": 0.15,
         }
         for value, colour in zip((shade * through, shade), colours, strict=True)
     )
 
 
-def ground(rng: np.random.Generator) -> object:
-    """A dull mat of warm grey with a grid of small dots, worn here and there."""
+def ground(rng: np.random.Generator) -> tuple[object, dict]:
+    """A dull mat of warm grey with a grid of small dots, worn here and there, and what was drawn for it."""
     size, texels = (200.0, 112.0), 4.0
     x, y = surfaces.raster(size, texels)
-    turn = rng.normal(0, 0.02)
+    turn, brightness, pitch = rng.normal(0, 0.02), rng.uniform(0.85, 1.15), rng.uniform(0.94, 1.06)
     along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
-    row = np.rint(across / 2.0 + (offset := rng.uniform(0, 1)))
-    from_row = across / 2.0 + offset - row
-    column = along / 2.3 + rng.uniform(0, 1) + 0.5 * (row % 2)
-    distance = np.hypot((column - np.rint(column)) * 2.3, from_row * 2.0)
+    row_pitch, column_pitch = 2.0 * pitch, 2.3 * pitch
+    row = np.rint(across / row_pitch + (offset := rng.uniform(0, 1)))
+    from_row = across / row_pitch + offset - row
+    column = along / column_pitch + rng.uniform(0, 1) + 0.5 * (row % 2)
+    distance = np.hypot((column - np.rint(column)) * column_pitch, from_row * row_pitch)
     dots = expit((0.55 - distance) * 8)
     worn = np.clip(1 + 0.3 * surfaces.smooth_noise(rng, x.shape, 25), 0.2, 1.6)
     shade = 1 + 0.5 * dots * worn + 0.07 * surfaces.smooth_noise(rng, x.shape, 1.5)
     shade += 0.05 * surfaces.smooth_noise(rng, x.shape, 60)
     shade += 0.4 * surfaces.fibres(rng, size, texels, int(rng.integers(5, 20)), length=4.0) * rng.uniform(0.3, 1)
     corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * np.array(size) / 2
-    albedo = np.clip(shade[..., None] * (0.185, 0.178, 0.166), 0.01, 0.9)
+    albedo = np.clip(brightness * shade[..., None] * (0.185, 0.178, 0.166), 0.01, 0.9)
     material = {"type": "diffuse", "reflectance": surfaces.bitmap(albedo)}
     faces = np.array([(0, 1, 2), (0, 2, 3)])
-    return scene.shape(np.column_stack([corners, np.zeros(4)]), faces, corners, size, material)
+    mat = scene.shape(np.column_stack([corners, np.zeros(4)]), faces, corners, size, material)
+    return mat, {"ground_brightness": brightness, "dot_pitch": pitch}
 
 
 def things(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
-    for_ground, for_cables, *for_connectors = rng.spawn(4)
-    shapes = [ground(for_ground)]
+    for_ground, for_cables, *for_connectors, for_dye = rng.spawn(5)
+    mat, drawn = ground(for_ground)
+    shapes, dyed = [mat], dye(for_dye)
     for connector, for_coat in zip(description["connectors"], for_connectors, strict=True):
         size = (DEPTH, width_of(connector["slots"]))
-        for solid, material in zip(solids_of(connector), coat_of(connector, for_coat), strict=True):
+        for solid, material in zip(solids_of(connector), coat_of(connector, dyed, for_coat), strict=True):
             shapes.append(scene.rounded(solid, material, pose_of(connector), size))
     shine = float(for_cables.uniform(0.2, 0.35))
     tint = for_cables.normal(1, 0.06, 3)
@@ -496,11 +511,11 @@ def things(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
         shapes.append(scene.rounded(insulation, plastic, np.eye(4)))
         if copper:
             shapes.append(scene.rounded(copper, surfaces.metal((0.85, 0.45, 0.25), 0.3), np.eye(4)))
-    return shapes, {"cable_tint": tint.tolist(), "cable_roughness": shine}
+    return shapes, drawn | {"dye": dyed, "cable_tint": tint.tolist(), "cable_roughness": shine}
 
 
 CATEGORY = RenderedCategory(
-    revision=1,
+    revision=2,
     field=(170.0, 85.0),
     rules=RULES,
     defects=DEFECTS,

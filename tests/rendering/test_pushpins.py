@@ -5,10 +5,12 @@ from iadlib.rendering import scene, solids
 from iadlib.rendering.pushpins import (
     CATEGORY,
     COLUMNS,
+    HEIGHT,
     INSIDE,
     LYING_AREA,
     PITCH,
     ROWS,
+    apart,
     axis,
     box_solid,
     centre_of,
@@ -72,6 +74,48 @@ def test_a_pushpin_on_a_wall_touches_two_compartments():
         points, _ = axis(pin)
         compartments = {tuple(np.rint(point / PITCH).astype(int)) for point in points}
         assert len(compartments) >= 2
+
+
+def test_a_pushpin_on_a_wall_touches_no_other_one():
+    for seed in range(300):
+        description, _ = spoilt("pushpin_on_wall", seed)
+        at = description["defect"]["compartment"]
+        others = [pin for number, pin in enumerate(description["pushpins"]) if number != at]
+        assert all(apart(description["pushpins"][at], pin) for pin in others), seed
+
+
+def test_a_pushpin_on_a_wall_does_not_cut_into_the_box():
+    for seed in range(3):
+        description, _ = spoilt("pushpin_on_wall", seed)
+        pin = posed(description)[description["defect"]["compartment"]]
+        assert HEIGHT - 0.1 < pin.vertices[:, 2].min() < HEIGHT + 5
+
+
+def test_pushpins_that_touch_break_the_rule_that_they_are_apart():
+    scene_ = CATEGORY.normal(np.random.default_rng(1))
+    pin = scene_["pushpins"][0]
+    moved = scene_["pushpins"][1] | {key: pin[key] for key in ("x", "y", "turn", "standing")}
+    broken = CATEGORY.broken(scene_ | {"pushpins": [pin, moved, *scene_["pushpins"][2:]]})
+    assert broken == ["none_empty", "none_crowded", "apart"]
+
+
+def test_the_area_that_suffices_is_reached_by_either_of_two_pushpins():
+    for seed in range(6):
+        description, intact = spoilt("two_pushpins", seed)
+        region, owners = CATEGORY.region(description, intact, CAMERA), scene.owners(CAMERA, *posed(description))
+        for number in (description["defect"]["compartment"] + 1, len(description["pushpins"])):
+            area = (scene.half_covered(owners == number) & region).sum() / CAMERA.pixels_per_mm**2
+            assert area >= LYING_AREA
+
+
+def test_a_bent_needle_is_about_half_of_what_is_marked_and_half_suffices():
+    shares = []
+    for seed in range(6):
+        description, intact = spoilt("bent_needle", seed)
+        region, owners = CATEGORY.region(description, intact, CAMERA), scene.owners(CAMERA, *posed(description))
+        needle = scene.half_covered(owners == description["defect"]["compartment"] + 1)
+        shares.append((needle & region).sum() / region.sum())
+    assert np.median(shares) == pytest.approx(CATEGORY.defects["bent_needle"].saturation_share, abs=0.08)
 
 
 def test_a_bent_needle_stays_in_its_compartment():

@@ -8,8 +8,10 @@ import trimesh
 from PIL import Image
 
 from iadlib.data import load_category
-from iadlib.rendering import render_category, solids
+from iadlib.rendering import CATEGORIES, render_category, rendered_category, solids
 from iadlib.rendering.flat_connector import CATEGORY, HOLES, THICKNESS
+from iadlib.rendering.pushpins import LYING_AREA
+from iadlib.rendering.scene import RESOLVED_WIDTH, photograph
 
 SETTINGS = {"seed": 3, "width": 144, "samples": 4, "progress": False}
 NONE = {"train": 0, "validation": 0, "good": 0, "logical": 0, "structural": 0}
@@ -125,9 +127,29 @@ def test_a_scene_file_counts_the_holes_by_the_rule_it_obeys_or_breaks(scenes):
         assert (len(holes), len(kept)) == expected.get(scene["defect_name"], (14, 14)), scene["defect_name"]
 
 
-def test_a_scene_file_is_enough_to_check_the_rules(scenes):
+@pytest.mark.parametrize("name", CATEGORIES)
+def test_a_scene_file_is_enough_to_check_the_rules(name, tmp_path):
+    category = rendered_category(name)
+    counts = dict.fromkeys(category.scales["quick"].counts, 0) | {"good": 1}
+    counts |= {"logical": 1} if category.defects_of("logical_anomalies") else {"structural": 1}
+    folder = render_category(name, tmp_path, width=96, samples=1, counts=counts, progress=False)
+    scenes = [json.loads(file.read_text()) for file in sorted(folder.glob("scenes/*/*/*.json"))]
+    assert sorted(scene["defect_name"] is None for scene in scenes) == [False, True]
     for scene in scenes:
-        assert CATEGORY.broken(scene) == ([scene["breaks"]] if scene["kind"] == "logical_anomalies" else [])
+        assert category.broken(scene) == ([scene["breaks"]] if scene["breaks"] else [])
+
+
+@pytest.mark.parametrize(("width", "pixels_of_blur"), [(152, 0.5 * 152 / 288), (304, 0.53), (1700, 0.53)])
+def test_a_wide_image_is_no_more_out_of_focus_than_the_widest_at_default_size(width, pixels_of_blur):
+    drawn = [
+        photograph(np.full((4, width, 3), 0.2), np.random.default_rng(seed))[1]["defocus_pixels"] for seed in range(40)
+    ]
+    assert np.mean(drawn) == pytest.approx(pixels_of_blur, rel=0.05)
+
+
+@pytest.mark.parametrize("name", CATEGORIES)
+def test_images_of_the_default_size_are_not_wider_than_what_the_lens_is_made_for(name):
+    assert rendered_category(name).scales["default"].width <= RESOLVED_WIDTH
 
 
 def test_only_anomalous_images_have_a_defect(scenes):
@@ -169,7 +191,7 @@ def test_an_area_in_millimetres_becomes_a_saturation_threshold_in_pixels(tmp_pat
         (entry,) = (entry for entry in entries if entry["defect_name"] == "missing_pushpin")
         assert entry["relative_saturation"] is False
         thresholds[width] = entry["saturation_threshold"]
-    assert thresholds == {136: round(110 * 0.8**2), 272: round(110 * 1.6**2)}
+    assert thresholds == {136: round(LYING_AREA * 0.8**2), 272: round(LYING_AREA * 1.6**2)}
 
 
 def test_an_easier_defect_is_drawn_when_asked_for_and_settings_are_kept_apart(tmp_path):

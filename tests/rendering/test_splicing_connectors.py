@@ -10,6 +10,7 @@ from iadlib.rendering.splicing_connectors import (
     CATEGORY,
     COLOURS,
     CONNECTOR_AREA,
+    FREE_AREA,
     FRONT,
     HEIGHT,
     PITCH,
@@ -59,11 +60,41 @@ def test_a_connector_has_a_lever_and_an_open_hole_for_every_slot(slots):
     assert levers.bounds[1, 2] < HEIGHT + 1
 
 
-def test_the_areas_that_suffice_are_those_of_a_cable_and_of_the_smallest_connector():
-    scenes = normals(18)
-    smallest = [area_of(each, "connector 0") for each in scenes if each["connectors"][0]["slots"] == min(COLOURS)]
-    assert np.median(smallest) == pytest.approx(CONNECTOR_AREA, rel=0.1)
-    assert np.median([area_of(each, "cable") for each in scenes[:12]]) == pytest.approx(CABLE_AREA, rel=0.1)
+def areas_of_each(description: dict, name: str) -> list[float]:
+    """mm² of the plane z = 0 behind every "cable" or every "connector"."""
+    parts, names = posed(description)
+    owners = scene.owners(CAMERA, *parts)
+    names = [f"cable {index}" if each == "cable" else each for index, each in enumerate(names)]
+    numbers = {each: [i + 1 for i, other in enumerate(names) if other == each] for each in names}
+    shown = {each: scene.half_covered(np.isin(owners, those)).sum() / SQUARE_MM for each, those in numbers.items()}
+    return [float(area) for each, area in shown.items() if each.startswith(name)]
+
+
+def test_the_area_that_suffices_is_reached_by_either_of_two_cables():
+    areas = [area for spoiled, _ in spoilt("second_cable", 16) for area in areas_of_each(spoiled, "cable")]
+    assert len(areas) == 32
+    assert CABLE_AREA <= min(areas) < 1.1 * CABLE_AREA
+
+
+@pytest.mark.parametrize("defect", ["different_sizes", "different_families"])
+def test_the_area_that_suffices_is_reached_by_either_of_two_connectors(defect):
+    areas = [area for spoiled, _ in spoilt(defect, 12) for area in areas_of_each(spoiled, "connector")]
+    assert len(areas) == 24
+    assert CONNECTOR_AREA <= min(areas) < 1.05 * CONNECTOR_AREA
+
+
+def test_the_area_that_suffices_is_reached_where_the_missing_cable_was():
+    for spoiled, intact in spoilt("missing_cable", 12):
+        region = CATEGORY.region(spoiled, intact, CAMERA)
+        cable = scene.half_covered(seen(intact, CAMERA, "cable"))
+        assert (region & cable).sum() / SQUARE_MM >= FREE_AREA
+
+
+def test_both_connectors_are_of_one_batch_of_plastic_and_batches_differ():
+    drawn = [CATEGORY.things(normals(1)[0], np.random.default_rng(seed))[1] for seed in range(3)]
+    assert len({each["ground_brightness"] for each in drawn}) == 3
+    assert all(0.85 <= each["ground_brightness"] <= 1.15 for each in drawn)
+    assert len({tuple(each["dye"]["lever"]) for each in drawn}) == 3
 
 
 def test_a_cable_lies_where_a_missing_one_is_marked():
@@ -107,7 +138,7 @@ def test_two_cables_do_not_touch_and_both_are_marked():
         first, second = (cable["path"] for cable in description["cables"])
         assert gap_between(first, second) > 0.2
     region = CATEGORY.region(description, description, CAMERA)
-    assert region.sum() / SQUARE_MM == pytest.approx(2 * CABLE_AREA, rel=0.2)
+    assert region.sum() / SQUARE_MM == pytest.approx(2.2 * CABLE_AREA, rel=0.2)
 
 
 def test_a_cable_lies_on_the_table_and_enters_the_openings():
