@@ -7,10 +7,12 @@ the settings of its params file, then predicts the test images one by one and in
 passes; the first pass, which warms up, is not counted. Peak memory is that of the whole process, libraries and images
 included; what Python and the libraries take alone stands in the column `before`. Results go to
 benchmarks/detectors-PROFILE-DEVICE.csv; timings are of the machine they were taken on, compare them within one file.
+Every row names its processor, PyTorch's threads and its version.
 """
 
 import argparse
 import json
+import platform
 import resource
 import statistics
 import subprocess
@@ -59,6 +61,9 @@ def measure(method: str, profile: str, data: str, device: str) -> dict:
         "peak MiB": round(peak_mebibytes(device)),
         "before MiB": round(before),
         "parameters": count(detector),
+        "machine": processor(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
     }
 
 
@@ -79,6 +84,14 @@ def count(detector) -> int:
     tensors = [value for value in values if isinstance(value, torch.Tensor)]
     tensors += [p for value in values if isinstance(value, nn.Module) for p in value.parameters()]
     return sum(tensor.numel() for tensor in tensors)
+
+
+def processor() -> str:
+    """The processor's model where the system tells it, else its architecture."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
 
 
 def wait(device: str) -> None:

@@ -32,7 +32,7 @@ def draw(request):
         "defects": lambda: figures.scores_by_defect(scores, ["good", "hole", "dent", "good"], KINDS, 0.3),
         "saturation": lambda: figures.saturation_curves(areas),
         "kinds": lambda: figures.kind_comparison(kinds, "image AUROC"),
-        "learning": lambda: figures.learning_curve(np.linspace(1, 0, 300)),
+        "learning": lambda: figures.learning_curve({"teacher": np.linspace(1, 0, 300), "student": [1.0, 0.5]}),
     }[request.param]
 
 

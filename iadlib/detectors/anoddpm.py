@@ -19,9 +19,11 @@ sampling of DDPM (with the smaller of its two variances; the code takes the larg
 Its estimate of the image is clipped to the range of images, where the code clips the noised image. All test images meet
 the same noise, drawn from `seed`: a score then depends neither on the batch nor on luck that the next image does not
 have. `trained_timesteps` keeps training to the noise that detection meets, as the code does (800 there). The U-Net is
-that of diffusers, with strided convolutions where the authors' has residual blocks that resample; `patch_size` above
-1 folds squares of pixels into channels before it, which makes it cheaper. Sides that its levels do not divide are
-padded by reflection.
+that of diffusers, with strided convolutions where the authors' has residual blocks that resample; an attention head
+has the largest number of channels that divides those of all its levels and half of the last level's, where the authors
+fix the number of heads; `patch_size` above 1 folds squares of pixels into channels before it, which makes it cheaper.
+Sides that its levels do not divide are padded by reflection. The image score, the smoothed map's maximum, is ours: the
+paper segments, and gives no score of a whole image.
 """
 
 import copy

@@ -9,8 +9,9 @@ apart, the image is anomalous. An image's score is the largest distance.
 Where we differ from the paper and its code: teacher and student are trained on features that are computed once. The
 teacher's coupling blocks are FrEIA's, with its soft clamp; the networks inside have one hidden layer, 3 x 3 kernels in
 all blocks, leaky rectifiers, zeros beyond the border, and a gamma for every channel. The student's first convolution is
-not rectified. Gradients are cut off at a norm of 1. `standardise` divides a channel by its spread over the training
-images first, which both networks else have to learn.
+not rectified; its leaky rectifiers have the teacher's slope of 0.1, the code's 0.01. Gradients are cut off at a norm of
+1. `standardise` divides a channel by its spread over the training images first, which both networks else have to learn.
+The map is smoothed; the image's score is taken before.
 
 `difference` at a cut is the absolute difference of the outputs; its squares' mean is the score. The student has seen
 the training images, so that their differences are smaller than those of new normal images; nothing is left out for
@@ -153,6 +154,12 @@ class AsymmetricStudentTeacher(Detector):
         scores = difference.square().mean(dim=1, keepdim=True)  # (N, 1, h, w)
         yield "scores", scores
         yield "image_scores", scores.amax(dim=(1, 2, 3))
+
+    @property
+    def phases(self) -> dict[str, Tensor]:
+        self._require_fitted()
+        teacher_steps = len(self.losses_) * self.teacher_epochs // (self.teacher_epochs + self.student_epochs)
+        return {"teacher": self.losses_[:teacher_steps], "student": self.losses_[teacher_steps:]}
 
     def embedding(self, images: Tensor) -> Tensor:
         return self._backbone(images)[0]  # (N, C, h, w)

@@ -26,6 +26,8 @@ from iadlib.types import Prediction
 
 # Hyperparameters that say where and how fast, not what: a detector may be loaded with others.
 EXECUTION = ("device", "batch_size")
+# Paths of a machine, of a backbone's weights and of photographs that only `fit` sees: saved, not compared.
+PATHS = ("checkpoint", "textures")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -78,6 +80,12 @@ class Detector(ABC):
                 parts.append(next(value for name, value in self.stations(batch, batch_own) if name == cut).cpu())
         return torch.cat(parts)
 
+    @property
+    def phases(self) -> dict[str, Tensor]:
+        """The loss at every step (steps,), by what was learned, in that order; empty where no weights are learned."""
+        self._require_fitted()
+        return {"loss": self.losses_} if "losses_" in self.learned else {}
+
     @final
     def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
         """What has been learned, as tensors by name."""
@@ -118,7 +126,7 @@ class Detector(ABC):
         try:
             with safe_open(path, framework="pt") as file:
                 saved = (file.metadata() or {}).get("detector")
-                if saved != self._described():
+                if saved is None or _without_paths(saved) != _without_paths(self._described()):
                     raise ValueError(f"{path}: saved by {saved}, but this is {self._described()}")
                 # Clones are aligned in memory as fresh tensors are: else the last bits of a prediction may differ.
                 state = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
@@ -149,6 +157,20 @@ class Detector(ABC):
     def _require_fitted(self) -> None:
         if not all(hasattr(self, name) for name in self.learned):
             raise RuntimeError(f"this {type(self).__name__} has learned nothing yet: call fit or load first")
+
+
+def _without_paths(described: str) -> tuple[str, dict]:
+    """The detector's name and its hyperparameters, at any depth without PATHS."""
+
+    def kept(values: dict) -> dict:
+        return {
+            name: kept(value) if isinstance(value, dict) else value
+            for name, value in values.items()
+            if name not in PATHS
+        }
+
+    name, _, values = described.partition(" with ")
+    return name, kept(json.loads(values or "{}"))
 
 
 def under(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:

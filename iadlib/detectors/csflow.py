@@ -11,10 +11,12 @@ Where we differ from the paper and its code: the three images need not be exact 
 by rounding the coarser one up, and upsampling goes to whatever the finer grid is; below 3 x 3 the scales would
 coincide, and that is an error. Smaller copies of the image are made with antialiasing. Gamma is one number a channel,
 not one a scale; all scales share the order of channels; outputs are not clamped. The map is the mean over the three
-scales, each upsampled, where the paper shows each for itself. With `image_score` "maximum" an image's score is the
-smoothed map's maximum: the mean drowns an anomaly that covers a few of many places. `standardise` divides a channel by
-its spread over the training images before the flow, which then has less to learn; the code does not. The flow is a
-plain list of modules with FrEIA's interface, as FrEIA's sequence carries one tensor and its graph fixes the maps' size.
+scales, each upsampled, where the paper shows each for itself, and it is smoothed. With `image_score` "maximum" an
+image's score is the smoothed map's maximum: the mean drowns an anomaly that covers a few of many places. `standardise`
+divides a channel by its spread over the training images before the flow, which then has less to learn; the code does
+not. The flow is a plain list of modules, as FrEIA's sequence carries one tensor and its graph fixes the maps' size.
+Couplings are modules in FrEIA's manner: lists of tensors go in and come out beside the log-determinant, and `rev`
+inverts. They have no `jac`, `dims_in` and `output_dims`, and so do not fit into a graph of FrEIA's.
 """
 
 from collections.abc import Iterator, Sequence

@@ -9,10 +9,11 @@ over a square.
 Where we differ from the paper and its code: textures come from a folder, such as the Describable Textures Dataset,
 where `textures` names one. Else, and offline, they are made of what is at hand: half of them coloured Perlin noise,
 half another training image cut into blocks and shuffled. Both, as a folder's, are changed by three random operations
-of colour. Perlin's lattice is turned, where the code turns the finished noise. Training images are not turned: on a
-product with a right way up, that would make a wrong one normal. Weights start as PyTorch draws them. Half of the
-images in a batch stay without an anomaly, as in the code. Upsampling goes to the encoder's grids, so that any sides of
-32 pixels or more fit.
+of colour; gamma and brightness change a whole image alike, hue changes and saturation does not, and textures are not
+turned by the code's 45 degrees at most. Perlin's lattice is turned, where the code turns the finished noise. Training
+images are not turned: on a product with a right way up, that would make a wrong one normal. Weights start as PyTorch
+draws them. Half of the images in a batch stay without an anomaly, as in the code. Upsampling goes to the encoder's
+grids, so that any sides of 32 pixels or more fit, and is bilinear without aligned corners, where the code aligns them.
 """
 
 import math
@@ -263,8 +264,8 @@ class ReconstructiveNetwork(nn.Module):
         super().__init__()
         widths = [width, 2 * width, 4 * width, 8 * width, 8 * width]
         self.encoder = nn.ModuleList(_block(a, b) for a, b in zip([3, *widths[:-1]], widths, strict=True))
-        upwards = widths[::-1]
-        self.decoder = nn.ModuleList(nn.Sequential(_convolution(a, b), _block(b, b)) for a, b in pairwise(upwards))
+        upwards = [8 * width, 4 * width, 2 * width, width, width]
+        self.decoder = nn.ModuleList(nn.Sequential(_block(a, a), _convolution(a, b)) for a, b in pairwise(upwards))
         self.answer = nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -284,10 +285,10 @@ class DiscriminativeNetwork(nn.Module):
         super().__init__()
         widths = [width, 2 * width, 4 * width, 8 * width, 8 * width, 8 * width]
         self.encoder = nn.ModuleList(_block(a, b) for a, b in zip([6, *widths[:-1]], widths, strict=True))
-        upwards = widths[::-1]
-        pairs = list(pairwise(upwards))
+        pairs = list(pairwise([8 * width, 8 * width, 4 * width, 2 * width, width, width]))
+        skips = widths[-2::-1]
         self.upwards = nn.ModuleList(_convolution(a, b) for a, b in pairs)
-        self.decoder = nn.ModuleList(_block(2 * b, b) for _, b in pairs)
+        self.decoder = nn.ModuleList(_block(b + skip, b) for (_, b), skip in zip(pairs, skips, strict=True))
         self.answer = nn.Conv2d(width, 2, 3, padding=1)
 
     def features(self, images: Tensor) -> Tensor:

@@ -11,10 +11,11 @@ an image and scale (1 - cosine, summed over the scales), where the paper's loss 
 positions. The fusion ends in the 1 x 1 convolution that the paper describes; the code leaves it to the first residual
 block. The code evaluates on the test set while it trains; here the schedule is fixed and the last weights are kept.
 Teacher maps of the training images are computed once, not once an epoch: there is no augmentation, so nothing changes.
-The teacher may be any backbone whose chosen layers halve their grid one after another. Widths follow its channels: a
-stage's residual blocks are half as wide inside as outside, as in a WideResNet-50-2, and the embedding has twice the
-coarsest map's channels. Transposed convolutions double a grid, so that an odd side is met by cropping, or by
-repeating the border where the backbone rounds down. Upsampling is bilinear without aligned corners, as everywhere here.
+The teacher may be any backbone whose chosen layers halve their grid one after another; where its maps are signed, so
+are the student's that they are compared with, and what the next stage takes is rectified all the same. Widths follow
+its channels: a stage's residual blocks are half as wide inside as outside, as in a WideResNet-50-2, and the embedding
+has twice the coarsest map's channels. Transposed convolutions double a grid, so that an odd side is met by cropping, or
+by repeating the border where the backbone rounds down. Upsampling is bilinear without aligned corners.
 
 The image score is the smoothed map's maximum, as in the code. `difference` at a cut is the absolute difference of the
 normalised teacher and student maps of all scales on the finest grid: the sum of its squares over a scale's channels is

@@ -6,11 +6,14 @@ Gaussian noise makes an anomaly of every adapted feature, and a small discrimina
 least the margin and noisy ones at most minus the margin. A patch is as anomalous as the discriminator's answer is
 negative; an image, as its most anomalous patch.
 
-Where we differ from the paper and its code: see `iadlib.features` for the neighbourhood average. Features of the
-training images are computed once. A batch is drawn from the patches of all images, not from all patches of 8 images
-(of 36 x 36 patches, 10,368): the normalisation inside the discriminator sees more of the variety. The code keeps the
-epoch with the best AUROC on the test images; here the schedule is fixed and the last weights are kept. `noise_std` has
-the features' unit and so belongs to a backbone.
+Where we differ from the paper and its code: see `iadlib.features` for the neighbourhood average. Images are resized,
+not cropped. Features of the training images are computed once. A batch is drawn from the patches of all images, not
+from all patches of 8 images (of 36 x 36 patches, 10,368): the normalisation inside the discriminator sees more of the
+variety. The code keeps the epoch with the best AUROC on the test images, which hides that weights drift once the loss
+is zero; here the schedule is fixed and the last weights are kept. `most_steps` ends training before that drift when
+many images make many steps of an epoch: with the embedded settings on 256 photographs, image AUROC fell from 0.87 after
+192 steps to 0.83 after 384 and 768, and to 0.64 to 0.76 after 1,536. `noise_std` has the features' unit and so belongs
+to a backbone.
 """
 
 from collections.abc import Iterator
@@ -29,7 +32,10 @@ from iadlib.progress import track
 
 @dataclass(kw_only=True, eq=False)
 class SimpleNet(Detector):
-    """`training_batch_size` counts patches, and an epoch is one pass over all patches of the training images."""
+    """`training_batch_size` counts patches, and an epoch is one pass over all patches of the training images.
+
+    Training ends after `epochs` or `most_steps` batches, whichever comes first; None is no limit.
+    """
 
     cuts: ClassVar = ("embedding", "adapted")
     learned: ClassVar = ("adapter_", "discriminator_", "losses_")
@@ -43,6 +49,7 @@ class SimpleNet(Detector):
     noise_std: float = 0.015
     margin: float = 0.5
     epochs: int = 160
+    most_steps: int | None = None
     training_batch_size: int = 10368
     adapter_learning_rate: float = 1e-4
     discriminator_learning_rate: float = 2e-4
@@ -55,6 +62,8 @@ class SimpleNet(Detector):
         for name in ("hidden_channels", "epochs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)}: 1 or more")
+        if self.most_steps is not None and self.most_steps < 1:
+            raise ValueError(f"most_steps {self.most_steps}: 1 or more, or null for no limit")
         if self.training_batch_size < 2:
             raise ValueError(f"training_batch_size {self.training_batch_size}: 2 patches or more, to normalise them")
         for name in ("noise_std", "margin", "adapter_learning_rate", "discriminator_learning_rate"):
@@ -62,7 +71,7 @@ class SimpleNet(Detector):
                 raise ValueError(f"{name} {getattr(self, name)}: above 0")
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
-        """Train adapter and discriminator for `epochs` passes; the validation images are not needed."""
+        """Train adapter and discriminator for `epochs` passes, or `most_steps`; validation images are not needed."""
         check_images(train_images)
         batches = track(train_images.split(self.batch_size), "simplenet: features")
         vectors = torch.cat([_vectors(self.patches(batch)).cpu() for batch in batches])  # (n h w, C)
@@ -77,6 +86,7 @@ class SimpleNet(Detector):
             return truncated_l1(*answers.chunk(2), self.margin)
 
         batch_size = min(self.training_batch_size, len(vectors))
+        steps = self.epochs * (len(vectors) // batch_size)
         self.losses_ = train(
             loss,
             [vectors],
@@ -89,7 +99,7 @@ class SimpleNet(Detector):
                     fused=True,
                 ),
             ],
-            steps=self.epochs * (len(vectors) // batch_size),
+            steps=steps if self.most_steps is None else min(steps, self.most_steps),
             batch_size=batch_size,
             seed=self.seed,
             device=resolve_device(self.device),

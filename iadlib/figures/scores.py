@@ -101,11 +101,12 @@ def kind_comparison(table: pd.DataFrame, label: str) -> Figure:
     return finished(figure)
 
 
-def learning_curve(losses: Sequence[float]) -> Figure:
-    """Loss at every step, thin, and its running mean."""
-    figure, axis = axes_of(figsize=(6, 2.8))
-    losses = pd.Series(losses)
-    axis.plot(losses, color="0.75", linewidth=0.8)
-    axis.plot(losses.rolling(max(1, len(losses) // 50), min_periods=1).mean(), color=KIND_COLOURS["logical"])
-    axis.set(xlabel="step", ylabel="loss")
+def learning_curve(losses: dict[str, Sequence[float]]) -> Figure:
+    """Loss at every step, thin, and its running mean; one axis each for what was learned one after the other."""
+    figure, axes = axes_of(1, len(losses), figsize=(6 * len(losses), 2.8), squeeze=False)
+    for axis, (name, values) in zip(axes.flat, losses.items(), strict=True):
+        values = pd.Series(values)
+        axis.plot(values, color="0.75", linewidth=0.8)
+        axis.plot(values.rolling(max(1, len(values) // 50), min_periods=1).mean(), color=KIND_COLOURS["logical"])
+        axis.set(xlabel="step", ylabel="loss", title="" if len(losses) == 1 else name)
     return finished(figure)

@@ -1,10 +1,7 @@
 """What the notebooks' figures show: which images, under which titles."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
-import torch
 from IPython.display import Markdown
 
 from iadlib.data import Category, image_sizes, read_image
@@ -121,9 +118,9 @@ def panel(
     )
 
 
-def losses(result: Run) -> Sequence[float]:
-    """The loss at every step of learning; empty for a method that learns no weights."""
-    return getattr(result.detector, "losses_", torch.empty(0)).tolist()
+def losses(result: Run) -> dict[str, list[float]]:
+    """For `figures.learning_curve`, by what was learned; empty for a method that learns no weights."""
+    return {name: values.tolist() for name, values in result.detector.phases.items()}
 
 
 def _title(defect: str) -> str:

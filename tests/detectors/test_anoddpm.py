@@ -173,6 +173,18 @@ def test_the_unet_learns_what_the_noise_is(normal_images):
     assert not any(parameter.requires_grad for parameter in detector.network_.parameters())
 
 
+def test_attention_stands_on_the_levels_named_and_its_heads_are_as_wide_as_fits_them_all():
+    detector = AnoDDPM(**TINY | {"channels": (8, 8, 16, 16, 32, 32)}, attention=(3, 4, 5))
+    detector.build()
+    network = detector.network_
+    blocks = [*network.down_blocks, network.mid_block, *reversed(network.up_blocks)]
+    heads = [[a.heads for a in getattr(block, "attentions", None) or [] if a is not None] for block in blocks]
+    on_levels = [[], [], [], [1], [2], [2]]  # of 16 channels each
+    assert heads[:6] == on_levels
+    assert heads[6] == [2]
+    assert [sorted(set(found)) for found in heads[7:]] == on_levels
+
+
 @pytest.mark.parametrize("size", [(33, 50), (64, 47), (16, 17)])
 def test_any_size_is_padded_inside(fitted, size):
     prediction = fitted.predict(torch.rand(1, 3, *size))

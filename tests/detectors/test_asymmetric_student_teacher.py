@@ -86,8 +86,8 @@ def test_the_student_learns_from_the_teacher_and_the_teacher_not_from_the_studen
     first, second = (detector.fit(normal_images) for detector in detectors)
     weights = [list(d.teacher_.state_dict().values()) for d in (first, second)]
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
-    of_student = second.losses_[3:]  # 8 images are one step an epoch; the teacher takes three
-    assert len(of_student) == 20
+    of_student = second.phases["student"]  # 8 images are one step an epoch
+    assert {name: len(losses) for name, losses in second.phases.items()} == {"teacher": 3, "student": 20}
     assert of_student[-1] < 0.8 * of_student[0]
 
 

@@ -1,10 +1,13 @@
 """What every detector promises, whatever its method."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
 
 from iadlib.detectors import DETECTORS, create
+from iadlib.features import load_network
 
 # Settings small enough for a test; every detector of the study needs an entry.
 SMALL = {
@@ -114,6 +117,29 @@ def test_loading_what_other_hyperparameters_saved_raises(fitted, tmp_path):
     detector.save(tmp_path / "detector.safetensors")
     with pytest.raises(ValueError, match="saved by"):
         create(name, **SMALL[name], seed=1).load(tmp_path / "detector.safetensors")
+
+
+def test_the_same_weights_under_another_path_do_not_keep_a_detector_from_loading(fitted, test_images, tmp_path):
+    name, detector = fitted
+    known = {field.name for field in fields(detector)}
+    elsewhere = {"textures": "another/folder"} if "textures" in known else {}
+    if "checkpoint" in known:
+        elsewhere["checkpoint"] = str(tmp_path / "weights.pth")
+        torch.save(load_network(detector.backbone).state_dict(), elsewhere["checkpoint"])
+    detector.save(tmp_path / "detector.safetensors")
+    loaded = create(name, **SMALL[name], batch_size=3, **elsewhere).load(tmp_path / "detector.safetensors")
+    assert np.array_equal(loaded.predict(test_images).maps, detector.predict(test_images).maps)
+
+
+def test_the_phases_are_the_history_of_the_loss_in_order(fitted):
+    name, detector = fitted
+    phases = detector.phases
+    assert bool(phases) == ("losses_" in detector.learned)
+    if phases:
+        assert torch.equal(torch.cat(list(phases.values())), detector.losses_)
+        assert all(len(losses) for losses in phases.values())
+    with pytest.raises(RuntimeError, match="fit or load"):
+        create(name, **SMALL[name]).phases  # noqa: B018
 
 
 def test_loading_a_truncated_file_names_it(fitted, tmp_path):

@@ -6,6 +6,8 @@ from PIL import Image
 
 from iadlib.detectors.draem import (
     DRAEM,
+    DiscriminativeNetwork,
+    ReconstructiveNetwork,
     focal_loss,
     perlin_noise,
     recoloured,
@@ -112,6 +114,12 @@ def test_textures_of_a_folder_are_used(normal_images, tmp_path):
 def test_a_folder_without_textures_raises_and_names_it(normal_images, tmp_path):
     with pytest.raises(FileNotFoundError, match=str(tmp_path)):
         DRAEM(**SMALL, textures=str(tmp_path)).fit(normal_images)
+
+
+def test_the_networks_have_the_published_number_of_weights():
+    with torch.device("meta"):
+        networks = ReconstructiveNetwork(128), DiscriminativeNetwork(64)
+    assert [sum(p.numel() for p in network.parameters()) for network in networks] == [69_048_579, 28_374_146]
 
 
 def test_both_networks_learn(normal_images):

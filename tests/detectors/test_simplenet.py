@@ -46,9 +46,22 @@ def test_normal_features_answer_positive_and_noisy_ones_negative(normal_images):
     assert detector.losses_[-1] < 0.5 * detector.losses_[0]
 
 
+def test_training_ends_at_epochs_or_most_steps_whichever_is_first(normal_images):
+    steps = {most: len(SimpleNet(**SMALL, most_steps=most).fit(normal_images).losses_) for most in (None, 1000, 3)}
+    assert steps[None] == steps[1000] == 2 * (8 * 8 * 6 // 64)  # epochs of 8 images of 8 x 6 patches
+    assert steps[3] == 3
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("patch_size", 2), ("hidden_channels", 0), ("epochs", 0), ("noise_std", 0), ("training_batch_size", 1)],
+    [
+        ("patch_size", 2),
+        ("hidden_channels", 0),
+        ("epochs", 0),
+        ("most_steps", 0),
+        ("noise_std", 0),
+        ("training_batch_size", 1),
+    ],
 )
 def test_a_hyperparameter_out_of_range_raises(name, value):
     with pytest.raises(ValueError, match=name):
