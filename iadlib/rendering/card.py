@@ -65,13 +65,13 @@ GAPS = """## What it is not
   alone, the metal nut, to those with both kinds.
 - Where a small part of a large marked area suffices, as for a nut that may lie anywhere and is missing, a map of noise
   earns much AU-sPRO: read it beside the column of chance.
-- A defect has 3 to 10 test images at the default scale: numbers by defect are anecdotes, but for the connector, of which
-  the study renders hundreds more.
+- A defect has 3 to 10 test images at the default scale: numbers by defect are anecdotes, but for the connector, of
+  which the study renders hundreds more.
 - Numbers obtained on it compare methods with one another. They do not stand for results on MVTec AD or MVTec LOCO AD.
 
 How large and how clear defects are stands in each category's file (the class `Difficulty`). It was set by what a person
-sees at the default size, from what is easily overlooked to the plain, and not by a detector's scores. A params file with
-`difficulty` sets other ranges.
+sees at the default size, from what is easily overlooked to the plain, and not by a detector's scores. A params file
+with `difficulty` sets other ranges.
 
 ## Use
 
