@@ -1,14 +1,16 @@
-"""Calibrators on simulated scores of 30 normal and 60 anomalous images, cross-fitted: what the bounded sigmoid's few
-fixed numbers were chosen by. No detector and no image is involved.
+"""Calibrators on simulated scores, cross-fitted: what the bounded sigmoid's few fixed numbers were chosen by. No
+detector and no image is involved.
 
-    python benchmarks/calibrators.py --draws 90
+    python benchmarks/calibrators.py --draws 80
 
-Three kinds of detectors, from blind to nearly perfect: normal classes of equal spread; a share of the anomalies that it
-cannot see; scores with a heavy right tail, as maxima over a map have. *perfect*: the expected error that the same
-probabilities would show if they were right, in samples of this size. `PAID_FOR` 0: no doubt at all.
+Four kinds of detectors: normal classes of equal spread, from blind to good; a share of the anomalies that it cannot
+see; scores with a heavy right tail, as maxima over a map have; classes far apart. 30 normal images, and 15 to 60
+anomalous ones. *perfect*: the expected error that the same probabilities would show if they were right, in samples of
+this size. Writes benchmarks/calibrators.csv.
 """
 
 import argparse
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -26,35 +28,32 @@ from iadlib.calibration import (
     scaling,
 )
 
-NORMAL, ANOMALOUS = 30, 60
-LABELS = np.repeat([0, 1], [NORMAL, ANOMALOUS])
-NO_DOUBT = -np.inf
-CHOICES = {  # pseudo-images, median of the slope's logarithm, parameters paid for
-    "bounded, no doubt": (0.25, 0.5, NO_DOUBT),
-    "bounded, one parameter": (0.25, 0.5, 1),
-    "bounded, two parameters": (0.25, 0.5, 2),
-    "bounded, three parameters": (0.25, 0.5, 3),
-    "bounded, steeper prior": (0.25, 1.0, 2),
-    "bounded, one pseudo-image": (1.0, 0.5, 2),
+NORMAL, ANOMALOUS = 30, (15, 30, 60)
+KINDS = ("equal spread", "partly blind", "heavy tail", "apart")
+CHOICES = {  # pseudo-images, median of the slope's logarithm and its spread
+    "bounded sigmoid": (0.25, 0.5, 0.5),
+    "bounded, one pseudo-image": (1.0, 0.5, 0.5),
+    "bounded, steeper prior": (0.25, 1.0, 0.5),
+    "bounded, wider prior": (0.25, 0.5, 1.0),
 }
 
 
-def drawn(kind: str, rng: np.random.Generator) -> np.ndarray:
-    distance = rng.uniform(0, 2.5)
+def drawn(kind: str, anomalous: int, rng: np.random.Generator) -> np.ndarray:
+    distance = rng.uniform(4, 10) if kind == "apart" else rng.uniform(0, 2.5)
     if kind == "heavy tail":
-        return np.concatenate([rng.gumbel(0, 1, NORMAL), rng.gumbel(distance, rng.uniform(1, 3), ANOMALOUS)])
-    unseen = int(rng.integers(0, 45)) if kind == "partly blind" else 0
-    seen = rng.normal(distance + (kind == "partly blind"), 1, ANOMALOUS - unseen)
+        return np.concatenate([rng.gumbel(0, 1, NORMAL), rng.gumbel(distance, rng.uniform(1, 3), anomalous)])
+    unseen = int(rng.integers(0, anomalous * 3 // 4)) if kind == "partly blind" else 0
+    seen = rng.normal(distance + (kind == "partly blind"), 1, anomalous - unseen)
     return np.concatenate([rng.normal(0, 1, NORMAL + unseen), seen])
 
 
-def judged(probabilities: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
-    right = [(rng.random(len(LABELS)) < probabilities).astype(int) for _ in range(20)]
+def judged(probabilities: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
+    right = [(rng.random(len(labels)) < probabilities).astype(int) for _ in range(20)]
     return {
-        "log loss": log_loss(probabilities, LABELS),
-        "expected error": expected_calibration_error(probabilities, LABELS),
-        "perfect": float(np.mean([expected_calibration_error(probabilities, labels) for labels in right])),
-        "Brier score": brier_score(probabilities, LABELS),
+        "log loss": log_loss(probabilities, labels),
+        "expected error": expected_calibration_error(probabilities, labels),
+        "perfect": float(np.mean([expected_calibration_error(probabilities, each) for each in right])),
+        "Brier score": brier_score(probabilities, labels),
     }
 
 
@@ -63,17 +62,22 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=90)
     rng, rows = np.random.default_rng(11), []
     for number in tqdm(range(parser.parse_args().draws), disable=None):
-        kind = ("equal spread", "partly blind", "heavy tail")[number % 3]
-        scores = drawn(kind, rng)
-        for name, calibrator in {"Platt": PlattScaling(), "Bayesian binning": BayesianBinning()}.items():
-            rows.append({"kind": kind, "calibrator": name, **judged(cross_fit(calibrator, scores, LABELS), rng)})
-        for name, (pseudo_images, slope, paid_for) in CHOICES.items():
-            with mock.patch.multiple(scaling, MEDIAN_LOG_SLOPE=slope, PAID_FOR=paid_for):
-                said = cross_fit(BoundedSigmoid(pseudo_images), scores, LABELS)
-            rows.append({"kind": kind, "calibrator": name, **judged(said, rng)})
+        kind, anomalous = KINDS[number % len(KINDS)], int(rng.choice(ANOMALOUS))
+        scores, labels = drawn(kind, anomalous, rng), np.repeat([0, 1], [NORMAL, anomalous])
+        for name, calibrator in {"Platt scaling": PlattScaling(), "Bayesian binning": BayesianBinning()}.items():
+            rows.append(
+                {"kind": kind, "calibrator": name, **judged(cross_fit(calibrator, scores, labels), labels, rng)}
+            )
+        for name, (pseudo_images, slope, spread) in CHOICES.items():
+            with mock.patch.object(scaling, "MEDIAN_LOG_SLOPE", slope):
+                said = cross_fit(BoundedSigmoid(pseudo_images, spread), scores, labels)
+            rows.append({"kind": kind, "calibrator": name, **judged(said, labels, rng)})
     table = pd.DataFrame(rows)
-    print(table.groupby("calibrator", sort=False).mean(numeric_only=True).round(4).to_string())
-    print(table.groupby(["kind", "calibrator"], sort=False).mean(numeric_only=True).round(4).to_string())
+    whole = table.groupby("calibrator", sort=False).mean(numeric_only=True).round(4).assign(kind="all").reset_index()
+    parts = table.groupby(["kind", "calibrator"], sort=False).mean(numeric_only=True).round(4).reset_index()
+    both = pd.concat([whole, parts])[["kind", "calibrator", "log loss", "expected error", "perfect", "Brier score"]]
+    both.to_csv(Path(__file__).with_suffix(".csv"), index=False)
+    print(both.to_string(index=False))
 
 
 if __name__ == "__main__":

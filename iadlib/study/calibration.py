@@ -5,13 +5,14 @@ written. Every calibrator is fitted in several *protocols*, which say what it ma
 
 - "cross-fitted": the other folds of the test images;
 - "from logical" or "from structural": of the other folds only this kind of anomaly and the normal images; it is judged
-  by normal images and the other kind;
+  by normal images and the other kind, at that prevalence. "structural by itself" and "logical by itself" learn from the
+  kind that they are judged by, on the same images: what knowing tomorrow's defects would be worth;
 - "from artificial": the normal validation images and the same with painted anomalies, no test image; probabilities are
   then moved to the test images' prevalence;
 - "uncalibrated": Gaussian scaling by the normal validation images, which asks for no anomaly at all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import pandas as pd
 import torch
 import yaml
 from matplotlib.figure import Figure
+from sklearn.model_selection import StratifiedKFold
 
 from iadlib import calibration
 from iadlib.calibration import Costs, cross_fit, with_prevalence
@@ -48,10 +50,12 @@ ERRORS = {
     "maximum error": calibration.maximum_calibration_error,
     "Brier score": calibration.brier_score,
 }
-WITH_INTERVALS = ("log loss", "expected error")
+WITH_INTERVALS = ("log loss", "Brier score")
+PERFECT = "expected error if right"
 MEMBERS_FIRST, AVERAGE, BOTH = "members", "average", "members, then average"
 FOLDS = 5
 RESAMPLES = 300
+DRAWS_IF_RIGHT = 30
 
 
 def gather(profile: str, category: str) -> pd.DataFrame:
@@ -126,9 +130,13 @@ def _of_scorer(part: pd.DataFrame, folds: int) -> list[pd.DataFrame]:
     rows = []
     for name, made in CALIBRATORS.items():
         rows.append(_said(part, name, CROSS_FITTED, cross_fit(made(), values, labels, folds, strata=kinds)))
-        for kind in present if len(present) == 2 else ():
-            learned = cross_fit(made(), values, labels, folds, strata=kinds, learn_from=np.isin(kinds, ["good", kind]))
-            rows.append(_said(part, name, f"from {kind}", learned)[kinds != kind])
+        for kind, other in (present, present[::-1]) if len(present) == 2 else ():
+            judged, known = kinds != kind, np.isin(kinds, ["good", kind])
+            learned = cross_fit(made(), values, labels, folds, strata=kinds, learn_from=known)
+            moved = with_prevalence(learned, labels[known].mean(), labels[judged].mean())
+            rows.append(_said(part, name, f"from {kind}", moved)[judged])
+            itself = cross_fit(made(), values, labels, folds, strata=kinds, learn_from=judged)
+            rows.append(_said(part, name, f"{other} by itself", itself)[judged])
     return rows
 
 
@@ -150,8 +158,10 @@ def _said(part: pd.DataFrame, calibrator: str, protocol: str, values: np.ndarray
 def errors(said: pd.DataFrame, protocols: Sequence[str] = (CROSS_FITTED, UNCALIBRATED)) -> pd.DataFrame:
     """One line for every scorer, calibrator and protocol: mean over the seeds of each error and of the Brier parts.
 
-    Log loss and expected error with a 95 % interval over the test images, one resample for all seeds, calibrators and
-    scorers; `less Platt` is the difference to Platt scaling in the same protocol, with its interval.
+    Log loss and Brier score with a 95 % interval over the test images, one resample for all seeds and calibrators;
+    `less Platt` is the difference to Platt scaling in the same protocol. Errors over bins have none: resampling adds as
+    much bias to them as the sample does. Instead, `PERFECT` is the expected error that the same probabilities would
+    show in as many images if they were right.
     """
     rows = []
     for protocol in [name for name in protocols if name in set(said["protocol"])]:
@@ -175,11 +185,13 @@ def _errors_of(scorer: str, protocol: str, part: pd.DataFrame) -> list[dict]:
         for name, table in tables.items()
         for error in WITH_INTERVALS
     }
-    rows = []
+    rng, rows = np.random.default_rng(0), []
     for name, table in tables.items():
         by_seed = table.to_numpy().T  # (seeds, N)
         row = {"scorer": scorer, "protocol": protocol, "calibrator": name}
         row |= {error: np.mean([judge(each, labels) for each in by_seed]) for error, judge in ERRORS.items()}
+        right = [(each, (rng.random(len(each)) < each).astype(int)) for each in by_seed for _ in range(DRAWS_IF_RIGHT)]
+        row[PERFECT] = np.mean([calibration.expected_calibration_error(*each) for each in right])
         parts = pd.DataFrame([asdict(calibration.brier_parts(each, labels)) for each in by_seed]).mean()
         row |= parts.add_prefix("Brier ").to_dict()
         for error in WITH_INTERVALS:
@@ -193,81 +205,109 @@ def _errors_of(scorer: str, protocol: str, part: pd.DataFrame) -> list[dict]:
     return rows
 
 
-def pivot(table: pd.DataFrame, error: str, protocol: str = CROSS_FITTED) -> pd.DataFrame:
-    """Scorers in rows, calibrators in columns, with the interval's ends."""
-    rows = table[table["protocol"] == protocol]
-    cells = [
-        f"{value:.3f} [{low:.3f}, {high:.3f}]"
-        for value, low, high in zip(rows[error], rows[f"{error} low"], rows[f"{error} high"], strict=True)
-    ]
-    wide = rows.assign(cell=cells).pivot(index="scorer", columns="calibrator", values="cell")
-    names = [name for name in ("none", *CALIBRATORS) if name in wide]
-    return wide.reindex(index=dict.fromkeys(rows["scorer"]), columns=names).rename_axis(index=None, columns=None)
-
-
-def by_protocol(table: pd.DataFrame, error: str) -> pd.DataFrame:
-    """The mean over the scorers; protocols in rows, calibrators in columns."""
-    wide = table.groupby(["protocol", "calibrator"], sort=False)[error].mean().unstack()
-    return (
-        wide[[name for name in ("none", *CALIBRATORS) if name in wide]].round(3).rename_axis(index=None, columns=None)
+def pivot(table: pd.DataFrame, error: str) -> pd.DataFrame:
+    """Scorers in rows, calibrators in columns, with the interval's ends where there is one."""
+    if error in WITH_INTERVALS:
+        ends = zip(table[error], table[f"{error} low"], table[f"{error} high"], strict=True)
+        cells = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in ends]
+    else:
+        cells = table[error].round(3)
+    wide = table.assign(cell=cells).pivot(index="scorer", columns="calibrator", values="cell")
+    return wide.reindex(index=dict.fromkeys(table["scorer"]), columns=_ordered(wide)).rename_axis(
+        index=None, columns=None
     )
+
+
+def means(table: pd.DataFrame, columns: Sequence[str], by: str = "calibrator") -> pd.DataFrame:
+    """Means over the scorers that have every protocol in the table, so that all lines speak of the same."""
+    complete = table.groupby("scorer")["protocol"].nunique() == table["protocol"].nunique()
+    rows = table[table["scorer"].isin(complete.index[complete])]
+    found = rows.groupby(["protocol", "calibrator"], sort=False)[list(columns)].mean().round(3)
+    if by == "calibrator":
+        return found.droplevel("protocol").rename_axis(None)
+    wide = found[columns[0]].unstack()
+    return wide[_ordered(wide)].rename_axis(index=None, columns=None)
+
+
+def _ordered(wide: pd.DataFrame) -> list[str]:
+    return [name for name in ("none", *CALIBRATORS) if name in wide]
 
 
 def averaged(said: pd.DataFrame, scores: pd.DataFrame, members: Sequence[str], folds: int = FOLDS) -> pd.DataFrame:
     """Output-level ensembles, calibrated before their members' average, after it, and both; as `probabilities`.
 
-    Their scorer is what was calibrated. "average" calibrates the mean of standardised scores. For both, what a second
-    calibrator learns from are averages of members' cross-fitted probabilities.
+    Their scorer is what was calibrated. "average" calibrates the mean of standardised scores.
     """
-    parts = []
     crossed = said[(said["protocol"] == CROSS_FITTED) & (said["calibrator"].isin([PLATT, BOUNDED]))]
-    average = crossed[crossed["scorer"] == ENSEMBLES["mean"]]
-    parts.append(average.assign(scorer=AVERAGE))
+    parts = [crossed[crossed["scorer"] == ENSEMBLES["mean"]].assign(scorer=AVERAGE)]
     keys = ["seed", "name", "label", "calibrator"]
     members_first = crossed[crossed["scorer"].isin(members)].groupby(keys, sort=False)["probability"].mean()
-    members_first = members_first.reset_index().assign(scorer=MEMBERS_FIRST, protocol=CROSS_FITTED)
-    parts.append(members_first)
-    for (_, name), part in members_first.groupby(["seed", "calibrator"], sort=False):
-        kinds = part["label"].to_numpy()
-        again = cross_fit(
-            CALIBRATORS[name](),
-            part["probability"].to_numpy(),
-            (kinds != "good").astype(int),
-            min(folds, *pd.Series(kinds).value_counts()),
-            strata=kinds,
-        )
-        parts.append(part.assign(scorer=BOTH, probability=again))
+    parts.append(members_first.reset_index().assign(scorer=MEMBERS_FIRST, protocol=CROSS_FITTED))
+    test = scores[(scores["split"] == "test") & scores["scorer"].isin(members)]
+    for seed, part in test.groupby("seed", sort=False):
+        wide = part.pivot(index=["name", "label"], columns="scorer", values="score")
+        kinds = wide.index.get_level_values("label").to_numpy()
+        for name in (PLATT, BOUNDED):
+            both = calibrated_twice(CALIBRATORS[name], wide.to_numpy().T, kinds, folds)
+            named = wide.index.to_frame(index=False).assign(seed=seed, calibrator=name, scorer=BOTH)
+            parts.append(named.assign(protocol=CROSS_FITTED, probability=both))
     return pd.concat(parts, ignore_index=True)
 
 
+def calibrated_twice(made: Callable, scores: np.ndarray, kinds: np.ndarray, folds: int) -> np.ndarray:
+    """Probabilities (N,): members (M, N) calibrated, averaged, the average calibrated; no label of a fold reaches it.
+
+    Within the other folds, the second calibrator learns from averages of probabilities that are cross-fitted again.
+    """
+    labels, probabilities = (kinds != "good").astype(int), np.empty(len(kinds))
+    folds = min(folds, *(pd.Series(kinds).value_counts() // 2))
+    for others, held in StratifiedKFold(folds, shuffle=True, random_state=0).split(kinds, kinds):
+        strata = kinds[others]
+        inner = min(folds, *pd.Series(strata).value_counts())
+        seen = [cross_fit(made(), member[others], labels[others], inner, strata=strata) for member in scores]
+        first = [made().fit(member[others], labels[others]).predict_proba(member[held]) for member in scores]
+        second = made().fit(np.mean(seen, axis=0), labels[others])
+        probabilities[held] = second.predict_proba(np.mean(first, axis=0))
+    return probabilities
+
+
 def example(scores: pd.DataFrame) -> dict:
-    """For `figures.calibration_functions`: the scorer and seed whose classes are the furthest apart, and both sigmoids
-    fitted to all of its test images."""
-    best, chosen = -1.0, None
+    """For `figures.calibration_functions`: the scorer and seed with the highest AUROC, of those with the same the one
+    with the widest gap, and both sigmoids fitted to all of its test images."""
+    ranked = []
     for (scorer, seed), part in scores[scores["split"] == "test"].groupby(["scorer", "seed"], sort=False):
-        value = image_auroc(part["score"].to_numpy(), (part["label"] != "good").to_numpy())
-        if value > best:
-            best, chosen = value, (scorer, seed, part)
-    scorer, seed, part = chosen
-    values, labels = part["score"].to_numpy(), (part["label"] != "good").to_numpy().astype(int)
+        values, labels = part["score"].to_numpy(), (part["label"] != "good").to_numpy().astype(int)
+        gap = (values[labels == 1].min() - values[labels == 0].max()) / (values.std() or 1.0)
+        ranked.append((image_auroc(values, labels), gap, scorer, seed, values, labels, list(part["label"])))
+    auroc, gap, scorer, seed, values, labels, kinds = max(ranked, key=lambda each: each[:2])
+    apart = "perfectly separated" if gap > 0 else "not perfectly separated"
+    title = f"{scorer.replace('_', ' ')}, seed {seed}: image AUROC {auroc:.3f}, {apart}"
+    return _functions(values, labels, kinds, title)
+
+
+def simulated_example() -> dict:
+    """The same of simulated scores of 30 good and 30 anomalous images, far apart: no detector is involved."""
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(0, 1, 30), rng.normal(9, 1.5, 30)])
+    labels = np.repeat([0, 1], 30)
+    return _functions(values, labels, ["good"] * 30 + ["structural"] * 30, "simulated scores, perfectly separated")
+
+
+def _functions(values: np.ndarray, labels: np.ndarray, kinds: Sequence[str], title: str) -> dict:
     reach = np.ptp(values) * 0.15
     at = np.linspace(values.min() - reach, values.max() + reach, 400)
     curves = {name: CALIBRATORS[name]().fit(values, labels).predict_proba(at) for name in (PLATT, BOUNDED)}
-    title = f"{scorer.replace('_', ' ')}, seed {seed}: image AUROC {best:.3f}"
-    return {"scores": values, "kinds": list(part["label"]), "at": at, "curves": curves, "title": title}
+    return {"scores": values, "kinds": kinds, "at": at, "curves": curves, "title": title}
 
 
 def reliability(said: pd.DataFrame, scorer: str) -> dict[str, tuple]:
-    """For `figures.reliability_diagrams`: by calibrator the curve and the probabilities, all seeds together.
-
-    A band takes the seeds' images for independent, which they are not: it is too narrow by up to the square root of
-    the number of seeds. So each image counts once, with its mean probability over the seeds.
-    """
+    """For `figures.reliability_diagrams`: by calibrator the curve and the probabilities, of the first seed."""
     rows = said[(said["scorer"] == scorer) & said["protocol"].isin([CROSS_FITTED, UNCALIBRATED])]
+    rows = rows[rows["seed"] == rows["seed"].min()]
     found = {}
     for name in [n for n in ("none", *CALIBRATORS) if n in set(rows["calibrator"])]:
-        mean = rows[rows["calibrator"] == name].groupby(["name", "label"])["probability"].mean().reset_index()
-        values, labels = mean["probability"].to_numpy(), (mean["label"] != "good").to_numpy().astype(int)
+        part = rows[rows["calibrator"] == name]
+        values, labels = part["probability"].to_numpy(), (part["label"] != "good").to_numpy().astype(int)
         found[name] = calibration.reliability_curve(values, labels), values
     return found
 
@@ -303,40 +343,40 @@ def blind_cost(costs: Costs, prevalence: float) -> float:
 def save(
     said: pd.DataFrame,
     painted: pd.DataFrame,
-    table: pd.DataFrame,
-    combined: pd.DataFrame,
+    tables: dict[str, pd.DataFrame],
     pictures: dict[str, Figure],
     out: str | Path | None,
 ) -> None:
-    """Probabilities, artificial scores and errors as CSV, and figures, into the folder `out`; None writes nothing."""
+    """Probabilities, artificial scores, tables by their names, figures, into the folder `out`; None writes nothing."""
     if out is None:
         return
     with whole_folder(ROOT / out) as folder:
         crossed = said[(said["protocol"] == CROSS_FITTED) & (said["calibrator"] == BOUNDED)]
         crossed.to_csv(folder / "probabilities.csv", index=False, float_format="%.5g")
         painted.to_csv(folder / "artificial.csv", index=False, float_format="%.6g")
-        table.to_csv(folder / "errors.csv", index=False, float_format="%.6g")
-        combined.to_csv(folder / "averages.csv", index=False, float_format="%.6g")
+        for name, table in tables.items():
+            if len(table):  # a category with one kind of anomaly has no other to learn from
+                table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
         save_figures(folder, pictures, "png")
 
 
 def gather_errors(profile: str, file: str = "errors.csv") -> pd.DataFrame:
-    """The errors of all categories of the grid."""
+    """The errors of all categories of the grid that have such a file."""
     grid = yaml.safe_load((ROOT / "params/grid.yaml").read_text())
     folder = ROOT / "reports" / profile / "calibration"
-    parts = [pd.read_csv(folder / name / file).assign(category=name) for name in grid["categories"]]
+    files = {name: folder / name / file for name in grid["categories"]}
+    parts = [pd.read_csv(path).assign(category=name) for name, path in files.items() if path.is_file()]
     return pd.concat(parts, ignore_index=True)
 
 
 def overall(table: pd.DataFrame, protocol: str = CROSS_FITTED) -> pd.DataFrame:
-    """Mean of every error over all pairs of scorer and category, and how often a calibrator has the lowest."""
+    """Mean of every error over all pairs of scorer and category, and how often a calibrator has the lowest log loss."""
     rows = table[table["protocol"] == protocol]
-    means = rows.groupby("calibrator", sort=False)[list(ERRORS)].mean()
-    for error in WITH_INTERVALS:
-        lowest = rows.loc[rows.groupby(["category", "scorer"])[error].idxmin(), "calibrator"]
-        means[f"lowest {error}"] = lowest.value_counts()
-    means = means.reindex([name for name in ("none", *CALIBRATORS) if name in means.index])
-    return means.fillna(0).round(4).rename_axis(None)
+    columns = [*ERRORS, PERFECT, "Brier reliability", "Brier resolution"]
+    found = rows.groupby("calibrator", sort=False)[columns].mean()
+    lowest = rows.loc[rows.groupby(["category", "scorer"])["log loss"].idxmin(), "calibrator"]
+    found["lowest log loss"] = lowest.value_counts()
+    return found.reindex(_ordered(found.T)).fillna({"lowest log loss": 0}).round(4).rename_axis(None)
 
 
 def less_platt(table: pd.DataFrame, error: str, calibrator: str = BOUNDED) -> pd.DataFrame:

@@ -54,6 +54,38 @@ def test_who_learns_from_one_kind_is_judged_by_the_other(said):
     assert set(said.loc[said["protocol"] == "from structural", "label"]) == {"good", "logical"}
 
 
+class Recorder:
+    """Remembers what it was fitted to, and says how probable that makes an anomaly."""
+
+    seen: list[np.ndarray] = []
+
+    def fit(self, scores, labels):
+        self.own = dict(zip(scores.tolist(), labels.tolist(), strict=True))
+        Recorder.seen.append(np.asarray(scores))
+        return self
+
+    def predict_proba(self, scores):
+        return np.array([0.9 if self.own.get(score) else 0.1 for score in scores.tolist()])
+
+
+def test_who_learns_from_one_kind_never_sees_the_other(scores, monkeypatch):
+    part = scores[(scores["split"] == "test") & (scores["scorer"] == "blunt") & (scores["seed"] == 0)]
+    monkeypatch.setattr(calibration, "CALIBRATORS", {"recorder": Recorder})
+    monkeypatch.setattr(Recorder, "seen", [])
+    calibration._of_scorer(part, folds=5)
+    by_kind = {kind: set(part.loc[part["label"] == kind, "score"]) for kind in ("logical", "structural")}
+    for number, seen in enumerate(Recorder.seen[5:]):  # the first five folds know both kinds
+        from_logical, itself = number < 10, number % 10 >= 5
+        unseen = "structural" if from_logical != itself else "logical"
+        assert not by_kind[unseen] & set(seen.tolist())
+
+
+def test_no_label_of_a_fold_reaches_what_is_calibrated_twice():
+    rng = np.random.default_rng(0)
+    said = calibration.calibrated_twice(Recorder, rng.random((2, len(KINDS))), KINDS, folds=3)
+    assert np.ptp(said) == 0  # who had seen scores with their labels would tell them apart
+
+
 def test_uncalibrated_and_artificial_probabilities_do_not_depend_on_test_labels(scores, painted, said):
     shuffled = scores.copy()
     test = shuffled["split"] == "test"
@@ -116,6 +148,9 @@ def test_figures_and_files_show_the_scorers(scores, painted, said, tmp_path):
     }
     table = calibration.errors(said)
     combined = calibration.errors(calibration.averaged(said, scores, list(SCORERS)))
-    calibration.save(said, painted, table, combined, pictures, tmp_path / "out")
+    tables = {"errors": table, "averages": combined, "others": pd.DataFrame()}
+    calibration.save(said, painted, tables, pictures, tmp_path / "out")
     files = {path.name for path in Path(tmp_path / "out").iterdir()}
-    assert files >= {"errors.csv", "averages.csv", "artificial.csv", "functions.png", "reliability.png"}
+    written = {"errors.csv", "averages.csv", "artificial.csv", "probabilities.csv", "functions.png", "reliability.png"}
+    assert files == written
+    assert calibration.simulated_example()["title"].endswith("perfectly separated")
