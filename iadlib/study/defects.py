@@ -147,8 +147,23 @@ def _half(a: float, b: float, ends: tuple[float, float]) -> float:
     return np.inf if max(at_ends) < 0 or a <= 0 else float(np.exp(-b / a))
 
 
-def half_table(sizes: pd.DataFrame) -> pd.DataFrame:
-    """Sizes at which half are found, with intervals; methods in rows."""
+def false_alarm_rates(scores: pd.DataFrame) -> pd.Series:
+    """By method, the share of the good test images above the threshold: what its sizes were bought with."""
+    good = scores[(scores["set"] == "test") & (scores["defect"] == "good")]
+    return good.groupby("method", sort=False)["found"].mean()
+
+
+def by_contrast(found: pd.DataFrame) -> pd.DataFrame:
+    """The share of each defect that is found, by thirds of its contrast from low to high; methods in columns."""
+    thirds = found.groupby("defect")["contrast"].transform(lambda c: c.rank(pct=True, method="dense"))
+    named = pd.cut(thirds, [0, 1 / 3, 2 / 3, 1], labels=["low contrast", "middle", "high contrast"])
+    labelled = found.assign(defect=found["defect"].str.replace("_", " "), contrast=named)
+    table = labelled.pivot_table(index=["defect", "contrast"], columns="method", values="found", observed=True)
+    return table[list(dict.fromkeys(found["method"]))].round(2).rename_axis(index=[None, None], columns=None)
+
+
+def half_table(sizes: pd.DataFrame, alarms: pd.Series) -> pd.DataFrame:
+    """Sizes at which half are found, with intervals; methods in rows, their share of false alarms first."""
 
     def shown(value: float, row: tuple) -> str:
         return f"> {row.largest:.3g}" if np.isinf(value) else f"< {row.smallest:.2g}" if value == 0 else f"{value:.2g}"
@@ -160,6 +175,7 @@ def half_table(sizes: pd.DataFrame) -> pd.DataFrame:
     titles = [f"{defect.replace('_', ' ')}: {SIZES[defect][0]}" for defect in sizes["defect"]]
     wide = sizes.assign(cell=cells, title=titles).pivot(index="method", columns="title", values="cell")
     wide = wide.reindex(index=list(dict.fromkeys(sizes["method"])), columns=list(dict.fromkeys(titles)))
+    wide.insert(0, "false alarms", alarms.round(2))
     return wide.rename_axis(index=None, columns=None)
 
 

@@ -183,7 +183,9 @@ def of_designs(cells: Cells, results: pd.DataFrame, metric: str) -> pd.DataFrame
 
 def of_pairs(cells: Cells, results: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Of every pair: both members, their outputs' mean and their features, and features less outputs, with interval."""
-    names = dict.fromkeys(results.loc[results["group"] == "pair", "entry"].str.partition(": ")[0])
+    pairs = results[results["group"] == "pair"]
+    names = dict.fromkeys(pairs["entry"].str.partition(": ")[0])
+    results = results[results["seed"].isin(pairs["seed"].unique())]  # members have been fitted with more seeds
     mean = results[results["metric"] == metric].groupby(["entry", "category"])["value"].mean().groupby("entry").mean()
     rows = {}
     for name in names:

@@ -43,8 +43,9 @@ def test_the_size_at_which_half_are_found_is_recovered():
 
 @pytest.mark.parametrize(("half", "shown"), [(1e-3, "< 6"), (1e5, "> 40")])
 def test_a_size_beyond_all_that_were_drawn_is_not_made_up(half, shown):
-    table = defects.half_table(defects.half_sizes(simulated(half)))
-    assert table.iloc[0, 0] == f"{shown} [{shown}, {shown}]"
+    table = defects.half_table(defects.half_sizes(simulated(half)), pd.Series({"one": 0.1}))
+    assert table.iloc[0, 0] == 0.1
+    assert table.iloc[0, 1] == f"{shown} [{shown}, {shown}]"
 
 
 def test_every_test_image_and_every_one_of_many_is_scored(scores, category):
@@ -69,6 +70,8 @@ def test_tables_and_figures_hold_every_defect(scores, category, tmp_path):
     names = set(found["defect"])
     assert set(defects.aurocs(scores)["defect"]) == names
     assert len(defects.shares(found)) >= len(names)
+    assert set(defects.by_contrast(found).columns) == {"padim"}
+    assert 0 <= defects.false_alarm_rates(scores)["padim"] <= 1
     images, titles, regions = defects.worst_misses(found, category)
     assert len(images) == len(titles) == len(regions) == len(names)
     pair = pd.concat([simulated(15.0), simulated(25.0, method="two")])
