@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 from matplotlib.figure import Figure
 from sklearn.model_selection import StratifiedKFold
 
@@ -31,7 +30,7 @@ from iadlib.metrics import image_auroc, percentiles, resampled_images
 from iadlib.progress import track
 from iadlib.study.ensembles import FEATURE
 from iadlib.study.fitted import fitted, images_for
-from iadlib.study.folders import ROOT, open_category, save_figures, whole_folder
+from iadlib.study.folders import ROOT, open_category, read_grid, save_results
 
 CALIBRATORS = {
     "histogram binning": calibration.HistogramBinning,
@@ -62,7 +61,7 @@ def gather(profile: str, category: str) -> pd.DataFrame:
     """scorer, seed, split (validation or test), name, label, score: of every detector and ensemble on a category."""
     reports = ROOT / "reports" / profile
     parts = []
-    for method in yaml.safe_load((ROOT / "params/grid.yaml").read_text())["methods"]:
+    for method in read_grid()["methods"]:
         table = pd.read_csv(reports / "benchmark" / category / method / "scores.csv")
         long = table.melt(["split", "name", "label"], var_name="seed", value_name="score")
         parts.append(long.assign(scorer=method, seed=long["seed"].str.removeprefix("score_").astype(int)))
@@ -186,6 +185,11 @@ def _errors_of(scorer: str, protocol: str, part: pd.DataFrame) -> list[dict]:
         for error in WITH_INTERVALS
     }
     rng, rows = np.random.default_rng(0), []
+    platt = {
+        error: np.mean([ERRORS[error](each, labels) for each in tables[PLATT].to_numpy().T])
+        for error in WITH_INTERVALS
+        if PLATT in tables
+    }
     for name, table in tables.items():
         by_seed = table.to_numpy().T  # (seeds, N)
         row = {"scorer": scorer, "protocol": protocol, "calibrator": name}
@@ -196,10 +200,9 @@ def _errors_of(scorer: str, protocol: str, part: pd.DataFrame) -> list[dict]:
         row |= parts.add_prefix("Brier ").to_dict()
         for error in WITH_INTERVALS:
             row[f"{error} low"], row[f"{error} high"] = percentiles(resampled[name, error])
-            if PLATT in tables and name != PLATT:
-                platt = np.mean([ERRORS[error](each, labels) for each in tables[PLATT].to_numpy().T])
+            if platt and name != PLATT:
                 low, high = percentiles(resampled[name, error] - resampled[PLATT, error])
-                row |= {f"{error} less Platt": row[error] - platt, f"{error} less Platt low": low}
+                row |= {f"{error} less Platt": row[error] - platt[error], f"{error} less Platt low": low}
                 row[f"{error} less Platt high"] = high
         rows.append(row)
     return rows
@@ -260,7 +263,7 @@ def calibrated_twice(made: Callable, scores: np.ndarray, kinds: np.ndarray, fold
     Within the other folds, the second calibrator learns from averages of probabilities that are cross-fitted again.
     """
     labels, probabilities = (kinds != "good").astype(int), np.empty(len(kinds))
-    folds = min(folds, *(pd.Series(kinds).value_counts() // 2))
+    folds = min(folds, *pd.Series(kinds).value_counts())
     for others, held in StratifiedKFold(folds, shuffle=True, random_state=0).split(kinds, kinds):
         strata = kinds[others]
         inner = min(folds, *pd.Series(strata).value_counts())
@@ -347,24 +350,19 @@ def save(
     pictures: dict[str, Figure],
     out: str | Path | None,
 ) -> None:
-    """Probabilities, artificial scores, tables by their names, figures, into the folder `out`; None writes nothing."""
-    if out is None:
-        return
-    with whole_folder(ROOT / out) as folder:
-        crossed = said[(said["protocol"] == CROSS_FITTED) & (said["calibrator"] == BOUNDED)]
-        crossed.to_csv(folder / "probabilities.csv", index=False, float_format="%.5g")
-        painted.to_csv(folder / "artificial.csv", index=False, float_format="%.6g")
-        for name, table in tables.items():
-            if len(table):  # a category with one kind of anomaly has no other to learn from
-                table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
-        save_figures(folder, pictures, "png")
+    """Probabilities, artificial scores, tables by their names, figures, into the folder `out`; None writes nothing.
+
+    A category with one kind of anomaly has no other to learn from, and so an empty table.
+    """
+    crossed = said[(said["protocol"] == CROSS_FITTED) & (said["calibrator"] == BOUNDED)]
+    crossed = crossed.assign(probability=crossed["probability"].map("{:.5g}".format))
+    save_results(out, {"probabilities": crossed, "artificial": painted, **tables}, pictures)
 
 
 def gather_errors(profile: str, file: str = "errors.csv") -> pd.DataFrame:
     """The errors of all categories of the grid that have such a file."""
-    grid = yaml.safe_load((ROOT / "params/grid.yaml").read_text())
     folder = ROOT / "reports" / profile / "calibration"
-    files = {name: folder / name / file for name in grid["categories"]}
+    files = {name: folder / name / file for name in read_grid()["categories"]}
     parts = [pd.read_csv(path).assign(category=name) for name, path in files.items() if path.is_file()]
     return pd.concat(parts, ignore_index=True)
 
@@ -396,9 +394,4 @@ def less_platt(table: pd.DataFrame, error: str, calibrator: str = BOUNDED) -> pd
 
 def save_overall(tables: dict[str, pd.DataFrame], pictures: dict[str, Figure], out: str | Path | None) -> None:
     """Tables and figures by their names, into the folder `out`; None writes nothing."""
-    if out is None:
-        return
-    with whole_folder(ROOT / out) as folder:
-        for name, table in tables.items():
-            table.to_csv(folder / f"{name}.csv", float_format="%.6g")
-        save_figures(folder, pictures, "png")
+    save_results(out, tables, pictures, index=True)

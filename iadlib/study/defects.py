@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 from matplotlib.figure import Figure
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
@@ -20,7 +19,7 @@ from iadlib.data import Category, read_image
 from iadlib.metrics import bootstrap_interval, image_auroc, threshold_from_normals
 from iadlib.progress import track
 from iadlib.study.fitted import fit, fitted, images_for
-from iadlib.study.folders import ROOT, save_figures, whole_folder
+from iadlib.study.folders import read_grid, save_results
 from iadlib.study.pictures import defects_of
 from iadlib.types import Region
 
@@ -46,7 +45,7 @@ def scores(
     the category; where None, each method is fitted afresh, with seed 0.
     """
     parts = []
-    for method in track(grid_methods() if methods == "all" else methods, "detectors"):
+    for method in track(read_grid()["methods"] if methods == "all" else methods, "detectors"):
         normal, *both = (images_for(profile, method, list(part["image"])) for part in (
             test.of("validation"), test.of("test"), many.of("test")
         ))  # fmt: skip
@@ -60,10 +59,6 @@ def scores(
                 )
                 parts.append(table.assign(method=method, seed=seed, set=which, found=said > threshold))
     return pd.concat(parts, ignore_index=True)
-
-
-def grid_methods() -> list[str]:
-    return yaml.safe_load((ROOT / "params/grid.yaml").read_text())["methods"]
 
 
 def aurocs(scores: pd.DataFrame) -> pd.DataFrame:
@@ -131,9 +126,9 @@ def half_sizes(found: pd.DataFrame) -> pd.DataFrame:
 
 def _fit(size: np.ndarray, share: np.ndarray) -> tuple[float, float]:
     """Log-odds a log(size) + b of being found; nearly unpenalised, so that all found or none found has a curve too."""
-    weights = np.concatenate([share, 1 - share])
-    if not share.any() or (share.all() and share.min() == 1):
+    if share.min() == 1 or share.max() == 0:
         return 0.0, np.inf if share.any() else -np.inf
+    weights = np.concatenate([share, 1 - share])
     log_size = np.tile(np.log(size), 2)[:, None]
     labels = np.repeat([1, 0], len(size))
     model = LogisticRegression(C=100.0).fit(log_size, labels, sample_weight=weights)
@@ -246,10 +241,4 @@ def save(
     scores: pd.DataFrame, tables: dict[str, pd.DataFrame], pictures: dict[str, Figure], out: str | Path | None
 ) -> None:
     """scores.csv, tables and pictures by their names, into the folder `out`; None writes nothing."""
-    if out is None:
-        return
-    with whole_folder(ROOT / out) as folder:
-        scores.to_csv(folder / "scores.csv", index=False, float_format="%.6g")
-        for name, table in tables.items():
-            table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
-        save_figures(folder, pictures, "png")
+    save_results(out, {"scores": scores, **tables}, pictures)

@@ -12,12 +12,11 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
-import yaml
 from matplotlib.figure import Figure
 
 from iadlib.metrics import image_auroc, percentiles, resampled_images
 from iadlib.study.ensembles import FEATURE, THESIS
-from iadlib.study.folders import ROOT, save_figures, whole_folder
+from iadlib.study.folders import ROOT, read_grid, save_figures, whole_folder
 from iadlib.study.tables import measured, shown
 
 RESAMPLES = 500
@@ -36,7 +35,7 @@ GROUPS = {
 
 def gather(profile: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`values` and `pixel_aurocs` of all categories of the grid, by the names in the grid."""
-    grid = yaml.safe_load((ROOT / "params/grid.yaml").read_text())
+    grid = read_grid()
     folders = {category: ROOT / "reports" / profile / "ensemble" / category for category in grid["categories"]}
     values, pixels = (
         pd.concat([pd.read_csv(folder / file).assign(category=name) for name, folder in folders.items()])

@@ -25,10 +25,10 @@ from iadlib.ensemble import PRESETS, FeatureEnsemble
 from iadlib.ensemble.members import Members
 from iadlib.ensemble.output import cawpe, combined, stacked
 from iadlib.metrics import au_spro_by_image, image_auroc, pixel_auroc
-from iadlib.params import read_blocks
 from iadlib.progress import track
 from iadlib.study.cells import anomaly_kinds, maps_at
-from iadlib.study.folders import ROOT, save_figures, whole_folder
+from iadlib.study.fitted import settings_of
+from iadlib.study.folders import save_results
 from iadlib.study.pictures import defects_of
 from iadlib.types import Prediction
 
@@ -59,8 +59,7 @@ class Comparison:
 
 def member_settings(profile: str, methods: Sequence[str]) -> dict[str, dict]:
     """The hyperparameters that the benchmark uses, by method."""
-    folder = ROOT / "params" / "methods"
-    return {m: read_blocks(f"{folder / m}.yaml:common,{profile}")["hyperparameters"] for m in methods}
+    return {method: settings_of(profile, method)["hyperparameters"] for method in methods}
 
 
 def compare(
@@ -243,12 +242,7 @@ def save_comparison(
     values: pd.DataFrame, pixels: pd.DataFrame, pictures: dict[str, Figure], out: str | Path | None
 ) -> None:
     """values.csv, pixel_auroc.csv and pictures into the folder `out`; None writes nothing."""
-    if out is None:
-        return
-    with whole_folder(ROOT / out) as folder:
-        values.to_csv(folder / "values.csv", index=False, float_format="%.6g")
-        pixels.to_csv(folder / "pixel_auroc.csv", index=False, float_format="%.6g")
-        save_figures(folder, pictures, "jpg")
+    save_results(out, {"values": values, "pixel_auroc": pixels}, pictures, "jpg")
 
 
 def shown_side_by_side(

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import tifffile
+import yaml
 from matplotlib.figure import Figure
 
 from iadlib.data import Category, DataError, image_sizes, load_category
@@ -117,6 +119,29 @@ def whole_folder(folder: Path, overwrite: bool = True) -> Iterator[Path]:
             if old.exists() and not folder.exists():
                 old.replace(folder)
             raise
+
+
+def read_grid() -> dict:
+    """What the study runs on: params/grid.yaml."""
+    return yaml.safe_load((ROOT / "params/grid.yaml").read_text())
+
+
+def save_results(
+    out: str | Path | None,
+    tables: dict[str, pd.DataFrame],
+    pictures: dict[str, Figure],
+    ending: str = "png",
+    index: bool = False,
+) -> None:
+    """Tables as CSV, with their index or without, and figures, by their names, into the folder `out`, or nowhere if
+    None. An empty table is not written."""
+    if out is None:
+        return
+    with whole_folder(ROOT / out) as folder:
+        for name, table in tables.items():
+            if len(table):
+                table.to_csv(folder / f"{name}.csv", index=index, float_format="%.6g")
+        save_figures(folder, pictures, ending)
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 from matplotlib.figure import Figure
 
 from iadlib.data import Category, find_object, image_sizes, mask_category, read_image
@@ -22,7 +21,7 @@ from iadlib.study import ensemble_tables, ensembles
 from iadlib.study.cells import maps_at, run
 from iadlib.study.ensemble_tables import KINDS, TITLES, Cells, Judged, difference
 from iadlib.study.ensembles import Comparison, Entry
-from iadlib.study.folders import ROOT, save_figures, whole_folder
+from iadlib.study.folders import ROOT, read_grid, save_results
 from iadlib.study.pictures import defects_of
 
 NONE = "none"
@@ -120,17 +119,12 @@ def examples(category: Category, comparison: Comparison) -> tuple[list, dict[str
 
 def save(values: pd.DataFrame, pixels: pd.DataFrame, pictures: dict[str, Figure], out: str | Path | None) -> None:
     """values.csv, pixels.csv and pictures into the folder `out`; None writes nothing."""
-    if out is None:
-        return
-    with whole_folder(ROOT / out) as folder:
-        values.to_csv(folder / "values.csv", index=False, float_format="%.6g")
-        pixels.to_csv(folder / "pixels.csv", index=False, float_format="%.6g")
-        save_figures(folder, pictures, "jpg")
+    save_results(out, {"values": values, "pixels": pixels}, pictures, "jpg")
 
 
 def gather(profile: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`values` and `pixels` of all methods and backgrounds of the grid: with the columns method and category."""
-    grid = yaml.safe_load((ROOT / "params/grid.yaml").read_text())
+    grid = read_grid()
     found = []
     for file in ("values.csv", "pixels.csv"):
         parts = [
@@ -218,9 +212,4 @@ def _by_radius(pixels: pd.DataFrame, column: str) -> pd.DataFrame:
 
 def save_tables(tables: dict[str, pd.DataFrame], pictures: dict[str, Figure], out: str | Path | None) -> None:
     """Tables and figures by their names, into the folder `out`; None writes nothing."""
-    if out is None:
-        return
-    with whole_folder(ROOT / out) as folder:
-        for name, table in tables.items():
-            table.to_csv(folder / f"{name}.csv", float_format="%.6g")
-        save_figures(folder, pictures, "png")
+    save_results(out, tables, pictures, index=True)

@@ -5,12 +5,11 @@ import re
 from pathlib import Path
 
 import pandas as pd
-import yaml
 from matplotlib.figure import Figure
 
 from iadlib.data import Category
 from iadlib.metrics.report import OVERALL, PER_KIND
-from iadlib.study.folders import ROOT, save_figures, whole_folder
+from iadlib.study.folders import ROOT, read_grid, save_results
 
 
 def counts(category: Category) -> pd.DataFrame:
@@ -50,7 +49,7 @@ def image_threshold(metrics: dict, seed: int) -> float:
 
 def gather(profile: str) -> pd.DataFrame:
     """All cells of the grid, one line each metric: category, method, metric, kind, mean, std, low, high."""
-    grid = yaml.safe_load((ROOT / "params/grid.yaml").read_text())
+    grid = read_grid()
     rows = []
     for category in grid["categories"]:
         for method in grid["methods"]:
@@ -120,11 +119,7 @@ def by_kind(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def save_tables(cells: pd.DataFrame, pictures: dict[str, Figure], out: str | Path | None) -> None:
     """All numbers as benchmark.csv, and the figures, into the folder `out`; None writes nothing."""
-    if out is None:
-        return
-    with whole_folder(ROOT / out) as folder:
-        cells.to_csv(folder / "benchmark.csv", index=False, float_format="%.6g")
-        save_figures(folder, pictures, "png")
+    save_results(out, {"benchmark": cells}, pictures)
 
 
 def shown(mean: float | None, std: float | None) -> str:

@@ -86,6 +86,14 @@ def test_no_label_of_a_fold_reaches_what_is_calibrated_twice():
     assert np.ptp(said) == 0  # who had seen scores with their labels would tell them apart
 
 
+def test_three_images_of_a_kind_are_enough_to_calibrate_twice():
+    kinds = np.repeat(["good", "logical", "structural"], [3, 9, 4])
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0, 1, (2, len(kinds))) + (kinds != "good")
+    said = calibration.calibrated_twice(calibrators.PlattScaling, scores, kinds, folds=5)
+    assert ((said > 0) & (said < 1)).all()
+
+
 def test_uncalibrated_and_artificial_probabilities_do_not_depend_on_test_labels(scores, painted, said):
     shuffled = scores.copy()
     test = shuffled["split"] == "test"
