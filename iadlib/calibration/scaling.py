@@ -41,9 +41,9 @@ from typing import Self
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import erf, expit, log_expit
+from scipy.special import erf, expit, log_expit, logit
 
-from iadlib.calibration.checks import checked, checked_scores
+from iadlib.calibration.checks import checked, checked_probabilities, checked_scores
 
 MEDIAN_LOG_SLOPE = 0.5
 STARTS = (0.1, 0.3, 0.5, 0.7, 0.9)  # quantiles of the scores where the search for z0 starts
@@ -148,6 +148,21 @@ class BoundedSigmoid:
     def predict_proba(self, scores: np.ndarray) -> np.ndarray:
         """Probabilities (N,) of being anomalous."""
         return self.lower_ + (self.upper_ - self.lower_) * expit(self.slope_ * (checked_scores(scores) - self.place_))
+
+    def score_at(self, probabilities: np.ndarray) -> np.ndarray:
+        """Scores (N,) from which on the probability is at least the given one (N,): thresholds for who acts on scores.
+
+        -inf where every score has it, inf where none has.
+
+        >>> calibrator = BoundedSigmoid().fit([1, 1.5, 2, 8, 8.5, 9], [0, 0, 0, 1, 1, 1])
+        >>> calibrator.score_at([0.01, 0.5, 0.99]).round(2).tolist()
+        [-inf, 5.0, inf]
+        """
+        share = checked_probabilities(probabilities) - self.lower_
+        if not self.slope_:
+            return np.where(share <= 0, -np.inf, np.inf)
+        with np.errstate(divide="ignore"):
+            return self.place_ + logit(np.clip(share / (self.upper_ - self.lower_), 0, 1)) / self.slope_
 
 
 def gaussian_scaling(scores: np.ndarray, normal_scores: np.ndarray) -> np.ndarray:

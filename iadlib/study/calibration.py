@@ -221,14 +221,12 @@ def pivot(table: pd.DataFrame, error: str) -> pd.DataFrame:
     )
 
 
-def means(table: pd.DataFrame, columns: Sequence[str], by: str = "calibrator") -> pd.DataFrame:
-    """Means over the scorers that have every protocol in the table, so that all lines speak of the same."""
+def by_protocol(table: pd.DataFrame, error: str) -> pd.DataFrame:
+    """Protocols in rows, calibrators in columns: means over the scorers that have every protocol in the table, so that
+    all lines speak of the same."""
     complete = table.groupby("scorer")["protocol"].nunique() == table["protocol"].nunique()
     rows = table[table["scorer"].isin(complete.index[complete])]
-    found = rows.groupby(["protocol", "calibrator"], sort=False)[list(columns)].mean().round(3)
-    if by == "calibrator":
-        return found.droplevel("protocol").rename_axis(None)
-    wide = found[columns[0]].unstack()
+    wide = rows.groupby(["protocol", "calibrator"], sort=False)[error].mean().round(3).unstack()
     return wide[_ordered(wide)].rename_axis(index=None, columns=None)
 
 
@@ -336,6 +334,23 @@ def decisions(
             outcomes.append(asdict(calibration.decide(values, labels, costs, weights)))
         rows.append({"scorer": scorer, "calibrator": name, **pd.DataFrame(outcomes).mean().to_dict()})
     return pd.DataFrame(rows).set_index(["scorer", "calibrator"]).round(4)
+
+
+def score_thresholds(scores: pd.DataFrame, costs: Costs, prevalence: float | None = None) -> pd.DataFrame:
+    """Of every scorer, first seed: scores between which a person is asked, by a bounded sigmoid of all test images.
+
+    "pass below" -inf: no score is low enough; "reject from" inf: none is high enough. With `prevalence`, for a factory
+    where this share of the parts is anomalous.
+    """
+    rows = {}
+    for scorer, part in scores[scores["split"] == "test"].groupby("scorer", sort=False):
+        part = part[part["seed"] == part["seed"].min()]
+        labels = (part["label"] != "good").to_numpy().astype(int)
+        ends = np.array(costs.thresholds())
+        if prevalence is not None:
+            ends = with_prevalence(ends, prevalence, labels.mean())
+        rows[scorer] = CALIBRATORS[BOUNDED]().fit(part["score"].to_numpy(), labels).score_at(ends)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["pass below", "reject from"]).round(4)
 
 
 def blind_cost(costs: Costs, prevalence: float) -> float:

@@ -26,6 +26,7 @@ METRICS = {**TITLES, "pixel_auroc": "pixel AUROC"}
 GROUPS = {
     "member": "alone",
     "output": "output level",
+    "backbones": "output level, one method",
     "labelled": "with test labels",
     "feature": "feature level",
     "design": "one choice changed",
@@ -156,7 +157,7 @@ def against(cells: Cells, results: pd.DataFrame, entry: str = FEATURE) -> pd.Dat
     """The ensemble less every detector alone and every output-level ensemble; the best of each group is marked."""
     rows = []
     for metric, title in TITLES.items():
-        for group in ("member", "output"):
+        for group in ("member", "output", "backbones"):
             for other in dict.fromkeys(results.loc[results["group"] == group, "entry"]):
                 marked = " (best)" if other == best(results, group, metric) else ""
                 found = difference(cells, entry, other, metric)

@@ -1,9 +1,10 @@
 """Ensembles against their members and against one another: the same images, the same seeds, one table.
 
 Every *entry* of the comparison has a group: "member", a detector alone, of the ensemble or only of pairs; "output",
-members' scores and maps combined; "labelled", scores combined with the help of test labels, cross-fitted; "feature",
-the feature-level ensembles of the study and of the thesis; "design", the study's with one choice changed; "pair", two
-detectors at feature level and at output level.
+members' scores and maps combined; "backbones", PatchCore averaged over several networks, as its authors do;
+"labelled", scores combined with the help of test labels, cross-fitted; "feature", the feature-level ensembles of the
+study and of the thesis; "design", the study's with one choice changed; "pair", two detectors at feature level and at
+output level.
 """
 
 from collections.abc import Callable, Sequence
@@ -72,10 +73,12 @@ def compare(
     image_size: int | Sequence[int],
     seeds: Sequence[int],
     ablation_seeds: Sequence[int],
+    backbones: dict[str, dict],
 ) -> Comparison:
     """Fit everything, once a seed; other designs and other pairs of members only with `ablation_seeds`.
 
-    `members` are those of the ensemble; `cuts` names all that pairs are made of.
+    `members` are those of the ensemble; `cuts` names all that pairs are made of. `backbones`: timm's name -> what
+    changes in PatchCore's hyperparameters for it; they are averaged with the backbone that `settings` name.
     """
     category.require("train", "validation", "test")
     size = fit_size(image_sizes(category.samples["image"]), image_size)
@@ -90,6 +93,9 @@ def compare(
         entries += [Entry("member", name, seed, said.scores, said.maps) for name, said in pool.test.items()]
         for how in ("mean", "maximum", "vote"):
             entries.append(_entry("output", how, seed, pool.combined(members, how)))
+        if backbones:
+            name = f"patchcore over {len(backbones) + 1} backbones"
+            entries.append(_entry("backbones", name, seed, pool.over_backbones(backbones)))
         scores = np.stack([pool.test[name].scores for name in members], axis=1)
         for name, combine in (("stacking", stacked), ("CAWPE", cawpe)):
             entries.append(Entry("labelled", name, seed, combine(scores, labels, folds, seed), None))
@@ -131,7 +137,7 @@ class Pool:
         batch_size: int = 16,
     ):
         self.cuts, self.settings, self.seed, self.size = cuts, settings, seed, test.shape[-2:]
-        self.images = train, validation
+        self.images, self.images_to_judge = (train, validation), test
         self.fitted = {name: create(name, **settings[name], seed=seed).fit(train, validation) for name in cuts}
         self.validation = {name: detector.predict(validation) for name, detector in self.fitted.items()}
         self.test = {name: detector.predict(test) for name, detector in self.fitted.items()}
@@ -143,6 +149,16 @@ class Pool:
 
     def combined(self, members: Sequence[str], how: str) -> Prediction:
         return combined([self.test[name] for name in members], [self.validation[name] for name in members], how)
+
+    def over_backbones(self, backbones: dict[str, dict]) -> Prediction:
+        """The mean of PatchCores on the benchmark's backbone and on others (Roth et al. 2022, section 4.2)."""
+        validation, test = [self.validation["patchcore"]], [self.test["patchcore"]]
+        for backbone, changed in backbones.items():
+            settings = self.settings["patchcore"] | {"backbone": backbone, "checkpoint": None} | changed
+            detector = create("patchcore", **settings, seed=self.seed).fit(*self.images)
+            validation.append(detector.predict(self.images[1]))
+            test.append(detector.predict(self.images_to_judge))
+        return combined(test, validation, "mean")
 
     def ensemble(self, members: Sequence[str], hyperparameters: dict) -> FeatureEnsemble:
         return FeatureEnsemble(

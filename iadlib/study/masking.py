@@ -14,12 +14,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from iadlib.data import Category, find_object, image_sizes, mask_category, read_image
-from iadlib.metrics import iou
+from iadlib.metrics import iou, percentiles, resampled_images
 from iadlib.progress import track
 from iadlib.rendering import flat_connector, rendered_category
 from iadlib.study import ensemble_tables, ensembles
 from iadlib.study.cells import maps_at, run
-from iadlib.study.ensemble_tables import KINDS, TITLES, Cells, Judged, difference
+from iadlib.study.ensemble_tables import KINDS, RESAMPLES, TITLES, Cells, Judged, difference
 from iadlib.study.ensembles import Comparison, Entry
 from iadlib.study.folders import ROOT, read_grid, save_results
 from iadlib.study.pictures import defects_of
@@ -29,8 +29,15 @@ HIGHEST_SHARE = 0.01  # of the defect-free pixels: those that raise false alarms
 SHOWN_RADII = 4
 
 
+def found_objects(category: Category) -> dict[Path, np.ndarray]:
+    """The part in every photograph of a category, (H, W) bool."""
+    paths = [Path(path) for path in category.samples["image"]]
+    return {path: find_object(read_image(path)) for path in track(paths, "objects")}
+
+
 def compare(
     category: Category,
+    objects: dict[Path, np.ndarray],
     method: str,
     hyperparameters: dict,
     image_size: int | Sequence[int],
@@ -39,7 +46,6 @@ def compare(
 ) -> Comparison:
     """Fit and predict once a radius and seed. Radii are in pixels of the photographs; None leaves them as they are."""
     entries = []
-    objects = {path: find_object(read_image(path)) for path in track(list(category.samples["image"]), "objects")}
     with tempfile.TemporaryDirectory() as folder:
         for radius in radii:
             named = name_of(radius)
@@ -51,11 +57,6 @@ def compare(
 
 def name_of(radius: float | None) -> str:
     return NONE if radius is None else f"{radius:g}"
-
-
-def values(category: Category, comparison: Comparison) -> pd.DataFrame:
-    """One line for every radius, seed and test image, as `ensembles.values`."""
-    return ensembles.values(category, comparison)
 
 
 def pixels(category: Category, comparison: Comparison) -> pd.DataFrame:
@@ -90,10 +91,10 @@ def silhouettes(category: Category, split: str = "test") -> list[np.ndarray]:
     return found
 
 
-def silhouette_quality(category: Category) -> pd.DataFrame:
+def silhouette_quality(category: Category, objects: dict[Path, np.ndarray]) -> pd.DataFrame:
     """Intersection over union of the object found in a photograph and the true silhouette, by defect of test images."""
     overlaps = [
-        iou(find_object(read_image(path)), true)
+        iou(objects[Path(path)], true)
         for path, true in zip(category.of("test")["image"], silhouettes(category), strict=True)
     ]
     table = pd.DataFrame({"defect": defects_of(category), "overlap": overlaps})
@@ -190,6 +191,28 @@ def by_defect(values: pd.DataFrame) -> pd.DataFrame:
     radii = list(dict.fromkeys(values["entry"]))
     parts = [ensemble_tables.by_defect(part, radii) for _, part in values.groupby("method", sort=False)]
     return pd.concat(parts).groupby(level=[1, 2], sort=False).mean().round(3)
+
+
+def effects_by_defect(values: pd.DataFrame) -> pd.DataFrame:
+    """For `figures.differences`: image AUROC of every defect against the good images, every radius less none.
+
+    Means over methods, backgrounds and seeds, with 95 % intervals over the test images.
+    """
+    good = values["label"] == "good"
+    kinds = values.loc[~good].drop_duplicates("defect").set_index("defect")["label"]
+    [cells] = stacked(values.assign(label=values["label"].where(good, values["defect"]))).values()
+    none = cells["", NONE]
+    drawn = list(resampled_images(none.labels, RESAMPLES, seed=0))
+    rows = []
+    for radius in (radius for _, radius in cells if radius != NONE):
+        for defect, kind in kinds.items():
+            masked = cells["", radius]
+            change = [masked.value("image_auroc", [defect], c) - none.value("image_auroc", [defect], c) for c in drawn]
+            low, high = percentiles(np.array(change))
+            point = masked.value("image_auroc", [defect]) - none.value("image_auroc", [defect])
+            what = f"{defect.replace('_', ' ')}, radius {radius}"
+            rows.append({"what": what, "kind": kind, "difference": point, "low": low, "high": high})
+    return pd.DataFrame(rows).sort_values("what", kind="stable", key=lambda w: w.str.partition(",")[0])
 
 
 def background_share(pixels: pd.DataFrame) -> pd.DataFrame:

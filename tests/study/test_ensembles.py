@@ -13,6 +13,7 @@ from iadlib.study.cells import maps_at
 SAMPLE = Path(__file__).parents[1] / "sample/flat_connector"
 CUTS = {"patchcore": "difference", "simplenet": "adapted", "padim": "deviation"}
 MEMBERS = ("patchcore", "simplenet")
+BACKBONES = {"tf_efficientnet_lite1": {"layers": [2, 3]}}
 SMALL = {"steps": 12, "hidden_channels": 16}
 SETTINGS = ensembles.member_settings("quick", CUTS)
 
@@ -25,7 +26,7 @@ def category():
 @pytest.fixture(scope="module")
 def comparison(category):
     return ensembles.compare(
-        category, CUTS, SETTINGS, MEMBERS, SMALL, {"global": {"transform": "global"}}, 64, [0, 1], [1]
+        category, CUTS, SETTINGS, MEMBERS, SMALL, {"global": {"transform": "global"}}, 64, [0, 1], [1], BACKBONES
     )
 
 
@@ -43,7 +44,7 @@ def test_everything_is_there_and_ablations_for_their_seeds_alone(comparison):
     found = pd.DataFrame([(e.group, e.name, e.seed) for e in comparison.entries], columns=["group", "entry", "seed"])
     assert not found.duplicated().any()
     assert not found.duplicated(["entry", "seed"]).any()
-    counts = {"member": 3, "output": 3, "labelled": 2, "feature": 2}
+    counts = {"member": 3, "output": 3, "backbones": 1, "labelled": 2, "feature": 2}
     assert found[found["seed"] == 0]["group"].value_counts().to_dict() == counts
     assert found[found["seed"] == 1]["group"].value_counts().to_dict() == counts | {"design": 1, "pair": 6}
 
@@ -139,4 +140,4 @@ def test_tables_and_files_hold_all_entries(values, pixels, comparison, tmp_path,
     assert set(ensemble_tables.by_defect(values, ["mean"]).index.get_level_values(1)) == {"logical", "structural"}
     ensembles.save_comparison(values, pixels, {}, tmp_path / "out")
     read = pd.read_csv(tmp_path / "out/values.csv")
-    assert len(read) == len(values) == 16 * (10 + 17)
+    assert len(read) == len(values) == 16 * (11 + 18)

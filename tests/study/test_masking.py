@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from iadlib import figures
-from iadlib.study import masking, open_category
+from iadlib.study import ensembles, masking, open_category
 
 SAMPLE = Path(__file__).parents[1] / "sample/flat_connector"
 TINY = {"backbone": "tf_efficientnet_lite0", "layers": [1, 2], "channels": 10, "regularisation": 0.01}
@@ -18,12 +18,12 @@ def category():
 
 @pytest.fixture(scope="module")
 def comparison(category):
-    return masking.compare(category, "padim", TINY, 64, [0, 1], [None, 0, 12.5])
+    return masking.compare(category, masking.found_objects(category), "padim", TINY, 64, [0, 1], [None, 0, 12.5])
 
 
 @pytest.fixture(scope="module")
 def values(category, comparison):
-    return masking.values(category, comparison)
+    return ensembles.values(category, comparison)
 
 
 def test_every_radius_is_there_for_every_seed(comparison):
@@ -38,7 +38,7 @@ def test_a_black_background_changes_what_the_detector_says(comparison):
 
 
 def test_the_silhouette_that_is_found_is_nearly_the_true_one(category):
-    assert masking.silhouette_quality(category)["min"].min() > 0.9
+    assert masking.silhouette_quality(category, masking.found_objects(category))["min"].min() > 0.9
 
 
 def test_a_detector_of_the_background_alone_has_all_its_highest_pixels_there(category, comparison):
@@ -55,6 +55,15 @@ def test_masking_that_changes_nothing_has_no_effect(values):
     both = pd.concat([as_it_was, as_it_was.assign(entry="8")])
     table = masking.effects(both, "image_auroc", "method")
     assert table[["difference", "low", "high"]].to_numpy() == pytest.approx(0)
+
+
+def test_effects_by_defect_are_the_differences_of_the_means_by_defect(values):
+    runs = values.assign(method="padim")
+    means, effects = masking.by_defect(runs), masking.effects_by_defect(runs).set_index("what")
+    assert len(effects) == len(means) * 2
+    assert (effects["low"] <= effects["high"]).all()
+    for (_, defect), row in means.iterrows():
+        assert effects.loc[f"{defect}, radius 0", "difference"] == pytest.approx(row["0"] - row["none"], abs=2e-3)
 
 
 def test_runs_of_all_methods_and_grounds_are_stacked_in_one_resample(values):
