@@ -3,15 +3,14 @@ detector and no image is involved.
 
     python benchmarks/calibrators.py --draws 80
 
-Four kinds of detectors: normal classes of equal spread, from blind to good; a share of the anomalies that it cannot
-see; scores with a heavy right tail, as maxima over a map have; classes far apart. 30 normal images, and 15 to 60
-anomalous ones. *perfect*: the expected error that the same probabilities would show if they were right, in samples of
-this size. Writes benchmarks/calibrators.csv.
+Five kinds of detectors: near chance; normal classes of equal spread, from blind to good; a share of the anomalies that
+it cannot see; scores with a heavy right tail, as maxima over a map have; classes far apart. 30 normal images, and 15 to
+60 anomalous ones. *perfect*: the expected error that the same probabilities would show if they were right, in samples
+of this size. Writes benchmarks/calibrators.csv.
 """
 
 import argparse
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -25,21 +24,23 @@ from iadlib.calibration import (
     cross_fit,
     expected_calibration_error,
     log_loss,
-    scaling,
 )
 
 NORMAL, ANOMALOUS = 30, (15, 30, 60)
-KINDS = ("equal spread", "partly blind", "heavy tail", "apart")
-CHOICES = {  # pseudo-images, median of the slope's logarithm and its spread
-    "bounded sigmoid": (0.25, 0.5, 0.5),
-    "bounded, one pseudo-image": (1.0, 0.5, 0.5),
-    "bounded, steeper prior": (0.25, 1.0, 0.5),
-    "bounded, wider prior": (0.25, 0.5, 1.0),
+KINDS = ("near chance", "equal spread", "partly blind", "heavy tail", "apart")
+DISTANCES = {"near chance": (0, 0.7), "apart": (4, 10)}
+CHOICES = {  # pseudo-images, the spread of the slope's logarithm, the probability that the scores say nothing
+    "bounded sigmoid": (0.25, 1.0, 0.5),
+    "bounded, one pseudo-image": (1.0, 1.0, 0.5),
+    "bounded, narrower prior": (0.25, 0.5, 0.5),
+    "bounded, never blind": (0.25, 1.0, 0.0),
+    "bounded, mostly blind": (0.25, 1.0, 0.8),
 }
 
 
 def drawn(kind: str, anomalous: int, rng: np.random.Generator) -> np.ndarray:
-    distance = rng.uniform(4, 10) if kind == "apart" else rng.uniform(0, 2.5)
+    lowest, highest = DISTANCES.get(kind, (0, 2.5))
+    distance = rng.uniform(lowest, highest)
     if kind == "heavy tail":
         return np.concatenate([rng.gumbel(0, 1, NORMAL), rng.gumbel(distance, rng.uniform(1, 3), anomalous)])
     unseen = int(rng.integers(0, anomalous * 3 // 4)) if kind == "partly blind" else 0
@@ -68,9 +69,8 @@ def main() -> None:
             rows.append(
                 {"kind": kind, "calibrator": name, **judged(cross_fit(calibrator, scores, labels), labels, rng)}
             )
-        for name, (pseudo_images, slope, spread) in CHOICES.items():
-            with mock.patch.object(scaling, "MEDIAN_LOG_SLOPE", slope):
-                said = cross_fit(BoundedSigmoid(pseudo_images, spread), scores, labels)
+        for name, choice in CHOICES.items():
+            said = cross_fit(BoundedSigmoid(*choice), scores, labels)
             rows.append({"kind": kind, "calibrator": name, **judged(said, labels, rng)})
     table = pd.DataFrame(rows)
     whole = table.groupby("calibrator", sort=False).mean(numeric_only=True).round(4).assign(kind="all").reset_index()

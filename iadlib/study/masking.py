@@ -7,6 +7,7 @@ the same seeds, so that differences are paired; `ensemble_tables` has their inte
 import json
 import tempfile
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -194,25 +195,31 @@ def by_defect(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def effects_by_defect(values: pd.DataFrame) -> pd.DataFrame:
-    """For `figures.differences`: image AUROC of every defect against the good images, every radius less none.
+    """Every radius less none, by method and defect: what, method, defect, radius, metric, difference, low and high.
 
-    Means over methods, backgrounds and seeds, with 95 % intervals over the test images.
+    Image AUROC of the defect against the good images, and AU-sPRO of its regions; means over backgrounds and seeds,
+    with 95 % intervals over the test images.
     """
     good = values["label"] == "good"
-    kinds = values.loc[~good].drop_duplicates("defect").set_index("defect")["label"]
-    [cells] = stacked(values.assign(label=values["label"].where(good, values["defect"]))).values()
-    none = cells["", NONE]
-    drawn = list(resampled_images(none.labels, RESAMPLES, seed=0))
+    labelled = values.assign(label=values["label"].where(good, values["defect"]))
+    defects = list(dict.fromkeys(values.loc[~good, "defect"]))
     rows = []
-    for radius in (radius for _, radius in cells if radius != NONE):
-        for defect, kind in kinds.items():
+    for (method,), cells in stacked(labelled, "method").items():
+        none = cells["", NONE]
+        drawn = list(resampled_images(none.labels, RESAMPLES, seed=0))
+        for radius in (radius for _, radius in cells if radius != NONE):
             masked = cells["", radius]
-            change = [masked.value("image_auroc", [defect], c) - none.value("image_auroc", [defect], c) for c in drawn]
-            low, high = percentiles(np.array(change))
-            point = masked.value("image_auroc", [defect]) - none.value("image_auroc", [defect])
-            what = f"{defect.replace('_', ' ')}, radius {radius}"
-            rows.append({"what": what, "kind": kind, "difference": point, "low": low, "high": high})
-    return pd.DataFrame(rows).sort_values("what", kind="stable", key=lambda w: w.str.partition(",")[0])
+            for metric, defect in product(TITLES, defects):
+                point, *change = (
+                    masked.value(metric, [defect], chosen) - none.value(metric, [defect], chosen)
+                    for chosen in (None, *drawn)
+                )
+                low, high = percentiles(np.array(change))
+                named = {"what": f"{method}: {defect}".replace("_", " "), "method": method, "defect": defect}
+                rows.append(
+                    {**named, "radius": radius, "metric": metric, "difference": point, "low": low, "high": high}
+                )
+    return pd.DataFrame(rows)
 
 
 def background_share(pixels: pd.DataFrame) -> pd.DataFrame:

@@ -25,11 +25,10 @@ def drops(cells: pd.DataFrame) -> pd.DataFrame:
     """Image AUROC by method: where anomalies are structural only, where they are logical too, and the difference.
 
     `cells` as `tables.gather` has them. Rendered: categories without logical anomalies (the MVTec-AD-like metal nut)
-    against the mean of both kinds over those that have them, the flat connector left out; means ± the standard
-    deviation over categories. Published: MVTec AD against MVTec LOCO AD. Empty: no number at hand.
+    against the mean of both kinds over those that have them; means ± the standard deviation over categories.
+    Published: MVTec AD against MVTec LOCO AD. Empty: no number at hand.
     """
     rows = cells[(cells["metric"] == "image_auroc") & cells["kind"].isin(["logical", "structural"])]
-    rows = rows[rows["category"] != "flat_connector"]
     by_category = rows.groupby(["method", "category"], sort=False)["mean"].agg(["mean", "size"])
     literature = published()
     literature = literature[(literature["category"] == "mean") & (literature["metric"] == "image_auroc")]

@@ -59,11 +59,12 @@ def test_masking_that_changes_nothing_has_no_effect(values):
 
 def test_effects_by_defect_are_the_differences_of_the_means_by_defect(values):
     runs = values.assign(method="padim")
-    means, effects = masking.by_defect(runs), masking.effects_by_defect(runs).set_index("what")
-    assert len(effects) == len(means) * 2
+    means, effects = masking.by_defect(runs), masking.effects_by_defect(runs)
+    assert len(effects) == len(means) * 2 * 2  # radii, metrics
     assert (effects["low"] <= effects["high"]).all()
+    chosen = effects[(effects["metric"] == "image_auroc") & (effects["radius"] == "0")].set_index("what")["difference"]
     for (_, defect), row in means.iterrows():
-        assert effects.loc[f"{defect}, radius 0", "difference"] == pytest.approx(row["0"] - row["none"], abs=2e-3)
+        assert chosen[f"padim: {defect}"] == pytest.approx(row["0"] - row["none"], abs=2e-3)
 
 
 def test_runs_of_all_methods_and_grounds_are_stacked_in_one_resample(values):
