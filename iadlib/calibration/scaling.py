@@ -274,7 +274,8 @@ def log_likelihood(curves: np.ndarray, z: np.ndarray, labels: np.ndarray) -> np.
     total = np.zeros(len(curves))
     for part in np.array_split(np.arange(len(z)), len(z) // CHUNK + 1):
         q = lower + (upper - lower) * rises(curves, z[part])
-        total += np.log(np.where(labels[part] == 1, q, 1 - q)).sum(axis=1)
+        with np.errstate(divide="ignore"):  # a bound that rounds to 0 or 1 makes some labels impossible
+            total += np.log(np.where(labels[part] == 1, q, 1 - q)).sum(axis=1)
     return total
 
 

@@ -8,7 +8,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 
 from iadlib.calibration import BoundedSigmoid, PlattScaling, log_loss
-from iadlib.calibration.scaling import standardised
+from iadlib.calibration.scaling import log_likelihood, standardised
 
 
 class AsTheyAre(ClassifierMixin, BaseEstimator):
@@ -121,3 +121,9 @@ def test_one_mislabelled_image_does_not_cost_a_bounded_sigmoid_everything():
 def test_a_prior_of_nothing_is_an_error(hyperparameters):
     with pytest.raises(ValueError, match="above 0"):
         BoundedSigmoid(**hyperparameters).fit(*SEPARATED)
+
+
+def test_a_curve_whose_bound_rounds_to_one_makes_a_normal_image_impossible_without_a_warning():
+    certain = np.array([[5.0, 0.0, -50.0, 50.0]])
+    assert log_likelihood(certain, np.array([1.0]), np.array([0])).item() == -np.inf
+    assert log_likelihood(certain, np.array([1.0]), np.array([1])).item() == 0
