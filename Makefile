@@ -25,7 +25,7 @@ repro: $(READY)  ## all tables and figures of the study, into reports/ (dvc repr
 	$(call two_at_once,calibration@,1)
 	dvc repro
 
-quick: $(READY)  ## the same with tiny settings: a first look in a few minutes
+quick: $(READY)  ## the same with tiny settings: a first look in a quarter of an hour
 	dvc repro --glob 'render@quick*' 'harder_ground@quick*' 'defect_sizes@quick*'
 	$(call two_at_once,benchmark@quick,6)
 	$(call two_at_once,ensemble@quick,1)
