@@ -1,7 +1,7 @@
 """Calibrators on simulated scores, cross-fitted: what the bounded sigmoid's few fixed numbers were chosen by. No
 detector and no image is involved.
 
-    python benchmarks/calibrators.py --draws 80
+    python benchmarks/calibrators.py
 
 Five kinds of detectors: near chance; normal classes of equal spread, from blind to good; a share of the anomalies that
 it cannot see; scores with a heavy right tail, as maxima over a map have; classes far apart. 30 normal images, and 15 to
@@ -60,7 +60,7 @@ def judged(probabilities: np.ndarray, labels: np.ndarray, rng: np.random.Generat
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=90)
+    parser.add_argument("--draws", type=int, default=100)
     rng, rows = np.random.default_rng(11), []
     for number in tqdm(range(parser.parse_args().draws), disable=None):
         kind, anomalous = KINDS[number % len(KINDS)], int(rng.choice(ANOMALOUS))

@@ -144,7 +144,7 @@ def difference(
     for number, category in enumerate(categories):
         one, two = cells[category, entry], cells[category, other]
         one, two = one.with_seeds_of(two), two.with_seeds_of(one)
-        present = [kind for kind in one.kinds() if kind in kinds]
+        present = [kind for kind in kinds if kind in set(one.labels)]
         if present:
             points.append(one.value(metric, present) - two.value(metric, present))
             drawn = resampled_images(one.labels, RESAMPLES, seed=number)

@@ -151,7 +151,7 @@ class Pool:
         return combined([self.test[name] for name in members], [self.validation[name] for name in members], how)
 
     def over_backbones(self, backbones: dict[str, dict]) -> Prediction:
-        """The mean of PatchCores on the benchmark's backbone and on others (Roth et al. 2022, section 4.2)."""
+        """The mean of PatchCores on the benchmark's backbone and on others, brought to one scale as all outputs are."""
         validation, test = [self.validation["patchcore"]], [self.test["patchcore"]]
         for backbone, changed in backbones.items():
             settings = self.settings["patchcore"] | {"backbone": backbone, "checkpoint": None} | changed

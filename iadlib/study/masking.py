@@ -15,12 +15,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from iadlib.data import Category, find_object, image_sizes, mask_category, read_image
-from iadlib.metrics import iou, percentiles, resampled_images
+from iadlib.metrics import iou
 from iadlib.progress import track
 from iadlib.rendering import flat_connector, rendered_category
 from iadlib.study import ensemble_tables, ensembles
 from iadlib.study.cells import maps_at, run
-from iadlib.study.ensemble_tables import KINDS, RESAMPLES, TITLES, Cells, Judged, difference
+from iadlib.study.ensemble_tables import KINDS, TITLES, Cells, Judged, difference
 from iadlib.study.ensembles import Comparison, Entry
 from iadlib.study.folders import ROOT, read_grid, save_results
 from iadlib.study.pictures import defects_of
@@ -60,13 +60,14 @@ def name_of(radius: float | None) -> str:
     return NONE if radius is None else f"{radius:g}"
 
 
-def pixels(category: Category, comparison: Comparison) -> pd.DataFrame:
+def pixels(category: Category, comparison: Comparison, parts: Sequence[np.ndarray]) -> pd.DataFrame:
     """One line for every radius and seed: pixel AUROC, and `background`, the share of the highest `HIGHEST_SHARE` of
     all defect-free pixels that lies on the background; `background_area` is that of all defect-free pixels.
 
-    The background is what the renderer knows to be none of the part, not what masking takes for it.
+    The background is what the renderer knows to be none of the part, `parts` of `silhouettes`, not what masking takes
+    for it.
     """
-    background = [~part for part in silhouettes(category)]
+    background = [~part for part in parts]
     regions = [category.regions(i) for i in range(len(background))]
     free = [~np.any([np.zeros(ground.shape, bool), *(r.mask for r in listed)], axis=0)
             for ground, listed in zip(background, regions, strict=True)]  # fmt: skip
@@ -92,12 +93,11 @@ def silhouettes(category: Category, split: str = "test") -> list[np.ndarray]:
     return found
 
 
-def silhouette_quality(category: Category, objects: dict[Path, np.ndarray]) -> pd.DataFrame:
-    """Intersection over union of the object found in a photograph and the true silhouette, by defect of test images."""
-    overlaps = [
-        iou(objects[Path(path)], true)
-        for path, true in zip(category.of("test")["image"], silhouettes(category), strict=True)
-    ]
+def silhouette_quality(
+    category: Category, objects: dict[Path, np.ndarray], parts: Sequence[np.ndarray]
+) -> pd.DataFrame:
+    """Intersection over union of the objects found in the test photographs and the true silhouettes, by defect."""
+    overlaps = [iou(objects[Path(path)], true) for path, true in zip(category.of("test")["image"], parts, strict=True)]
     table = pd.DataFrame({"defect": defects_of(category), "overlap": overlaps})
     found = table.groupby("defect", sort=False)["overlap"].agg(["size", "min", "median", "max"])
     return found.rename(columns={"size": "images"}).round(3).rename_axis(None)
@@ -205,20 +205,11 @@ def effects_by_defect(values: pd.DataFrame) -> pd.DataFrame:
     defects = list(dict.fromkeys(values.loc[~good, "defect"]))
     rows = []
     for (method,), cells in stacked(labelled, "method").items():
-        none = cells["", NONE]
-        drawn = list(resampled_images(none.labels, RESAMPLES, seed=0))
-        for radius in (radius for _, radius in cells if radius != NONE):
-            masked = cells["", radius]
-            for metric, defect in product(TITLES, defects):
-                point, *change = (
-                    masked.value(metric, [defect], chosen) - none.value(metric, [defect], chosen)
-                    for chosen in (None, *drawn)
-                )
-                low, high = percentiles(np.array(change))
-                named = {"what": f"{method}: {defect}".replace("_", " "), "method": method, "defect": defect}
-                rows.append(
-                    {**named, "radius": radius, "metric": metric, "difference": point, "low": low, "high": high}
-                )
+        radii = [radius for _, radius in cells if radius != NONE]
+        for radius, metric, defect in product(radii, TITLES, defects):
+            named = {"what": f"{method}: {defect}".replace("_", " "), "method": method, "defect": defect}
+            found = difference(cells, radius, NONE, metric, [defect])
+            rows.append({**named, "radius": radius, "metric": metric, **found})
     return pd.DataFrame(rows)
 
 

@@ -127,3 +127,18 @@ def test_a_curve_whose_bound_rounds_to_one_makes_a_normal_image_impossible_witho
     certain = np.array([[5.0, 0.0, -50.0, 50.0]])
     assert log_likelihood(certain, np.array([1.0]), np.array([0])).item() == -np.inf
     assert log_likelihood(certain, np.array([1.0]), np.array([1])).item() == 0
+
+
+def test_scores_that_say_nothing_are_found_out_and_scores_that_say_much_too():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 1000)
+    nothing = BoundedSigmoid().fit(rng.normal(0, 1, 2000), labels)
+    assert nothing.blind_ > 0.5  # more than before any score was seen
+    assert np.ptp(nothing.predict_proba(np.array([-3.0, 3.0]))) < 0.1
+    assert BoundedSigmoid().fit(*SEPARATED).blind_ < 0.1
+
+
+def test_the_score_at_a_probability_has_that_probability():
+    calibrator = BoundedSigmoid().fit(*drawn(2.0))
+    probabilities = np.linspace(calibrator.lower_, calibrator.upper_, 9)[1:-1]
+    np.testing.assert_allclose(calibrator.predict_proba(calibrator.score_at(probabilities)), probabilities, atol=1e-6)

@@ -86,6 +86,19 @@ def test_no_label_of_a_fold_reaches_what_is_calibrated_twice():
     assert np.ptp(said) == 0  # who had seen scores with their labels would tell them apart
 
 
+def test_thresholds_of_scores_are_where_the_moved_probability_is_that_of_the_costs():
+    rng = np.random.default_rng(0)
+    kinds = np.repeat(["good", "structural"], 40)
+    values = rng.normal(0, 1, 80) + 2 * (kinds != "good")
+    scores = pd.DataFrame({"scorer": "it", "seed": 0, "split": "test", "label": kinds, "score": values})
+    costs = calibrators.Costs(miss=3, false_alarm=1, review=0.5)
+    said = calibrators.BoundedSigmoid().fit(values, (kinds != "good").astype(int))
+    for prevalence in (None, 0.4):
+        ends = calibration.score_thresholds(scores, costs, prevalence).loc["it"].to_numpy()
+        moved = calibrators.with_prevalence(said.predict_proba(ends), 0.5, prevalence or 0.5)
+        np.testing.assert_allclose(moved, costs.thresholds(), atol=1e-3)
+
+
 def test_three_images_of_a_kind_are_enough_to_calibrate_twice():
     kinds = np.repeat(["good", "logical", "structural"], [3, 9, 4])
     rng = np.random.default_rng(0)

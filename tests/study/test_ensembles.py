@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 
 from iadlib.data import fit_size, image_sizes, load_images
+from iadlib.detectors import create
 from iadlib.ensemble import FeatureEnsemble
+from iadlib.ensemble.output import standardised
 from iadlib.metrics import au_spro, image_auroc
 from iadlib.study import ensemble_tables, ensembles, open_category
 from iadlib.study.cells import maps_at
@@ -62,6 +64,23 @@ def test_an_ensemble_of_what_was_remembered_is_the_ensemble(category):
     expected = afresh.fit(train, validation).predict(test)
     np.testing.assert_array_equal(remembered.maps, expected.maps)
     np.testing.assert_array_equal(remembered.scores, expected.scores)
+
+
+def test_over_backbones_is_the_mean_of_what_each_says_on_its_own_scale(category):
+    train, validation, test = (
+        load_images(category.of(s)["image"][:4], (64, 144)) for s in ("train", "validation", "test")
+    )
+    pool = ensembles.Pool({"patchcore": "difference"}, SETTINGS, 0, train, validation, test)
+    said = pool.over_backbones(BACKBONES)
+    other = create(
+        "patchcore", **SETTINGS["patchcore"] | {"backbone": "tf_efficientnet_lite1", "layers": [2, 3]}, seed=0
+    )
+    other.fit(train, validation)
+    expected = [
+        standardised(each.predict(test).scores, each.predict(validation).scores)
+        for each in (pool.fitted["patchcore"], other)
+    ]
+    np.testing.assert_allclose(said.scores, np.mean(expected, axis=0), rtol=1e-5)
 
 
 def test_curves_have_every_step_and_test_images_now_and_then(comparison):

@@ -17,6 +17,11 @@ def category():
 
 
 @pytest.fixture(scope="module")
+def parts(category):
+    return masking.silhouettes(category)
+
+
+@pytest.fixture(scope="module")
 def comparison(category):
     return masking.compare(category, masking.found_objects(category), "padim", TINY, 64, [0, 1], [None, 0, 12.5])
 
@@ -37,15 +42,15 @@ def test_a_black_background_changes_what_the_detector_says(comparison):
     assert not np.allclose(none.scores, masked.scores)
 
 
-def test_the_silhouette_that_is_found_is_nearly_the_true_one(category):
-    assert masking.silhouette_quality(category, masking.found_objects(category))["min"].min() > 0.9
+def test_the_silhouette_that_is_found_is_nearly_the_true_one(category, parts):
+    assert masking.silhouette_quality(category, masking.found_objects(category), parts)["min"].min() > 0.9
 
 
-def test_a_detector_of_the_background_alone_has_all_its_highest_pixels_there(category, comparison):
-    ground = [~part for part in masking.silhouettes(category)]
+def test_a_detector_of_the_background_alone_has_all_its_highest_pixels_there(category, comparison, parts):
+    ground = [~part for part in parts]
     entry = comparison.entries[0]
     at = masking.Entry("radius", "none", 0, entry.scores, np.stack(ground).astype(np.float32))
-    table = masking.pixels(category, masking.Comparison([at], pd.DataFrame(), {}, {}))
+    table = masking.pixels(category, masking.Comparison([at], pd.DataFrame(), {}, {}), parts)
     assert table["background"].item() == 1
     assert 0.2 < table["background_area"].item() < 0.6
 
@@ -73,9 +78,9 @@ def test_runs_of_all_methods_and_grounds_are_stacked_in_one_resample(values):
     assert cells["", "0"].scores.shape[0] == 2 * 3 * 2  # methods, grounds, seeds
 
 
-def test_tables_and_figures_hold_all_radii(values, category, comparison, tmp_path):
+def test_tables_and_figures_hold_all_radii(values, category, comparison, parts, tmp_path):
     runs = values.assign(method="padim")
-    pixels = masking.pixels(category, comparison).assign(method="padim")
+    pixels = masking.pixels(category, comparison, parts).assign(method="padim")
     assert list(masking.by_defect(runs).columns) == ["none", "0", "12.5"]
     assert list(masking.background_share(pixels).columns) == ["all", "none", "0", "12.5"]
     figures.radius_curves(masking.curves(runs)).savefig(tmp_path / "curves.png")
