@@ -26,7 +26,7 @@ def radius_curves(table: pd.DataFrame) -> Figure:
                 values = part[part["method"] == method].set_index("radius")["value"].reindex(radii)
                 axis.plot(range(len(radii)), values, "o-", markersize=3.5, color=colour, label=method.replace("_", " "))
             axis.set_xticks(range(len(radii)), radii)
-        row[0].set_ylabel(metric)
+        row[0].set_ylabel(metric.replace(", ", "\n"))
     for axis, ground in zip(axes[0], grounds, strict=True):
         axis.set_title(ground.replace("_", " "))
     for axis in axes[-1]:

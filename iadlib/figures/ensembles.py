@@ -58,6 +58,7 @@ def differences(table: pd.DataFrame, label: str) -> Figure:
         axis.hlines(positions, part["low"], part["high"], color=colour, linewidth=2.5, alpha=0.5)
         axis.plot(part["difference"], positions, "o", color=colour, label=kind)
     axis.axvline(0, color="black", linewidth=1)
+    axis.locator_params(axis="x", nbins=6)
     axis.set(xlabel=label, ylim=(len(rows) - 0.5, -0.5))
     axis.set_yticks(range(len(rows)), [row.replace("_", " ") for row in rows])
     axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
