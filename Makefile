@@ -8,30 +8,30 @@ READY := .venv/.ready
 
 # Detectors use one thread each. A stage alone, or all of them by `dvc repro`, gives the same results.
 define two_at_once
-dvc status --json | python -c 'import json, sys; print(*json.load(sys.stdin), sep="\n")' | grep '^$(1)' \
-	| xargs --no-run-if-empty --max-args=$(2) --max-procs=2 sh -c 'dvc --wait-for-lock repro --single-item "$$@" || exit 1' dvc
+dvc status --json | python -c 'import json, sys; print(*json.load(sys.stdin), sep="\n")' \
+	| grep -E '^($(1))@$(PROFILE)' | xargs --no-run-if-empty --max-args=$(2) --max-procs=2 \
+		sh -c 'dvc --wait-for-lock repro --single-item "$$@" || exit 1' dvc
 endef
 
-.PHONY: help repro quick test format notebooks lock lab
+PROFILE :=
+
+.PHONY: help repro quick stages test format notebooks lock lab
 
 help:  ## list what one can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 repro: $(READY)  ## all tables and figures of the study, into reports/ (dvc repro, with two stages at once)
-	dvc repro --glob 'render@*' 'harder_ground@*' 'defect_sizes@*'
-	$(call two_at_once,benchmark@,6)
-	$(call two_at_once,ensemble@,1)
-	$(call two_at_once,masking@,2)
-	$(call two_at_once,calibration@,1)
-	dvc repro
+	python -m iadlib.warm_kernels $(MAKE) --no-print-directory stages
 
-quick: $(READY)  ## the same with tiny settings: a first look in a quarter of an hour
-	dvc repro --glob 'render@quick*' 'harder_ground@quick*' 'defect_sizes@quick*'
-	$(call two_at_once,benchmark@quick,6)
-	$(call two_at_once,ensemble@quick,1)
-	$(call two_at_once,masking@quick,2)
-	$(call two_at_once,calibration@quick,1)
-	dvc repro --glob '*@quick*'
+quick: $(READY)  ## the same with tiny settings: a first look in some minutes
+	python -m iadlib.warm_kernels $(MAKE) --no-print-directory stages PROFILE=quick
+
+stages:
+	$(call two_at_once,render|harder_ground|defect_sizes,1)
+	$(call two_at_once,data|benchmark,6)
+	$(call two_at_once,ensemble|masking,1)
+	$(call two_at_once,calibration,1)
+	dvc repro --glob '*@$(PROFILE)*'
 
 test: $(READY)  ## ruff, pytest and every notebook
 	ruff check .

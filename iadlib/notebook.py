@@ -16,6 +16,9 @@ import signal
 import sys
 from pathlib import Path
 
+# What nbformat checks notebooks with would build a grammar of internet addresses: a second at every start.
+sys.modules.setdefault("rfc3987_syntax", None)
+
 import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError

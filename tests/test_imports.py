@@ -14,6 +14,7 @@ MAY_IMPORT = {
     "params": set(),
     "progress": set(),
     "notebook": {"params", "progress"},
+    "warm_kernels": set(),
     "data": {"types"},
     "rendering": {"types", "data", "figures"},
     "metrics": {"types"},
