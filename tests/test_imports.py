@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "progress": set(),
     "notebook": {"params", "progress"},
     "warm_kernels": set(),
+    "fingerprint": set(),
     "data": {"types"},
     "rendering": {"types", "data", "figures"},
     "metrics": {"types"},
