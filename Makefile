@@ -27,6 +27,7 @@ quick: $(READY)  ## the same with tiny settings: a first look in some minutes
 	python -m iadlib.warm_kernels $(MAKE) --no-print-directory stages PROFILE=quick
 
 stages:
+	dvc repro --glob 'code@*'
 	$(call two_at_once,render|harder_ground|defect_sizes,1)
 	$(call two_at_once,data|benchmark,6)
 	$(call two_at_once,ensemble|masking,1)

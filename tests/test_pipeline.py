@@ -1,12 +1,12 @@
 """The stages: what they depend on, and where their results go."""
 
-import ast
 import subprocess
 from pathlib import Path
 
-import nbformat
 import pytest
 import yaml
+
+from iadlib.fingerprint import fingerprint, reached
 
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -33,74 +33,43 @@ def test_a_detector_is_a_dependency_of_its_own_cells_only():
 def test_every_dependency_in_the_repository_exists():
     for stage in STAGES.values():
         for dependency in stage.get("deps", []):
-            if "$" not in dependency:
+            if "$" not in dependency and not dependency.startswith("artifacts/code/"):  # made by the stage `code`
                 assert (ROOT / dependency).exists(), dependency
 
 
-# What a stage runs, apart from the code that only passes values on (params, notebook, progress, __main__).
-PASSES_ON = {"iadlib/params.py", "iadlib/notebook.py", "iadlib/progress.py", "iadlib/types.py"}
-METHODS = {path.relative_to(ROOT).as_posix() for path in (ROOT / "iadlib/detectors").glob("*.py")} - {
-    "iadlib/detectors/base.py",
-    "iadlib/detectors/training.py",
+# stage -> the stem of the notebook that it runs
+NOTEBOOKS = {
+    name: Path(stage["cmd"].split()[3]).stem
+    for name, stage in STAGES.items()
+    if stage.get("cmd", "").startswith("python -m iadlib.notebook ")
 }
 
 
-def file_of(module: str) -> Path | None:
-    path = ROOT / module.replace(".", "/")
-    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+def test_every_notebook_has_a_fingerprint_and_stages():
+    stems = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert set(STAGES["code"]["matrix"]["notebook"]) == stems
+    assert set(NOTEBOOKS.values()) == stems
 
 
-def imports_of(code: str) -> list[tuple[str, str]]:
-    """(module, name) of every `from iadlib… import name`."""
-    return [
-        (node.module, alias.name)
-        for node in ast.walk(ast.parse(code))
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("iadlib")
-        for alias in node.names
-    ]
+@pytest.mark.parametrize("stage", NOTEBOOKS)
+def test_a_stage_depends_on_the_code_of_its_notebook(stage):
+    assert f"artifacts/code/{NOTEBOOKS[stage]}.txt" in STAGES[stage]["deps"]
 
 
-def source_of(module: str, name: str) -> str:
-    """The module that a name comes from, where a package only passes it on."""
-    if file_of(f"{module}.{name}"):
-        return f"{module}.{name}"
-    if file_of(module).name == "__init__.py":
-        for other, exported in imports_of(file_of(module).read_text()):
-            if exported == name:
-                return source_of(other, name)
-    return module
-
-
-def named_in(code: str) -> set[str]:
-    """The modules whose functions the code names: directly, or as attributes of a package that it imports."""
-    modules = {name: source_of(module, name) for module, name in imports_of(code)}
-    attributes = [
-        (modules[node.value.id], node.attr)
-        for node in ast.walk(ast.parse(code))
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules
-    ]
-    return {source_of(*pair) for pair in attributes} | set(modules.values())
-
-
-def reached(code: str) -> set[str]:
-    """The files of iadlib that the code runs, directly or not; packages that only pass names on are left out."""
-    seen, todo = set(), named_in(code)
-    while todo:
-        module = todo.pop()
-        if module not in seen:
-            seen.add(module)
-            if file_of(module).name != "__init__.py":
-                todo |= named_in(file_of(module).read_text())
-    paths = [file_of(module).relative_to(ROOT).as_posix() for module in seen]
-    return {path for path in paths if not path.endswith("__init__.py")} - PASSES_ON - METHODS
-
-
-@pytest.mark.parametrize("stage", [name for name, stage in STAGES.items() if "iadlib.notebook" in stage.get("cmd", "")])
-def test_a_stage_depends_on_all_the_code_its_notebook_runs(stage):
-    named = STAGES[stage]["deps"]
-    cells = nbformat.read(ROOT / next(dep for dep in named if dep.startswith("notebooks/")), as_version=4).cells
-    files = reached("\n".join(cell.source for cell in cells if cell.cell_type == "code"))
-    assert {file for file in files if not any(file == dep or file.startswith(f"{dep}/") for dep in named)} == set()
+@pytest.mark.parametrize("stage", NOTEBOOKS)
+def test_a_stage_lists_what_its_notebook_asks_for_by_name_with_all_that_this_runs_and_no_other_code(stage):
+    grid = yaml.safe_load((ROOT / "params/grid.yaml").read_text())
+    methods = grid[STAGES[stage]["matrix"].get("method", "${methods}").strip("${}")]
+    listed = {
+        dependency.replace("${item.method}", method)
+        for dependency in STAGES[stage]["deps"]
+        for method in methods
+        if dependency.startswith("iadlib/")
+    }
+    text = fingerprint(ROOT / "notebooks" / f"{NOTEBOOKS[stage]}.ipynb")
+    followed = {line.split()[1] for line in text.splitlines()}
+    assert listed & followed == set()
+    assert {file for path in listed for file in reached((ROOT / path).read_text())} <= listed | followed
 
 
 def test_a_rendering_depends_on_all_the_code_it_runs():
