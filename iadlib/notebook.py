@@ -14,6 +14,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 # What nbformat checks notebooks with would build a grammar of internet addresses: a second at every start.
@@ -47,16 +48,19 @@ def run_notebook(source: Path, output: Path, parameters: dict) -> None:
     # One thread: the same bits whatever the number of cores, and room for a second notebook beside this one.
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
-        papermill.execute_notebook(
-            str(source),
-            str(running),
-            parameters=parameters,
-            kernel_name="python3",
-            cwd=str(source.parent),
-            progress_bar=False,
-            config=Config({"KernelManager": {"transport": "ipc", "shutdown_wait_time": 1}}),
-            coalesce_streams=True,
-        )
+        with tempfile.TemporaryDirectory(prefix="iadlib-") as folder:
+            # Else sockets would be files in the notebook's folder, of the same names for all that start at once.
+            kernel = {"transport": "ipc", "ip": f"{folder}/kernel", "shutdown_wait_time": 1}
+            papermill.execute_notebook(
+                str(source),
+                str(running),
+                parameters=parameters,
+                kernel_name="python3",
+                cwd=str(source.parent),
+                progress_bar=False,
+                config=Config({"KernelManager": kernel}),
+                coalesce_streams=True,
+            )
     except PapermillExecutionError as error:
         last = re.sub(r"\x1b\[[0-9;]*m", "", f"{error.ename}: {error.evalue}")
         raise SystemExit(f"{source} failed: {last}\nThe whole traceback stands in {running}") from None

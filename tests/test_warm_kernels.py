@@ -44,6 +44,15 @@ def test_a_forked_kernel_gives_the_bytes_of_one_of_its_own(tmp_path):
     assert (tmp_path / "warm.ipynb").read_bytes() == (tmp_path / "cold.ipynb").read_bytes()
 
 
+def test_notebooks_that_start_at_once_have_kernels_of_their_own(tmp_path):
+    source = notebook(tmp_path / "source.ipynb", "number")
+    outputs = [tmp_path / f"{number}.ipynb" for number in range(2)]
+    both = "".join(f'"$@" {output} -p number {output.stem} & ' for output in outputs)
+    subprocess.run([*WARM, "sh", "-c", f"{both} wait", "sh", *NOTEBOOK, str(source)], check=True)
+    shown = [nbformat.read(output, as_version=4).cells[-1].outputs[0].data["text/plain"] for output in outputs]
+    assert shown == ["'0'", "'1'"]
+
+
 def test_the_status_is_that_of_the_command():
     assert subprocess.run([*WARM, "sh", "-c", "exit 3"]).returncode == 3
 
