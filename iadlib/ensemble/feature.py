@@ -16,8 +16,9 @@ channel as a distance weighs them (`noise_shape`), on features of one scale (`eq
 on that task. The mean of three heads depends less on chance than one. And a member that is cut at a distance to what
 is normal has a score already, that distance's norm: it is averaged with the discriminator's answer, both standardised
 on normal validation images (`distances`). And smoothing, which helps a map, costs an image score: the thesis takes the
-maximum of the smoothed map, the default that of the patches, as PatchCore does (`image_score`). `params/ensemble.yaml`
-names the designs that the study compares.
+maximum of the smoothed map, the default that of the patches, as PatchCore does (`image_score`). The scale of the noise
+was chosen on development draws (`benchmarks/ensemble_designs.py`). `params/ensemble.yaml` names the designs that the
+study compares.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +40,8 @@ TRANSFORMS = {"individual": IndividualTransform, "global": GlobalTransform}
 PROJECTIONS = ("none", "adapter", "joint")
 PLACES = ("members", "joint")
 IMAGE_SCORES = ("patches", "map")
-DISTANCES = ("difference",)  # cuts where a map is a distance to what is normal, never negative
+DISTANCES = ("difference", "deviation")  # cuts where the norm of what is shown is a distance to what is normal
+UNSIGNED = ("difference",)  # and where every channel is one, never negative
 PRESETS = {
     "thesis": {
         "members": {"patchcore": "difference", "simplenet": "adapted"},
@@ -65,8 +67,8 @@ class FeatureEnsemble(Detector):
     SimpleNet's is, with a discriminator of its own, before the PCA; "joint", of the first member alone, trained with
     the ensemble's discriminator after the PCA; or "none". `kept` and `equalise` are the transform's; `noise`,
     `noise_shape` and where it enters, `noise_place`, the discriminator's; see there. `distances`: average its answer
-    with the norms of the members that are cut at a "difference". `image_score`: the largest of the "patches", or the
-    smoothed "map"'s maximum.
+    with the norms of the members that are cut at a "difference" or a "deviation". `image_score`: the largest of the
+    "patches", or the smoothed "map"'s maximum.
     """
 
     cuts: ClassVar = ("joint",)
@@ -92,7 +94,7 @@ class FeatureEnsemble(Detector):
     noise: str = "gaussian"
     noise_place: str = "members"
     noise_shape: str = "squared"
-    noise_scale: float = 1.0
+    noise_scale: float = 0.25
     distances: bool = True
     image_score: str = "patches"
     heads: int = 3
@@ -187,7 +189,7 @@ class FeatureEnsemble(Detector):
         self.widths_ = torch.tensor([*widths, kept, first])
         self.discriminator_ = self._new_discriminator()
         if self.noise_place == "members":
-            reflected = [cut in DISTANCES and name not in self.projections_ for name, cut in self.members.items()]
+            reflected = [cut in UNSIGNED and name not in self.projections_ for name, cut in self.members.items()]
             how = {"maps": maps, "join": self.transform_, "reflected": reflected}
         else:
             how = {"maps": [torch.cat([self.transform_(batch).cpu() for batch in stream()])]}

@@ -77,8 +77,9 @@ def compare(
 ) -> Comparison:
     """Fit everything, once a seed; other designs and other pairs of members only with `ablation_seeds`.
 
-    `members` are those of the ensemble; `cuts` names all that pairs are made of. `backbones`: timm's name -> what
-    changes in PatchCore's hyperparameters for it; they are averaged with the backbone that `settings` name.
+    `members` are those of the ensemble; `cuts` names all that pairs are made of. A design changes hyperparameters, or
+    the `members`. `backbones`: timm's name -> what changes in PatchCore's hyperparameters for it; they are averaged
+    with the backbone that `settings` name.
     """
     category.require("train", "validation", "test")
     size = fit_size(image_sizes(category.samples["image"]), image_size)
@@ -114,7 +115,8 @@ def compare(
         if seed not in ablation_seeds:
             continue
         for name, design in designs.items():
-            ensemble = pool.fit(pool.ensemble(members, hyperparameters | design))
+            changed = hyperparameters | {"members": members} | design
+            ensemble = pool.fit(pool.ensemble(changed.pop("members"), changed))
             entries.append(_entry("design", name, seed, pool.predicted(ensemble)))
         for pair in combinations(cuts, 2):
             ensemble = pool.fit(pool.ensemble(pair, hyperparameters))

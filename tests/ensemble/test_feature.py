@@ -63,6 +63,15 @@ def test_a_distance_is_averaged_with_the_discriminator_on_one_scale(fitted, norm
     np.testing.assert_allclose(prediction.scores, of_patches / 2, rtol=1e-3, atol=1e-3)
 
 
+def test_a_deviations_norm_is_a_distance_too(normal_images, test_images):
+    members = {"padim": "deviation", "simplenet": "adapted"}
+    ensemble = FeatureEnsemble(**SMALL | {"members": members, "settings": {"simplenet": SETTINGS["simplenet"]}})
+    ensemble.fit(normal_images[:6], normal_images[6:])
+    _, parts = ensemble._parts(shown := ensemble.members_.features(test_images))
+    assert len(parts) == 2
+    torch.testing.assert_close(parts[1], shown[0].norm(dim=1, keepdim=True))
+
+
 def test_distances_need_validation_images(normal_images):
     with pytest.raises(ValueError, match="validation_images"):
         FeatureEnsemble(**SMALL).fit(normal_images[:6])
