@@ -5,9 +5,9 @@
     python benchmarks/ensemble_designs.py draws/*
 
 The designs of params/ensemble.yaml, each one step from the design with noise of the features' own spread, and others:
-other noise, more steps, further members; and the thesis's design with other noise and steps, so that it is not judged by
-those of another design. Members, ensembles of their outputs and pairs stand beside them. Means over the draws, of one
-seed. Writes benchmarks/ensemble_designs.csv.
+other noise, more steps, further members; and the thesis's design with other noise and steps, so that it is not judged
+by those of another design. Members, ensembles of their outputs and pairs stand beside them. Means over the draws, of
+one seed. Writes benchmarks/ensemble_designs.csv.
 """
 
 import argparse
