@@ -112,7 +112,8 @@ def relay(address: str, arguments: list[str]) -> None:
         connection.settimeout(1)
         while os.getppid() == parent:
             with contextlib.suppress(TimeoutError):
-                connection.recv(1)
+                with contextlib.suppress(ConnectionError):  # a kernel that is killed
+                    connection.recv(1)
                 break
 
 
