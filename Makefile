@@ -23,7 +23,7 @@ help:  ## list what one can do
 repro: $(READY)  ## all tables and figures of the study, into reports/ (dvc repro, with two stages at once)
 	python -m iadlib.warm_kernels $(MAKE) --no-print-directory stages
 
-quick: $(READY)  ## the same with tiny settings: a first look in under ten minutes
+quick: $(READY)  ## the same with tiny settings: a first look in about ten minutes
 	python -m iadlib.warm_kernels $(MAKE) --no-print-directory stages PROFILE=quick
 
 stages:
