@@ -9,7 +9,6 @@ are the same bytes; a progress bar reaches the terminal; and the notebook ends w
 """
 
 import argparse
-import ctypes
 import os
 import re
 import signal
@@ -27,9 +26,9 @@ from traitlets.config import Config
 
 from iadlib.params import read_blocks
 from iadlib.progress import TERMINAL
+from iadlib.warm_kernels import end_with_parent
 
 PACKAGE = Path(__file__).resolve().parent
-DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 def run_notebook(source: Path, output: Path, parameters: dict) -> None:
@@ -97,8 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
     except ValueError as error:
         raise SystemExit(f"error: {error}") from None
     parameters |= dict(options.parameter)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGTERM)
+    end_with_parent(signal.SIGTERM)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         run_notebook(options.source, options.output, parameters)

@@ -58,9 +58,15 @@ def run(command: list[str]) -> int:
             warm.wait()
 
 
+def end_with_parent(sent: signal.Signals) -> None:
+    """Let this process be sent a signal when its parent ends; on Linux alone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, sent)
+
+
 def serve(listening: socket.socket) -> None:
     """When somebody first asks, import what notebooks import; become a kernel for everyone who asks, until killed."""
-    ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+    end_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the kernels
     while True:

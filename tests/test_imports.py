@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "types": set(),
     "params": set(),
     "progress": set(),
-    "notebook": {"params", "progress"},
+    "notebook": {"params", "progress", "warm_kernels"},
     "warm_kernels": set(),
     "fingerprint": set(),
     "data": {"types"},
