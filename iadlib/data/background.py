@@ -34,6 +34,11 @@ FINEST_SHARE = 1 / 64  # of the shorter side: what is narrower, as lint and prin
 SURPRISING = 5.0  # standard deviations: the frame's own pixels rarely reach it
 SMALLEST_SHARE = 0.01  # of the photograph
 REFINEMENTS = 2
+NOTE = """\
+> A copy of {name} without its background: what is farther than {radius:g} pixels of a photograph from the object is
+> black. Made by `python -m iadlib mask`.
+
+"""
 
 
 def find_object(image: np.ndarray) -> np.ndarray:
@@ -118,8 +123,9 @@ def mask_category(
     """A copy of a category with every photograph blacked out beyond `radius` pixels from its object, as PNG of 8 bit.
 
     `objects`: the silhouette by photograph, for who makes several copies; found in each photograph where None.
-    Everything else in the folder is copied byte for byte. The folder `out` appears when it is complete. The copy is
-    returned as `load_category` opens it, with its defaults where it has a validation split to draw.
+    Everything else in the folder is copied byte for byte, but for its README.md, which says first what was done to the
+    copy. The folder `out` appears when it is complete. The copy is returned as `load_category` opens it, with its
+    defaults where it has a validation split to draw.
     """
     if category.layout == "magnetic_tile":
         raise DataError(f"{category.root}: a magnetic tile fills its photograph, which has no background to black out")
@@ -146,5 +152,8 @@ def mask_category(
                 Image.fromarray(black_out(image, silhouette, radius)).save(copy.with_suffix(".png"))
             else:
                 copy.write_bytes(path.read_bytes())
+        readme = unfinished / "README.md"
+        before = readme.read_bytes() if readme.is_file() else b""
+        readme.write_bytes(NOTE.format(radius=radius, name=category.name).encode() + before)
         unfinished.replace(out)
     return load_category(out)

@@ -313,10 +313,10 @@ def _split_parts(
 
 
 def draw_splits(sizes: Sequence[int], train: float, validation: float, tested: bool, seed: int) -> list[str]:
-    """The split of each part, given the number of good photographs of each, in order.
+    """The split of each part without a defect, given the number of photographs of each, in order.
 
-    Every split gets at least one, but for test where there are good photographs `tested` already. Of parts of unequal
-    size the shares are met as nearly as a few hundred draws come.
+    Shares are of these photographs. Every split gets at least one, but for test where there are good photographs
+    `tested` already. Parts of equal size come as near to the shares as can be, others as a few hundred draws come.
 
     >>> draw_splits([1] * 10, 0.7, 0.1, tested=False, seed=0).count("train")
     7
@@ -326,30 +326,35 @@ def draw_splits(sizes: Sequence[int], train: float, validation: float, tested: b
         splits = "train and validation" if tested else "train, validation and test"
         raise DataError(f"too few photographs: {splits} need a part without a defect each, and there are {len(sizes)}")
     total = sum(sizes)
-    wanted = {"validation": max(1, round(validation * total))}
-    wanted["test"] = max(in_test, total - round(train * total) - wanted["validation"])
-    wanted["train"] = total - wanted["validation"] - wanted["test"]
+    for_validation, for_train = max(1, round(validation * total)), round(train * total)
+    wanted = np.array([for_validation, max(in_test, total - for_validation - for_train), for_train])
     generator = np.random.default_rng(seed)
-    nearest: tuple[float, list[str]] = (float("inf"), [])
+    nearest: tuple[float, list[str]] = (np.inf, [])
     for _ in range(DRAWS):
-        left = generator.permutation(len(sizes)).tolist()
-        splits = ["train"] * len(sizes)
-        counts = dict.fromkeys(wanted, 0)
-        for split, kept_back in (("validation", 1 + in_test), ("test", 1)):
-            at_least = 1 if split == "validation" else in_test
-            while len(left) > kept_back and (
-                counts[split] < at_least or counts[split] + sizes[left[-1]] / 2 <= wanted[split]
-            ):
-                part = left.pop()
-                splits[part] = split
-                counts[split] += sizes[part]
-        counts["train"] = sum(sizes[part] for part in left)
-        distance = sum(abs(counts[split] - wanted[split]) for split in wanted)
-        if distance < nearest[0]:
-            nearest = distance, splits
-        if distance == 0:
+        order = generator.permutation(len(sizes))
+        # Validation takes the first parts in this order, train the last, test what is between them.
+        within = np.concatenate([[0], np.cumsum(np.asarray(sizes)[order])])  # photographs of so many first parts
+        for first in np.clip(_around(within, for_validation), 1, len(sizes) - 1 - in_test):
+            for last in np.clip(_around(within, total - for_train), first + in_test, len(sizes) - 1):
+                counts = np.array([within[first], within[last] - within[first], total - within[last]])
+                distance = float(np.abs(counts - wanted).sum())
+                if distance < nearest[0]:
+                    splits = np.empty(len(sizes), dtype=object)
+                    splits[order[:first]], splits[order[first:last]], splits[order[last:]] = (
+                        "validation",
+                        "test",
+                        "train",
+                    )
+                    nearest = distance, splits.tolist()
+        if nearest[0] == 0:
             break
     return nearest[1]
+
+
+def _around(ascending: np.ndarray, value: int) -> np.ndarray:
+    """The two places of an ascending array whose values lie around a value."""
+    place = np.searchsorted(ascending, value)
+    return np.array([place - 1, place])
 
 
 def _file(

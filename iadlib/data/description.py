@@ -3,7 +3,7 @@ r"""What only a person knows of their photographs: a YAML that names the defects
     defects:
       missing_screw: {kind: logical, saturation_pixels: 400}    # 400 pixels of a region suffice to have found it
       scratch: {kind: structural, saturation_share: 0.5}        # half of a region suffices (default: all of it)
-    split: {train: 0.7, validation: 0.1}    # shares of the good photographs; the rest is test, as are defective ones
+    split: {train: 0.7, validation: 0.1}    # of the photographs of parts without a defect; the rest is test
     annotations: masks                      # a folder, or a COCO file; default: labelme or COCO beside the photographs
     parts: {pattern: 'part(\d+)_'}          # photographs with the same text in the brackets show the same part
     empty_masks: left_out                   # or good: what photographs are whose masks mark nothing

@@ -2,7 +2,7 @@
 
 from iadlib.figures.calibration import calibration_functions, reliability_diagrams
 from iadlib.figures.connector import defect_heat_map, detection_by_size, radius_curves, size_and_strength
-from iadlib.figures.ensembles import cumulative_variance, differences, discriminator_curves
+from iadlib.figures.ensembles import cumulative_variance, differences, differences_in_panels, discriminator_curves
 from iadlib.figures.images import (
     gallery,
     heat_map_panel,
@@ -21,6 +21,7 @@ __all__ = [
     "defect_heat_map",
     "detection_by_size",
     "differences",
+    "differences_in_panels",
     "discriminator_curves",
     "gallery",
     "heat_map_panel",

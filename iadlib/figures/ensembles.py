@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from iadlib.figures.style import KIND_COLOURS, axes_of, finished
@@ -50,16 +51,42 @@ def differences(table: pd.DataFrame, label: str) -> Figure:
     """
     rows = list(dict.fromkeys(table["what"]))
     figure, axis = axes_of(figsize=(6.4, 0.7 + 0.34 * len(rows)))
-    kinds = list(dict.fromkeys(table["kind"]))
-    for kind, offset in zip(kinds, np.linspace(-0.15, 0.15, len(kinds)) if len(kinds) > 1 else [0], strict=True):
+    _draw_differences(axis, table, "what")
+    axis.set_xlabel(label)
+    axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return finished(figure)
+
+
+def differences_in_panels(table: pd.DataFrame, panels_are: str, rows_are: str, label: str) -> Figure:
+    """As `differences`: a panel for each value of one column, a line for each of another, all on one scale."""
+    panels = list(dict.fromkeys(table[panels_are]))
+    columns = min(4, len(panels))
+    lines = -(-len(panels) // columns)
+    size = (2 + 2.5 * columns, 0.6 + (0.55 + 0.3 * table[rows_are].nunique()) * lines)
+    figure, axes = axes_of(lines, columns, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained")
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    for axis, panel in zip(axes.flat, panels, strict=False):
+        _draw_differences(axis, table[table[panels_are] == panel], rows_are)
+        axis.set_title(panel.replace("_", " "))
+    figure.supxlabel(label, fontsize="medium")
+    if table["kind"].nunique() > 1:
+        axes[0, -1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return finished(figure)
+
+
+def _draw_differences(axis: Axes, table: pd.DataFrame, rows_are: str) -> None:
+    rows, kinds = (list(dict.fromkeys(table[column])) for column in (rows_are, "kind"))
+    side_by_side = table.groupby(rows_are)["kind"].nunique().max() > 1
+    for kind, offset in zip(
+        kinds, np.linspace(-0.15, 0.15, len(kinds)) if side_by_side else [0] * len(kinds), strict=True
+    ):
         part = table[table["kind"] == kind]
-        positions = np.array([rows.index(what) for what in part["what"]]) + offset
+        positions = np.array([rows.index(row) for row in part[rows_are]]) + offset
         colour = KIND_COLOURS.get(kind, "0.3")
         axis.hlines(positions, part["low"], part["high"], color=colour, linewidth=2.5, alpha=0.5)
         axis.plot(part["difference"], positions, "o", color=colour, label=kind)
     axis.axvline(0, color="black", linewidth=1)
     axis.locator_params(axis="x", nbins=6)
-    axis.set(xlabel=label, ylim=(len(rows) - 0.5, -0.5))
+    axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.set_yticks(range(len(rows)), [row.replace("_", " ") for row in rows])
-    axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-    return finished(figure)

@@ -25,9 +25,10 @@ from iadlib.detectors.base import to_maps
 from iadlib.ensemble import PRESETS, FeatureEnsemble
 from iadlib.ensemble.members import Members
 from iadlib.ensemble.output import cawpe, combined, stacked
-from iadlib.metrics import au_spro_by_image, image_auroc, pixel_auroc
+from iadlib.metrics import image_auroc
 from iadlib.progress import track
 from iadlib.study.cells import anomaly_kinds, maps_at
+from iadlib.study.comparisons import Entry
 from iadlib.study.fitted import settings_of
 from iadlib.study.folders import save_results
 from iadlib.study.pictures import defects_of
@@ -37,17 +38,6 @@ FOLDS = 5
 FEATURE, THESIS = "feature ensemble", "thesis design"
 THESIS_DESIGN = {key: value for key, value in PRESETS["thesis"].items() if key != "members"}
 WATCHED_STEPS = 20  # a learning curve has so many points of the test images' AUROC
-
-
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """One line of the comparison; `maps` (N, H, W) are None where scores alone are combined."""
-
-    group: str
-    name: str
-    seed: int
-    scores: np.ndarray  # (N,)
-    maps: np.ndarray | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,45 +205,6 @@ class _Watch:
 
 def _entry(group: str, name: str, seed: int, prediction: Prediction) -> Entry:
     return Entry(group, name, seed, prediction.scores, prediction.maps)
-
-
-def values(category: Category, comparison: Comparison) -> pd.DataFrame:
-    """One line for every entry, seed and test image: its score, and the mean of what its regions add to the AU-sPRO."""
-    test = category.of("test")
-    kinds = test["label"].to_numpy()
-    regions, known = _truth(category)
-    tables = []
-    for entry in comparison.entries:
-        found = np.full(len(test), np.nan)
-        if entry.maps is not None:
-            maps = maps_at(entry.maps, image_sizes(test["image"]))
-            for kind in anomaly_kinds(category):
-                within = [i for i in known if kinds[i] in (kind, "good")]
-                areas = au_spro_by_image([maps[i] for i in within], [regions[i] for i in within])
-                found[within] = np.where(np.isnan(areas), found[within], areas)
-        table = test[["name", "label"]].assign(defect=defects_of(category), score=entry.scores, au_spro=found)
-        table["regions"] = [len(listed) for listed in regions]
-        tables.append(table.assign(category=category.name, group=entry.group, entry=entry.name, seed=entry.seed))
-    return pd.concat(tables, ignore_index=True)
-
-
-def pixel_aurocs(category: Category, comparison: Comparison) -> pd.DataFrame:
-    """One line for every entry that has maps, and seed."""
-    sizes = image_sizes(category.of("test")["image"])
-    regions, known = _truth(category)
-    rows = []
-    for entry in (entry for entry in comparison.entries if entry.maps is not None):
-        maps = maps_at(entry.maps, sizes)
-        value = pixel_auroc([maps[i] for i in known], [regions[i] for i in known])
-        rows.append((category.name, entry.group, entry.name, entry.seed, value))
-    return pd.DataFrame(rows, columns=["category", "group", "entry", "seed", "pixel_auroc"])
-
-
-def _truth(category: Category) -> tuple[list, np.ndarray]:
-    """The regions of every test image, and which images have known ones: good, or with a mask."""
-    test = category.of("test")
-    regions = [category.regions(i) for i in range(len(test))]
-    return regions, np.flatnonzero(test["has_mask"] | (test["label"] == "good"))
 
 
 def save_comparison(

@@ -203,12 +203,14 @@ def test_a_masked_category_has_the_regions_and_labels_of_the_original(tmp_path):
         np.testing.assert_array_equal(read_image(copy), black_out(image, find_object(image), 6))
 
 
-def test_all_but_the_photographs_is_copied_byte_for_byte(tmp_path):
+def test_all_but_the_photographs_and_the_readme_is_copied_byte_for_byte(tmp_path):
     photographs = {str(path.relative_to(SAMPLE)) for path in load_category(SAMPLE).samples["image"]}
     mask_category(load_category(SAMPLE), tmp_path / "masked", 6)
     before, after = everything_below(SAMPLE), everything_below(tmp_path / "masked")
     assert before.keys() == after.keys()
-    assert {name for name in before if before[name] != after[name]} == photographs
+    assert {name for name in before if before[name] != after[name]} == photographs | {"README.md"}
+    assert after["README.md"].endswith(before["README.md"])
+    assert b"6 pixels" in after["README.md"]
     assert [path.name for path in tmp_path.iterdir()] == ["masked"]
 
 

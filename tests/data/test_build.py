@@ -382,6 +382,12 @@ def test_parts_of_unequal_size_come_near_the_shares():
     assert np.abs(np.array(counts) - [24, 8, 8]).max() <= 2
 
 
+def test_parts_of_equal_size_come_as_near_the_shares_as_can_be():
+    splits = draw_splits([2] * 14, 0.7, 0.1, tested=False, seed=0)  # 19.6, 2.8 and 5.6 of 28 photographs
+    assert splits.count("train") == 10
+    assert splits.count("validation") in (1, 2)
+
+
 @pytest.mark.parametrize("sizes", [[1, 1, 1], [10, 1, 1], [9, 9, 9, 1]])
 def test_no_split_is_empty(sizes):
     for seed in range(20):

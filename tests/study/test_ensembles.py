@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,8 @@ from iadlib.data import fit_size, image_sizes, load_images
 from iadlib.detectors import create
 from iadlib.ensemble import FeatureEnsemble
 from iadlib.ensemble.output import standardised
-from iadlib.metrics import au_spro, image_auroc
-from iadlib.study import ensemble_tables, ensembles, open_category
+from iadlib.metrics import au_spro, image_auroc, resampled_images
+from iadlib.study import comparisons, differences, ensemble_tables, ensembles, open_category
 from iadlib.study.cells import maps_at
 
 SAMPLE = Path(__file__).parents[1] / "sample/flat_connector"
@@ -34,12 +35,12 @@ def comparison(category):
 
 @pytest.fixture(scope="module")
 def values(category, comparison):
-    return ensembles.values(category, comparison)
+    return comparisons.values(category, comparison.entries)
 
 
 @pytest.fixture(scope="module")
 def pixels(category, comparison):
-    return ensembles.pixel_aurocs(category, comparison)
+    return comparisons.pixel_aurocs(category, comparison.entries)
 
 
 def test_everything_is_there_and_ablations_for_their_seeds_alone(comparison):
@@ -97,12 +98,14 @@ def test_the_values_of_images_make_up_the_metrics(category, comparison, values):
     test = category.of("test")
     chosen = np.flatnonzero(test["label"].isin(["good", "structural"]))
     maps = maps_at(entry.maps[chosen], image_sizes(test["image"].iloc[chosen]))
-    cell = ensemble_tables.collect(values)[category.name, "maximum"]
-    assert cell.by_seed("au_spro", "structural")[1] == pytest.approx(
+    cell = differences.collect(values)[category.name, "maximum"]
+    assert cell.by_seed("au_spro", "structural")[0, 1] == pytest.approx(
         au_spro(maps, [category.regions(i) for i in chosen]), abs=1e-9
     )
     anomalous = (test["label"] == "structural").to_numpy()[chosen]
-    assert cell.by_seed("image_auroc", "structural")[1] == pytest.approx(image_auroc(entry.scores[chosen], anomalous))
+    assert cell.by_seed("image_auroc", "structural")[0, 1] == pytest.approx(
+        image_auroc(entry.scores[chosen], anomalous)
+    )
 
 
 def made(name: str, good: float, bad: float, rng: np.random.Generator) -> pd.DataFrame:
@@ -130,23 +133,37 @@ def made(name: str, good: float, bad: float, rng: np.random.Generator) -> pd.Dat
 @pytest.fixture(scope="module")
 def cells():
     rng = np.random.default_rng(0)
-    return ensemble_tables.collect(pd.concat([made("sharp", 0, 3, rng), made("blunt", 0, 0.5, rng)]))
+    return differences.collect(pd.concat([made("sharp", 0, 3, rng), made("blunt", 0, 0.5, rng)]))
 
 
 @pytest.mark.parametrize("metric", ["image_auroc", "au_spro"])
 def test_the_better_entry_is_better_by_more_than_the_interval(cells, metric):
-    found = ensemble_tables.difference(cells, "sharp", "blunt", metric)
+    found = differences.difference(cells, "sharp", "blunt", metric)
     assert 0 < found["low"] < found["difference"] < found["high"] < 1
-    turned = ensemble_tables.difference(cells, "blunt", "sharp", metric)
+    turned = differences.difference(cells, "blunt", "sharp", metric)
     assert turned["difference"] == pytest.approx(-found["difference"])
-    same = ensemble_tables.difference(cells, "sharp", "sharp", metric)
+    same = differences.difference(cells, "sharp", "sharp", metric)
     assert same == {"difference": 0, "low": 0, "high": 0}
+
+
+def test_a_resample_is_judged_as_its_images_would_be(cells):
+    cell = cells["parts", "blunt"]
+    [chosen] = resampled_images(cell.labels, resamples=1, seed=3)
+    chosen = chosen[cell.labels[chosen] != "logical"]
+    counts = np.bincount(chosen, minlength=len(cell.labels))[None]
+    anomalous = cell.labels[chosen] == "structural"
+    for seed, scores in enumerate(np.round(cell.scores, 1)):  # with ties
+        tied = replace(cell, scores=np.round(cell.scores, 1))
+        expected = image_auroc(scores[chosen], anomalous)
+        assert tied.by_seed("image_auroc", "structural", counts)[0, seed] == pytest.approx(expected, abs=1e-12)
+        areas = cell.au_spro[seed, chosen[anomalous]]
+        assert cell.by_seed("au_spro", "structural", counts)[0, seed] == pytest.approx(areas.mean(), abs=1e-12)
 
 
 def test_a_mean_over_categories_weighs_them_alike(cells):
     part = cells["parts", "sharp"], cells["parts", "blunt"]
     both = cells | {("other", "sharp"): part[1], ("other", "blunt"): part[0]}
-    found = ensemble_tables.difference(both, "sharp", "blunt", "image_auroc")
+    found = differences.difference(both, "sharp", "blunt", "image_auroc")
     assert found["difference"] == pytest.approx(0, abs=1e-12)
     assert found["low"] < 0 < found["high"]
 
@@ -155,8 +172,8 @@ def test_tables_and_files_hold_all_entries(values, pixels, comparison, tmp_path,
     results = ensemble_tables.results(values, pixels)
     table = ensemble_tables.mean_table(results, ["member", "feature", "design"])
     assert len(table) == 3 + 2 + 1
-    assert len(ensemble_tables.of_pairs(ensemble_tables.collect(values), results, "image_auroc")) == 3
-    assert set(ensemble_tables.by_defect(values, ["mean"]).index.get_level_values(1)) == {"logical", "structural"}
+    assert len(ensemble_tables.of_pairs(differences.collect(values), results, "image_auroc")) == 3
+    assert set(comparisons.by_defect(values, ["mean"]).index.get_level_values(1)) == {"logical", "structural"}
     ensembles.save_comparison(values, pixels, {}, tmp_path / "out")
     read = pd.read_csv(tmp_path / "out/values.csv")
     assert len(read) == len(values) == 16 * (11 + 18)
