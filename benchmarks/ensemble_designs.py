@@ -17,7 +17,8 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from iadlib.params import read_blocks
-from iadlib.study import ensemble_tables, ensembles, open_category
+from iadlib.study import comparisons, ensemble_tables, ensembles, open_category
+from iadlib.study.differences import KINDS, TITLES
 
 ROOT = Path(__file__).resolve().parents[1]
 START = {"noise_scale": 1.0}
@@ -49,13 +50,14 @@ def results_on(draw: str) -> pd.DataFrame:
         ensembles.member_settings("embedded", study["cuts"]),
         study["members"],
         study["hyperparameters"] | START,
+        START,
         designs | MORE | thesis,
         study["image_size"],
         [0],
         [0],
         study["backbones"],
     )
-    found = ensembles.values(category, comparison), ensembles.pixel_aurocs(category, comparison)
+    found = comparisons.values(category, comparison.entries), comparisons.pixel_aurocs(category, comparison.entries)
     return ensemble_tables.results(*found)
 
 
@@ -65,10 +67,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     results = pd.concat(Parallel(options.jobs)(delayed(results_on)(draw) for draw in options.draws))
-    rows = results[results["kind"].isin(ensemble_tables.KINDS)]
+    rows = results[results["kind"].isin(KINDS)]
     means = rows.groupby(["group", "entry", "metric", "kind"], sort=False)["value"].mean()
     table = means.unstack(["metric", "kind"]).round(4)
-    table.columns = [f"{ensemble_tables.TITLES[metric]}, {kind}" for metric, kind in table.columns]
+    table.columns = [f"{TITLES[metric]}, {kind}" for metric, kind in table.columns]
     table = table.reset_index()
     table.to_csv(Path(__file__).with_suffix(".csv"), index=False)
     print(table.to_string(index=False))

@@ -5,16 +5,18 @@ features with noise, the artificial anomalies. The output is positive for normal
 
 What the thesis leaves open are parameters here. Noise is white over the patches ("gaussian"), or of the structures that
 simplex noise has over the patch grid ("simplex"). Its scale is relative to the features' own spread: one for all
-channels of a member ("isotropic": the root of their mean variance), each channel's own ("proportional"), or, of the
-same mean size, in proportion to each channel's variance ("squared"). What the discriminator learns to look at follows
-from it: the best test against weak noise weighs a channel by how large the noise in it is, measured in its own spread.
-Proportional noise makes all channels alike; "squared" noise weighs them as a Euclidean distance does.
+channels of a member, or of the joint maps ("isotropic": the root of their mean variance), each channel's own
+("proportional"), or, of the same mean size, in proportion to each channel's variance ("squared"). What the
+discriminator learns to look at follows from it: the best test against weak noise weighs a channel by how large the
+noise in it is, measured in its own spread. Proportional noise makes all channels alike; "squared" noise weighs them as
+a Euclidean distance does.
 
 And noise may enter at two places: into the joint maps, or into every member's maps before they are brought together.
-The difference is large. Joint maps lie along principal axes, some of which hardly vary; noise that does not know this
-is far outside of the normal features there, and the discriminator learns from these axes alone. What disturbs a member
-passes through the same PCA as the member's own features. A distance to what is normal, disturbed below zero, is
-reflected: no image could show a negative one.
+Joint maps lie along principal axes, some of which hardly vary: isotropic noise is far outside of the normal features
+there, and may be recognised by these axes alone. What disturbs a member passes through the same PCA as the member's
+own features. A distance to what is normal, disturbed below zero, is reflected: no image could show a negative one.
+
+Unlike SimpleNet's code, AdamW instead of Adam: its weight decay does not pass through the gradient's scaling.
 """
 
 from collections.abc import Callable, Sequence

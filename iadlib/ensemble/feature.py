@@ -9,16 +9,18 @@ answer is negative; an image, as its most anomalous patch.
 Training images see themselves in what the members have learned. Members that can leave an image out do so: PatchCore
 leaves its patches out of the memory, PaDiM leaves it out of the Gaussians.
 
-`PRESETS["thesis"]` is the design of the thesis, word for word where it has words. The default differs in what makes the
-artificial task teach something. Noise behind a PCA is recognised by the axes that hardly vary, and the discriminator
-has solved its task without having looked at anything else; so noise enters at the members (`noise_place`), weighed by
-channel as a distance weighs them (`noise_shape`), on features of one scale (`equalise`), and no projection is learned
-on that task. The mean of three heads depends less on chance than one. And a member that is cut at a distance to what
-is normal has a score already, that distance's norm: it is averaged with the discriminator's answer, both standardised
-on normal validation images (`distances`). And smoothing, which helps a map, costs an image score: the thesis takes the
-maximum of the smoothed map, the default that of the patches, as PatchCore does (`image_score`). The scale of the noise
-was chosen on development draws (`benchmarks/ensemble_designs.py`). `params/ensemble.yaml` names the designs that the
-study compares.
+`PRESETS["thesis"]` is the design of the thesis, word for word where it has words. The default is a hybrid: a member
+that is cut at a distance to what is normal has a score already, that distance's norm, and it is averaged with the
+discriminator's answer, both standardised on normal validation images (`distances`). For reverse distillation, whose
+score is made of cosines, the norm is a near relative of its score, and nothing keeps training images from what it has
+learned of them.
+
+The default differs otherwise in where noise enters: at the members (`noise_place`), weighed by channel as a distance
+weighs them (`noise_shape`), on features of one scale (`equalise`), and no projection is learned on that task. The mean
+of three heads depends less on chance than one. And smoothing, which helps a map, costs an image score: the thesis takes
+the maximum of the smoothed map, the default that of the patches, as PatchCore does (`image_score`). The scale of the
+noise was chosen on development draws (`benchmarks/ensemble_designs.py`). `params/ensemble.yaml` names the designs that
+the study compares, and says with what noise and how many steps the thesis's design is judged.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -64,11 +66,11 @@ class FeatureEnsemble(Detector):
     """`members`: detector -> cut, and `settings`: detector -> its hyperparameters.
 
     `projection` is that of every member cut at its "difference", a distance to what is normal: "adapter", trained as
-    SimpleNet's is, with a discriminator of its own, before the PCA; "joint", of the first member alone, trained with
-    the ensemble's discriminator after the PCA; or "none". `kept` and `equalise` are the transform's; `noise`,
-    `noise_shape` and where it enters, `noise_place`, the discriminator's; see there. `distances`: average its answer
-    with the norms of the members that are cut at a "difference" or a "deviation". `image_score`: the largest of the
-    "patches", or the smoothed "map"'s maximum.
+    SimpleNet's is, with a discriminator of its own and isotropic noise behind it, before the PCA; "joint", of the first
+    member alone, trained with the ensemble's discriminator after the PCA; or "none". `kept` and `equalise` are the
+    transform's; `noise`, `noise_shape` and where it enters, `noise_place`, the discriminator's; see there. `distances`:
+    average its answer with the norms of the members that are cut at a "difference" or a "deviation". `image_score`: the
+    largest of the "patches", or the smoothed "map"'s maximum.
     """
 
     cuts: ClassVar = ("joint",)
@@ -126,6 +128,15 @@ class FeatureEnsemble(Detector):
             has = type(create(name)).cuts
             if cut not in has:
                 raise ValueError(f"members: {name} has no cut {cut!r}; it has {', '.join(has)}")
+        if self.projection == "adapter" and not set(self.members.values()) & set(UNSIGNED):
+            raise ValueError(
+                f"projection 'adapter': no member is cut at a {UNSIGNED[0]!r}, and there is nothing to project"
+            )
+        if self.projection == "joint" and self.noise_place == "joint" and self.noise_shape != "isotropic":
+            raise ValueError(
+                f"noise_shape {self.noise_shape!r} by channel, behind a projection that mixes the channels: "
+                "isotropic noise, or noise_place 'members'"
+            )
         for name in ("noise_scale", "margin", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} {getattr(self, name)}: above 0")
@@ -226,18 +237,20 @@ class FeatureEnsemble(Detector):
         with seeded(self.seed):
             own = Discriminator(maps.shape[1], self.hidden_channels, maps.shape[1], self.heads)
         own.to(resolve_device(self.device))
-        self._learn(own, maps=[maps], steps=self.projection_steps, description=f"ensemble: projection of {name}")
+        # A projection mixes the channels: behind it, noise by channel would be that of others.
+        how = {"maps": [maps], "steps": self.projection_steps, "noise_shape": "isotropic"}
+        self._learn(own, description=f"ensemble: projection of {name}", **how)
         self.projections_[name] = own.projection
 
     def _learn(
         self, discriminator: Discriminator, monitor: Callable[[int], None] | None = None, **how
     ) -> tuple[Tensor, Tensor]:
         numbers = iter(range(1, how["steps"] + 1))
+        how = {"noise_shape": self.noise_shape} | how
         return fit_discriminator(
             discriminator,
             noise=self.noise,
             noise_scale=self.noise_scale,
-            noise_shape=self.noise_shape,
             margin=self.margin,
             images_per_step=self.images_per_step,
             patches_per_step=self.patches_per_step,
@@ -295,7 +308,7 @@ class FeatureEnsemble(Detector):
     def _new_projections(self) -> nn.ModuleDict:
         made = {}
         for (name, cut), width in zip(self.members.items(), self.widths_.tolist(), strict=False):
-            if self.projection == "adapter" and cut == "difference":
+            if self.projection == "adapter" and cut in UNSIGNED:
                 made[name] = nn.Linear(width, width)
         return nn.ModuleDict(made).eval().requires_grad_(False).to(resolve_device(self.device))
 

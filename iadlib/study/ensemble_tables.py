@@ -1,14 +1,15 @@
 """From the values of every entry on every test image to tables, with intervals of paired differences."""
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from iadlib.study.comparisons import plain
-from iadlib.study.differences import TITLES, Cells, Judged, difference
-from iadlib.study.ensembles import FEATURE, THESIS
+from iadlib.study.differences import TITLES, Cells, Judged, collect, difference
+from iadlib.study.ensembles import ALONE, FEATURE, THESIS
 from iadlib.study.folders import ROOT, read_grid, save_figures, whole_folder
 from iadlib.study.tables import measured, shown
 
@@ -69,32 +70,52 @@ def best(results: pd.DataFrame, group: str, metric: str) -> str:
     return by_category.groupby("entry").mean().idxmax()
 
 
-def against(cells: Cells, results: pd.DataFrame, entry: str = FEATURE) -> pd.DataFrame:
-    """The ensemble less every detector alone and every output-level ensemble; the best of each group is marked."""
+def against(cells: Cells, results: pd.DataFrame, categories: Sequence[str] = ()) -> pd.DataFrame:
+    """Both feature ensembles less every detector alone and every output-level ensemble; the best of a group is marked.
+
+    In the mean over kinds and the categories, all unless named; which is the best does not depend on these.
+    """
     rows = []
-    for metric, title in TITLES.items():
+    for entry, (metric, title) in product((FEATURE, ALONE), TITLES.items()):
         for group in ("member", "output", "backbones"):
             for other in dict.fromkeys(results.loc[results["group"] == group, "entry"]):
                 marked = " (best)" if other == best(results, group, metric) else ""
-                found = difference(cells, entry, other, metric)
-                rows.append({"metric": title, "against": f"{GROUPS[group]}: {plain(other)}{marked}", **found})
-    return pd.DataFrame(rows).set_index(["metric", "against"])
+                found = difference(cells, entry, other, metric, categories=categories)
+                named = {"ensemble": entry, "metric": title, "against": f"{GROUPS[group]}: {plain(other)}{marked}"}
+                rows.append(named | found)
+    return pd.DataFrame(rows).set_index(["ensemble", "metric", "against"])
 
 
-def by_category(cells: Cells, other: str, metric: str, entry: str = FEATURE) -> pd.DataFrame:
-    """For `figures.differences`: the ensemble less another entry, by category and kind."""
+def by_category(cells: Cells, results: pd.DataFrame) -> pd.DataFrame:
+    """The feature ensemble less the best detector alone and the best output-level ensemble, by category and kind."""
     rows = []
-    for category in dict.fromkeys(category for category, _ in cells):
-        for kind in cells[category, entry].kinds():
-            found = difference(cells, entry, other, metric, [kind], [category])
-            rows.append({"what": category, "kind": kind, **found})
+    for (metric, title), group in product(TITLES.items(), ("member", "output")):
+        other = best(results, group, metric)
+        for category in dict.fromkeys(category for category, _ in cells):
+            for kind in cells[category, FEATURE].kinds():
+                against = f"{GROUPS[group]}: {plain(other)}"
+                found = difference(cells, FEATURE, other, metric, [kind], [category])
+                rows.append({"metric": title, "against": against, "category": category, "kind": kind} | found)
     return pd.DataFrame(rows)
 
 
-def of_designs(cells: Cells, results: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """For `figures.differences`: every other design less the study's, in the mean over categories and kinds."""
-    names = [THESIS, *dict.fromkeys(results.loc[results["group"] == "design", "entry"])]
-    return pd.DataFrame([{"what": n, "kind": "both kinds", **difference(cells, n, FEATURE, metric)} for n in names])
+def with_ablation_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the seeds that other designs were fitted with: what is compared with them has no more."""
+    return table[table["seed"].isin(table.loc[table["group"] == "design", "seed"])]
+
+
+def of_designs(values: pd.DataFrame) -> pd.DataFrame:
+    """Every other design less the study's, in the mean over categories and kinds, on the seeds of the designs."""
+    values = with_ablation_seeds(values)
+    cells = collect(values)
+    names = [ALONE, THESIS, *dict.fromkeys(values.loc[values["group"] == "design", "entry"])]
+    return pd.DataFrame(
+        [
+            {"metric": title, "design": name, "kind": "both kinds", **difference(cells, name, FEATURE, metric)}
+            for metric, title in TITLES.items()
+            for name in names
+        ]
+    )
 
 
 def of_pairs(cells: Cells, results: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -114,7 +135,7 @@ def of_pairs(cells: Cells, results: pd.DataFrame, metric: str) -> pd.DataFrame:
             "low": found["low"],
             "high": found["high"],
         }
-    return pd.DataFrame.from_dict(rows, orient="index").round(3)
+    return pd.DataFrame.from_dict(rows, orient="index").round(3).rename_axis("pair")
 
 
 def costs(profile: str) -> pd.DataFrame:
@@ -131,5 +152,6 @@ def save_tables(
     with whole_folder(ROOT / out) as folder:
         results.to_csv(folder / "ensemble.csv", index=False, float_format="%.6g")
         for name, table in tables.items():
-            table.to_csv(folder / f"{name}.csv", float_format="%.6g")
+            numbered = isinstance(table.index, pd.RangeIndex)
+            table.to_csv(folder / f"{name}.csv", index=not numbered, float_format="%.6g")
         save_figures(folder, pictures, "png")

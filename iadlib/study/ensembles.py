@@ -2,9 +2,9 @@
 
 Every *entry* of the comparison has a group: "member", a detector alone, of the ensemble or only of pairs; "output",
 members' scores and maps combined; "backbones", PatchCore averaged over several networks, as its authors do;
-"labelled", scores combined with the help of test labels, cross-fitted; "feature", the feature-level ensembles of the
-study and of the thesis; "design", the study's with one choice changed; "pair", two detectors at feature level and at
-output level.
+"labelled", scores combined with the help of test labels, cross-fitted; "feature", the study's feature-level ensemble,
+which averages PatchCore's own distance in, the same without it, features alone, and the thesis's; "design", the study's
+with one choice changed; "pair", two detectors at feature level and at output level.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ from iadlib.study.pictures import defects_of
 from iadlib.types import Prediction
 
 FOLDS = 5
-FEATURE, THESIS = "feature ensemble", "thesis design"
+FEATURE, ALONE, THESIS = "feature ensemble", "features alone", "thesis design"
 THESIS_DESIGN = {key: value for key, value in PRESETS["thesis"].items() if key != "members"}
 WATCHED_STEPS = 20  # a learning curve has so many points of the test images' AUROC
 
@@ -59,6 +59,7 @@ def compare(
     settings: dict[str, dict],
     members: Sequence[str],
     hyperparameters: dict,
+    thesis: dict,
     designs: dict[str, dict],
     image_size: int | Sequence[int],
     seeds: Sequence[int],
@@ -67,8 +68,9 @@ def compare(
 ) -> Comparison:
     """Fit everything, once a seed; other designs and other pairs of members only with `ablation_seeds`.
 
-    `members` are those of the ensemble; `cuts` names all that pairs are made of. A design changes hyperparameters, or
-    the `members`. `backbones`: timm's name -> what changes in PatchCore's hyperparameters for it; they are averaged
+    `members` are those of the ensemble; `cuts` names all that pairs are made of. `hyperparameters` are the study's
+    ensemble's; `thesis` those of the thesis's design that the thesis leaves open. A design changes the study's, or the
+    `members`. `backbones`: timm's name -> what changes in PatchCore's hyperparameters for it; they are averaged
     with the backbone that `settings` name.
     """
     category.require("train", "validation", "test")
@@ -91,12 +93,13 @@ def compare(
         for name, combine in (("stacking", stacked), ("CAWPE", cawpe)):
             entries.append(Entry("labelled", name, seed, combine(scores, labels, folds, seed), None))
 
-        for name, design in ((FEATURE, {}), (THESIS, THESIS_DESIGN)):
+        for name, design in ((FEATURE, {}), (ALONE, {"distances": False}), (THESIS, THESIS_DESIGN | thesis)):
             ensemble = pool.ensemble(members, hyperparameters | design)
             watch = _Watch(ensemble, lambda e=ensemble, p=pool: image_auroc(p.predicted(e).scores, labels))
-            pool.fit(ensemble, watch if seed == seeds[0] else None)
+            watched = seed == seeds[0] and name != ALONE  # whose discriminator learns as the study's does
+            pool.fit(ensemble, watch if watched else None)
             entries.append(_entry("feature", name, seed, pool.predicted(ensemble)))
-            if seed == seeds[0]:
+            if watched:
                 curves.append(watch.curves().assign(name=name))
                 if name == FEATURE:
                     shares = [each.cumulative().cpu().numpy() for each in ensemble.transform_.components_]

@@ -95,7 +95,7 @@ def by_defect(values: pd.DataFrame) -> pd.DataFrame:
     """Image AUROC of every defect against the good images, by radius: mean over detectors, grounds and seeds."""
     radii = list(dict.fromkeys(values["entry"]))
     parts = [comparisons.by_defect(part, radii) for _, part in values.groupby("method", sort=False)]
-    return pd.concat(parts).groupby(level=[1, 2], sort=False).mean().round(3)
+    return pd.concat(parts).groupby(level=[1, 2], sort=False).mean().round(3).rename_axis(index=["kind", "defect"])
 
 
 def save_tables(tables: dict[str, pd.DataFrame], pictures: dict[str, Figure], out: str | Path | None) -> None:

@@ -1,10 +1,12 @@
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
 
 from iadlib.detectors import create
 from iadlib.detectors.base import to_maps
-from iadlib.ensemble import FeatureEnsemble
+from iadlib.ensemble import PRESETS, FeatureEnsemble, feature
 from iadlib.ensemble.discriminator import Discriminator, drawn_noise, fit_discriminator, separation
 from iadlib.ensemble.members import Members
 
@@ -87,15 +89,21 @@ def test_same_seed_gives_the_same_bits_and_a_file_keeps_them(fitted, normal_imag
         FeatureEnsemble(**SMALL | {"noise_scale": 2.0}).load(tmp_path / "ensemble.safetensors")
 
 
-@pytest.mark.parametrize("noise_place", ["members", "joint"])
+@pytest.mark.parametrize(
+    ("noise_place", "noise_shape"), [("members", "squared"), ("joint", "isotropic")], ids=["members", "joint"]
+)
 @pytest.mark.parametrize(
     ("projection", "transform"), [("adapter", "individual"), ("joint", "individual"), ("none", "global")]
 )
-def test_every_design_finds_the_defect(projection, transform, noise_place, normal_images, test_images, tmp_path):
+def test_the_discriminator_of_every_design_finds_the_defect(
+    projection, transform, noise_place, noise_shape, normal_images, test_images, tmp_path
+):
     settings = SMALL | {"projection": projection, "transform": transform, "noise_place": noise_place}
+    settings |= {"noise_shape": noise_shape, "noise_scale": 1.0}
+    settings |= {"distances": False}  # which would find it without a discriminator
     ensemble = FeatureEnsemble(**settings).fit(normal_images[:6], normal_images[6:])
     prediction = ensemble.predict(test_images)
-    assert (prediction.scores[2:] > prediction.scores[:2]).all()
+    assert prediction.scores[2:].min() > prediction.scores[:2].max() + 1
     ensemble.save(tmp_path / "ensemble.safetensors")
     loaded = FeatureEnsemble(**settings).load(tmp_path / "ensemble.safetensors")
     assert np.array_equal(loaded.predict(test_images).maps, prediction.maps)
@@ -241,10 +249,22 @@ def test_a_disturbed_distance_is_none_below_zero(monkeypatch):
     assert float(anomalous[..., 1].mean()) == pytest.approx(float(signed[:, :, 1].abs().mean()), rel=0.05)
 
 
+def test_the_noise_of_an_adapter_is_the_same_in_all_channels_behind_it(normal_images, monkeypatch):
+    used = []
+    fit = feature.fit_discriminator
+    monkeypatch.setattr(feature, "fit_discriminator", lambda *a, **k: used.append(k["noise_shape"]) or fit(*a, **k))
+    FeatureEnsemble(**SMALL | {"steps": 2, "projection_steps": 2}, projection="adapter", distances=False).fit(
+        normal_images[:6]
+    )
+    assert used == ["isotropic", "squared"]
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"transform": "local"}, "transform"),
+        ({"projection": "adapter", "members": {"padim": "deviation"}}, "nothing to project"),
+        ({"projection": "joint", "noise_place": "joint"}, "mixes the channels"),
         ({"projection": "linear"}, "projection"),
         ({"noise": "perlin"}, "noise"),
         ({"noise_shape": "round"}, "noise_shape"),
@@ -262,7 +282,11 @@ def test_a_hyperparameter_out_of_range_raises(values, message):
 
 
 def test_a_preset_keeps_what_it_says():
-    assert FeatureEnsemble.preset("thesis", steps=5).kept == "thesis"
+    made = asdict(FeatureEnsemble.preset("thesis", steps=5))
+    assert {name: made[name] for name in PRESETS["thesis"]} == PRESETS["thesis"]
+    differing = {name for name, value in PRESETS["thesis"].items() if value != getattr(FeatureEnsemble(), name)}
+    assert differing > {"projection", "noise_place", "noise_shape", "distances", "image_score"}
+    assert made["steps"] == 5
     with pytest.raises(ValueError, match="its own kept"):
         FeatureEnsemble.preset("thesis", kept=5)
     with pytest.raises(ValueError, match="no preset"):

@@ -29,7 +29,7 @@ def category():
 @pytest.fixture(scope="module")
 def comparison(category):
     return ensembles.compare(
-        category, CUTS, SETTINGS, MEMBERS, SMALL, {"global": {"transform": "global"}}, 64, [0, 1], [1], BACKBONES
+        category, CUTS, SETTINGS, MEMBERS, SMALL, {}, {"global": {"transform": "global"}}, 64, [0, 1], [1], BACKBONES
     )
 
 
@@ -47,7 +47,7 @@ def test_everything_is_there_and_ablations_for_their_seeds_alone(comparison):
     found = pd.DataFrame([(e.group, e.name, e.seed) for e in comparison.entries], columns=["group", "entry", "seed"])
     assert not found.duplicated().any()
     assert not found.duplicated(["entry", "seed"]).any()
-    counts = {"member": 3, "output": 3, "backbones": 1, "labelled": 2, "feature": 2}
+    counts = {"member": 3, "output": 3, "backbones": 1, "labelled": 2, "feature": 3}
     assert found[found["seed"] == 0]["group"].value_counts().to_dict() == counts
     assert found[found["seed"] == 1]["group"].value_counts().to_dict() == counts | {"design": 1, "pair": 6}
 
@@ -171,9 +171,9 @@ def test_a_mean_over_categories_weighs_them_alike(cells):
 def test_tables_and_files_hold_all_entries(values, pixels, comparison, tmp_path, monkeypatch):
     results = ensemble_tables.results(values, pixels)
     table = ensemble_tables.mean_table(results, ["member", "feature", "design"])
-    assert len(table) == 3 + 2 + 1
+    assert len(table) == 3 + 3 + 1
     assert len(ensemble_tables.of_pairs(differences.collect(values), results, "image_auroc")) == 3
     assert set(comparisons.by_defect(values, ["mean"]).index.get_level_values(1)) == {"logical", "structural"}
     ensembles.save_comparison(values, pixels, {}, tmp_path / "out")
     read = pd.read_csv(tmp_path / "out/values.csv")
-    assert len(read) == len(values) == 16 * (11 + 18)
+    assert len(read) == len(values) == 16 * (12 + 19)
