@@ -15,10 +15,12 @@ endef
 
 PROFILE :=
 
-.PHONY: help repro quick stages test format notebooks lock lab
+.PHONY: help install repro quick stages test format notebooks lock lab
 
 help:  ## list what one can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY)  ## only set up: .venv with pinned packages
 
 repro: $(READY)  ## all tables and figures of the study, into reports/ (dvc repro, with two stages at once)
 	python -m iadlib.warm_kernels $(MAKE) --no-print-directory stages
@@ -27,7 +29,7 @@ quick: $(READY)  ## the same with tiny settings: a first look in about ten minut
 	python -m iadlib.warm_kernels $(MAKE) --no-print-directory stages PROFILE=quick
 
 stages:
-	dvc repro --glob 'code@*'
+	dvc repro code
 	$(call two_at_once,render|harder_ground|defect_sizes,1)
 	$(call two_at_once,data|benchmark,6)
 	$(call two_at_once,ensemble|masking,1)

@@ -42,7 +42,7 @@ def measure(name: str, profile: str, data: str, device: str) -> dict:
         wait(device)
         started = time.perf_counter()
     if name == OUTPUTS:
-        judge = OutputEnsemble(members=settings).fit(train, validation, fitted=fitted)
+        judge = OutputEnsemble(members=settings, device=device).fit(train, validation, fitted=fitted)
     elif name == FEATURES:
         members = {m: study["cuts"][m] for m in chosen}
         judge = FeatureEnsemble(**study["hyperparameters"], members=members, settings=settings, device=device)

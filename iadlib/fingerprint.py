@@ -1,10 +1,10 @@
-"""The code that a notebook runs, by hash, in one small file: stages depend on that file, not on a list of modules.
+"""The code that every notebook runs, by hash, in one small file each: stages depend on it, not on a list of modules.
 
-    python -m iadlib.fingerprint notebooks/02_benchmark.ipynb artifacts/code/02_benchmark.txt
+    python -m iadlib.fingerprint artifacts/code
 
-The file has a line, as of `sha256sum`, for the notebook and for every module whose code it reaches: the names in its
-cells are followed to the modules that define them, and so on from there. So nobody can forget a module in dvc.yaml, and
-dvc.lock, which DVC reads and writes around every stage, stays short.
+`artifacts/code/02_benchmark.txt` has a line, as of `sha256sum`, for the notebook and for every module whose code it
+reaches: the names in its cells are followed to the modules that define them, and so on from there. So nobody can forget
+a module in dvc.yaml, and dvc.lock, which DVC reads and writes around every stage, stays short.
 
 Not followed: names that exist only when the code runs. Detectors and rendered categories are found by name, and a stage
 lists the files of those that it uses. Left out: the `__init__` of packages, which only pass names on or say which
@@ -98,18 +98,20 @@ def file_of(module: str) -> Path | None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m iadlib.fingerprint", description="Hash all that a notebook runs.")
-    parser.add_argument("notebook", type=Path)
-    parser.add_argument("output", type=Path)
-    options = parser.parse_args(arguments)
-    try:
-        text = fingerprint(options.notebook)
-    except (SyntaxError, ValueError) as error:
-        raise SystemExit(f"{options.notebook}: {error}") from None
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    partial = options.output.with_suffix(".partial")
-    partial.write_text(text)
-    partial.replace(options.output)
+    parser = argparse.ArgumentParser(prog="python -m iadlib.fingerprint", description="Hash all that notebooks run.")
+    parser.add_argument("out", type=Path, help="a folder, for one file a notebook")
+    out = parser.parse_args(arguments).out
+    texts = {}
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        try:
+            texts[notebook.stem] = fingerprint(notebook)
+        except (SyntaxError, ValueError) as error:
+            raise SystemExit(f"{notebook}: {error}") from None
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        partial = out / f"{name}.partial"
+        partial.write_text(text)
+        partial.replace(out / f"{name}.txt")
 
 
 if __name__ == "__main__":

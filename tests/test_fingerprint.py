@@ -68,17 +68,18 @@ def test_a_line_is_a_hash_and_a_path_in_order(small):
     ("cell", "message"),
     [("import iadlib.garden", "write `from iadlib import"), ("from iadlib.gardn import dig", "no module iadlib.gardn")],
 )
-def test_what_cannot_be_followed_is_an_error_that_leaves_the_old_file(small, cell, message):
+def test_what_cannot_be_followed_is_an_error_that_leaves_the_old_files(small, cell, message):
     write_notebook(small / "notebooks/dinner.ipynb", cell)
-    write(small / "out.txt", "old")
+    write_notebook(small / "notebooks/breakfast.ipynb", "")
+    write(small / "out/breakfast.txt", "old")
     with pytest.raises(SystemExit, match=message):
-        fingerprint.main([str(small / "notebooks/dinner.ipynb"), str(small / "out.txt")])
-    assert (small / "out.txt").read_text() == "old"
+        fingerprint.main([str(small / "out")])
+    assert (small / "out/breakfast.txt").read_text() == "old"
 
 
 def test_the_file_is_whole_or_the_old_one(small, monkeypatch):
     notebook, output = small / "notebooks/dinner.ipynb", small / "new/folder/dinner.txt"
-    fingerprint.main([str(notebook), str(output)])
+    fingerprint.main([str(output.parent)])
     assert output.read_text() == fingerprint.fingerprint(notebook)
     assert list(output.parent.iterdir()) == [output]
     output.write_text("old")
@@ -88,7 +89,7 @@ def test_the_file_is_whole_or_the_old_one(small, monkeypatch):
 
     monkeypatch.setattr(Path, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fingerprint.main([str(notebook), str(output)])
+        fingerprint.main([str(output.parent)])
     assert output.read_text() == "old"
 
 

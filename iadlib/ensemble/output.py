@@ -9,11 +9,12 @@ weighting scheme based on cross-validated accuracy estimates", 2019). Labels exi
 are cross-fitted: what judges an image has been fitted to other images. Tables say so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 import numpy as np
+import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -21,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from iadlib.detectors import Detector, create
+from iadlib.ensemble.members import Members
 from iadlib.types import Prediction
 
 COMBINATIONS = ("mean", "maximum", "vote")
@@ -29,13 +31,16 @@ CAWPE_POWER = 4  # the exponent of a member's accuracy, as published
 
 
 @dataclass(kw_only=True, eq=False)
-class OutputEnsemble:
-    """`members`: detector -> its hyperparameters. Answers to fit and predict as a detector does."""
+class OutputEnsemble(Detector):
+    """`members`: detector -> its hyperparameters. Their maps are smooth already, and are not smoothed again."""
+
+    cuts: ClassVar = ()
+    # the members' state, and what they say of the validation images: (members, N) and (members, N, H, W)
+    learned: ClassVar = ("members_", "validation_scores_", "validation_maps_")
 
     members: dict[str, dict] = field(default_factory=dict)
     combination: str = "mean"
-    seed: int = 0
-    learned: ClassVar = ("detectors_", "validation_")
+    smoothing_sigma: float = 0.0
 
     def __post_init__(self):
         if self.combination not in COMBINATIONS:
@@ -45,18 +50,34 @@ class OutputEnsemble:
 
     def fit(self, train_images: Tensor, validation_images: Tensor, fitted: dict[str, Detector] | None = None) -> Self:
         """Fit the members, unless they come `fitted`, and keep what they say of the validation images."""
-        self.detectors_ = fitted or {
-            name: create(name, **hyperparameters, seed=self.seed).fit(train_images, validation_images)
-            for name, hyperparameters in self.members.items()
-        }
-        self.validation_ = [detector.predict(validation_images) for detector in self.detectors_.values()]
+        members = self._members()
+        for name, detector in members.detectors.items():
+            if fitted is None:
+                detector.fit(train_images, validation_images)
+            else:
+                detector.load_state_dict(fitted[name].state_dict())
+        said = [detector.predict(validation_images) for detector in members.detectors.values()]
+        self.validation_scores_ = torch.from_numpy(np.stack([prediction.scores for prediction in said]))
+        self.validation_maps_ = torch.from_numpy(np.stack([prediction.maps for prediction in said]))
+        self.members_ = members
+        self.members_.share_backbones()
         return self
 
-    def predict(self, images: Tensor) -> Prediction:
-        if not hasattr(self, "detectors_"):
-            raise RuntimeError("this OutputEnsemble has learned nothing yet: call fit first")
-        said = [detector.predict(images) for detector in self.detectors_.values()]
-        return combined(said, self.validation_, self.combination)
+    def build(self) -> None:
+        self.members_ = self._members()
+        self.members_.share_backbones()
+
+    def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
+        # `predict` would cut the batch anew, and a backbone that members share knows a batch by its identity.
+        said = [Prediction(*detector._predict_batch(images)) for detector in self.members_.detectors.values()]
+        normal = zip(self.validation_scores_.cpu().numpy(), self.validation_maps_.cpu().numpy(), strict=True)
+        together = combined(said, [Prediction(*each) for each in normal], self.combination)
+        yield "scores", torch.from_numpy(together.maps)[:, None]  # (N, 1, H, W)
+        yield "image_scores", torch.from_numpy(together.scores)  # (N,)
+
+    def _members(self) -> Members:
+        execution = {"seed": self.seed, "device": self.device}
+        return Members({name: create(name, **values | execution) for name, values in self.members.items()}, {})
 
 
 def combined(said: Sequence[Prediction], validation: Sequence[Prediction], combination: str) -> Prediction:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from iadlib.detectors import create
 from iadlib.ensemble import OutputEnsemble, output
 from iadlib.ensemble.output import cawpe, combined, stacked
 from iadlib.types import Prediction
@@ -43,6 +44,26 @@ def test_it_predicts_as_a_detector_does(combination, normal_images, test_images)
     assert found.maps.shape == (4, 64, 48)
     assert (found.scores[2:] > found.scores[:2]).all() or combination == "vote"
     assert (found.scores[2:] >= found.scores[:2]).all()
+
+
+MEMBERS = {"patchcore": {"coreset_fraction": 0.2, "layers": (2, 3)}, "padim": {"channels": 20, "layers": (1, 2)}}
+
+
+def test_it_is_what_its_members_say_combined_and_a_file_keeps_it(normal_images, test_images, tmp_path):
+    train, validation = normal_images[:6], normal_images[6:]
+    members = {name: create(name, **values).fit(train, validation) for name, values in MEMBERS.items()}
+    said = [[member.predict(images) for member in members.values()] for images in (test_images, validation)]
+    expected = combined(*said, "mean")
+    ensemble = OutputEnsemble(members=MEMBERS).fit(train, validation)
+    found = ensemble.predict(test_images)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+    np.testing.assert_array_equal(found.maps, expected.maps)
+    ensemble.save(tmp_path / "ensemble.safetensors")
+    loaded = OutputEnsemble(members=MEMBERS).load(tmp_path / "ensemble.safetensors").predict(test_images)
+    np.testing.assert_array_equal(loaded.maps, expected.maps)
+    np.testing.assert_array_equal(loaded.scores, expected.scores)
+    taken = OutputEnsemble(members=MEMBERS, batch_size=3).fit(train, validation, fitted=members).predict(test_images)
+    np.testing.assert_allclose(taken.maps, expected.maps, atol=1e-4)
 
 
 LABELS = np.arange(60) % 2
