@@ -46,10 +46,16 @@ def build(options: argparse.Namespace) -> None:
 
 def mask(options: argparse.Namespace) -> None:
     """Copy a category and black out, in every photograph, what is farther than a radius from the object."""
-    from iadlib.data import load_category, mask_category
+    from iadlib.data import find_object, load_category, mask_category, read_image
+    from iadlib.progress import track
 
-    category = mask_category(load_category(options.folder), options.out, options.radius)
+    category = load_category(options.folder)
+    photographs = [Path(path) for path in category.samples["image"]]
+    objects = {path: find_object(read_image(path)) for path in track(photographs, "objects")}
+    category = mask_category(category, options.out, options.radius, objects)
     print(f"{category.name}: {len(category.samples)} images, black beyond {options.radius:g} pixels from the object")
+    if without := [path for path, found in objects.items() if found.all()]:
+        print(f"no object found in {len(without)} of them, which stay as they are: {without[0]} for one")
 
 
 def refer(options: argparse.Namespace) -> None:
@@ -76,7 +82,7 @@ def detect(options: argparse.Namespace) -> None:
     if unknown := [name for name in settings if name not in DETECT_SETTINGS]:
         raise ValueError(f"{options.file}: no setting {unknown[0]!r}; there are {', '.join(DETECT_SETTINGS)}")
     hyperparameters = settings.get("hyperparameters", {})
-    image_size = options.image_size or settings.get("image_size", 224)
+    image_size = settings.get("image_size", 224) if options.image_size is None else options.image_size
     scores, metrics = study.detect(
         options.data,
         options.detector,
@@ -98,7 +104,8 @@ def evaluate(options: argparse.Namespace) -> None:
     from iadlib import study
     from iadlib.metrics import format_report
 
-    report = study.evaluate(options.dataset, options.maps)
+    from_detect = Path(options.maps) / "maps.npz"
+    report = study.evaluate(options.dataset, from_detect if from_detect.is_file() else options.maps)
     print(format_report(report))
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
