@@ -47,11 +47,9 @@ def build(options: argparse.Namespace) -> None:
 def mask(options: argparse.Namespace) -> None:
     """Copy a category and black out, in every photograph, what is farther than a radius from the object."""
     from iadlib.data import find_object, load_category, mask_category, read_image
-    from iadlib.progress import track
 
     category = load_category(options.folder)
-    photographs = [Path(path) for path in category.samples["image"]]
-    objects = {path: find_object(read_image(path)) for path in track(photographs, "objects")}
+    objects = {Path(path): find_object(read_image(path)) for path in category.samples["image"]}
     category = mask_category(category, options.out, options.radius, objects)
     print(f"{category.name}: {len(category.samples)} images, black beyond {options.radius:g} pixels from the object")
     if without := [path for path, found in objects.items() if found.all()]:

@@ -1,11 +1,13 @@
 """The commands, as a user meets them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from iadlib.__main__ import main
 
@@ -48,6 +50,23 @@ def test_evaluate_reads_a_folder_of_tiff_maps(tiffs, below, capsys, tmp_path):
 def test_evaluate_reads_an_npz(capsys):
     main(["evaluate", "--dataset", str(CATEGORY), "--maps", str(GOLDEN / "maps/ties8.npz")])
     assert f"{EXPECTED['auc_spro']['logical_anomalies']['0.3']:.4f}" in capsys.readouterr().out
+
+
+def test_evaluate_finds_the_maps_in_a_folder_that_detect_has_made(tmp_path, capsys):
+    (tmp_path / "maps.npz").write_bytes((GOLDEN / "maps/ties8.npz").read_bytes())
+    main(["evaluate", "--dataset", str(CATEGORY), "--maps", str(tmp_path)])
+    assert f"{EXPECTED['auc_spro']['logical_anomalies']['0.3']:.4f}" in capsys.readouterr().out
+
+
+def test_mask_names_photographs_in_which_there_is_no_object(tmp_path, capsys):
+    copy = tmp_path / "flat_connector"
+    shutil.copytree(SAMPLE, copy)
+    first = sorted((copy / "train/good").glob("*.png"))[0]
+    Image.new("RGB", Image.open(first).size, (90, 90, 90)).save(first)
+    main(["mask", str(copy), "--radius", "4", "--out", str(tmp_path / "masked")])
+    said = capsys.readouterr().out
+    assert "no object found in 1 of them" in said
+    assert str(first) in said
 
 
 def test_evaluate_names_a_missing_map(tiffs):
