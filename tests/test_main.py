@@ -62,7 +62,9 @@ def test_mask_names_photographs_in_which_there_is_no_object(tmp_path, capsys):
     copy = tmp_path / "flat_connector"
     shutil.copytree(SAMPLE, copy)
     first = sorted((copy / "train/good").glob("*.png"))[0]
-    Image.new("RGB", Image.open(first).size, (90, 90, 90)).save(first)
+    with Image.open(first) as image:
+        size = image.size
+    Image.new("RGB", size, (90, 90, 90)).save(first)
     main(["mask", str(copy), "--radius", "4", "--out", str(tmp_path / "masked")])
     said = capsys.readouterr().out
     assert "no object found in 1 of them" in said
