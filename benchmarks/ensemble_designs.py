@@ -69,7 +69,7 @@ def results_on(draw: str, only: Sequence[str], profile: str = "embedded") -> pd.
 def table_of(results: pd.DataFrame) -> pd.DataFrame:
     """Means over the draws, one line an entry."""
     means = results.groupby(["group", "entry", "metric", "kind"], sort=False)["value"].mean()
-    table = means.unstack(["metric", "kind"]).round(4)
+    table = means.unstack(["metric", "kind"]).astype(float).round(4)
     table.columns = [f"{TITLES[metric]}, {kind}" for metric, kind in table.columns]
     return table.reset_index()
 
