@@ -48,9 +48,12 @@ def mask(options: argparse.Namespace) -> None:
     """Copy a category and black out, in every photograph, what is farther than a radius from the object."""
     from iadlib.data import find_object, load_category, mask_category, read_image
 
-    category = load_category(options.folder)
-    objects = {Path(path): find_object(read_image(path)) for path in category.samples["image"]}
-    category = mask_category(category, options.out, options.radius, objects)
+    class Objects(dict):  # found when they are asked for: after the checks, under the progress bar
+        def __missing__(self, path: Path):
+            return self.setdefault(path, find_object(read_image(path)))
+
+    objects = Objects()
+    category = mask_category(load_category(options.folder), options.out, options.radius, objects)
     print(f"{category.name}: {len(category.samples)} images, black beyond {options.radius:g} pixels from the object")
     if without := [path for path, found in objects.items() if found.all()]:
         print(f"no object found in {len(without)} of them, which stay as they are: {without[0]} for one")
