@@ -1,0 +1,78 @@
+"""Write files and folders whole or not at all: an interruption leaves the old content or the new one, never a part."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PARTIAL = ".partial"  # suffix of what is being written; ignored by git, DVC and every reader of photographs
+
+
+def require_new(path: str | Path) -> Path:
+    """Raise `FileExistsError` if something exists at `path`, so that no result is overwritten."""
+    path = Path(path)
+    if os.path.lexists(path):
+        raise FileExistsError(f"{path} exists; remove it, or name a path that does not exist")
+    return path
+
+
+@contextmanager
+def whole_folder(folder: str | Path, overwrite: bool = False) -> Iterator[Path]:
+    """A temporary folder beside `folder` that takes its name when the block ends without an error.
+
+    With `overwrite` an existing folder is replaced; without, it is refused before and after the work.
+    """
+    folder = Path(folder)
+    if not overwrite:
+        require_new(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", suffix=PARTIAL, dir=folder.parent) as workplace:
+        unfinished = Path(workplace) / "new"
+        unfinished.mkdir()
+        yield unfinished
+        if not overwrite:
+            require_new(folder)
+        replaced = Path(workplace) / "old"
+        if os.path.lexists(folder):
+            folder.replace(replaced)
+        try:
+            unfinished.replace(folder)
+        except BaseException:
+            if os.path.lexists(replaced):
+                replaced.replace(folder)
+            raise
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its name when the block ends without an error.
+
+    The temporary name has the same ending, since libraries choose a format by it, and does not grow with the name.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=".", suffix=PARTIAL + path.suffix, dir=path.parent)
+    os.close(descriptor)
+    unfinished = Path(name)
+    try:
+        yield unfinished
+        shutil.copymode(path, unfinished) if path.exists() else unfinished.chmod(0o666 & ~_umask())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, content: dict) -> None:
+    """JSON with an indent of one space; NaN and infinity are refused."""
+    text = json.dumps(content, indent=1, allow_nan=False)
+    with whole_file(path) as unfinished:
+        unfinished.write_text(text + "\n")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
