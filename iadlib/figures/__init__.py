@@ -1,40 +1,30 @@
-"""The study's pictures, from plain arrays and tables; each function returns a matplotlib figure."""
+"""The study's figures, drawn from plain arrays and tables.
 
-from iadlib.figures.calibration import calibration_functions, reliability_diagrams
-from iadlib.figures.connector import defect_heat_map, detection_by_size, radius_curves, size_and_strength
-from iadlib.figures.ensembles import cumulative_variance, differences, differences_in_panels, discriminator_curves
-from iadlib.figures.images import (
-    gallery,
-    heat_map_panel,
-    image_grid,
-    maps_side_by_side,
-    saturation_curves,
-    saturation_steps,
-)
-from iadlib.figures.scores import kind_comparison, learning_curve, roc_curves, score_histogram, scores_by_defect
-from iadlib.figures.style import KIND_COLOURS
+Each function returns a matplotlib figure, except `heat_map_picture`, which returns a Pillow image. A function's module
+is imported when the function is first used, so that `heat_map_picture` does not wait for matplotlib.
+"""
 
-__all__ = [
-    "KIND_COLOURS",
-    "calibration_functions",
-    "cumulative_variance",
-    "defect_heat_map",
-    "detection_by_size",
-    "differences",
-    "differences_in_panels",
-    "discriminator_curves",
-    "gallery",
-    "heat_map_panel",
-    "image_grid",
-    "kind_comparison",
-    "learning_curve",
-    "maps_side_by_side",
-    "radius_curves",
-    "reliability_diagrams",
-    "roc_curves",
-    "saturation_curves",
-    "saturation_steps",
-    "score_histogram",
-    "scores_by_defect",
-    "size_and_strength",
-]
+from importlib import import_module
+from typing import Any
+
+_NAMES = {
+    "calibration": ["calibration_functions", "reliability_diagrams"],
+    "connector": ["defect_heat_map", "detection_by_size", "radius_curves", "size_and_strength"],
+    "ensembles": ["cumulative_variance", "differences", "differences_in_panels", "discriminator_curves"],
+    "images": ["gallery", "heat_map_panel", "image_grid", "maps_side_by_side", "saturation_curves", "saturation_steps"],
+    "pictures": ["heat_map_picture"],
+    "scores": ["kind_comparison", "learning_curve", "roc_curves", "score_histogram", "scores_by_defect"],
+    "style": ["KIND_COLOURS"],
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
