@@ -5,6 +5,7 @@ it was started from in an environment variable, and the bar is written there: li
 notebook.
 """
 
+import multiprocessing
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,11 @@ Item = TypeVar("Item")
 
 
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """The items, with a bar of how many are done; it disappears at the end."""
+    """The items, with a bar of how many are done, which disappears at the end.
+
+    Processes that work side by side draw no bars: the one that started them draws one for all.
+    """
     terminal = os.environ.get(TERMINAL, "")
     with Path(terminal).open("w") if terminal and Path(terminal).exists() else nullcontext(sys.stderr) as stream:
-        yield from tqdm(items, desc=description, total=total, file=stream, leave=False, disable=not stream.isatty())
+        hidden = not stream.isatty() or multiprocessing.parent_process() is not None
+        yield from tqdm(items, desc=description, total=total, file=stream, leave=False, disable=hidden)

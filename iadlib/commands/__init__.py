@@ -1,0 +1,1 @@
+"""The commands, a module each: `python -m iadlib COMMAND` calls the function of that name."""

@@ -1,0 +1,55 @@
+"""Independent tasks spread over the cores, one thread each: the results do not depend on the number of cores."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from joblib import Parallel, delayed
+
+from iadlib.progress import track
+
+Outcome = TypeVar("Outcome")
+# What the forked processes work on: they inherit it, so that images and fitted members are shared and not copied.
+_inherited: tuple[Callable[..., Any], Sequence[tuple]] | None = None
+
+
+def cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_parallel(function: Callable[..., Outcome], tasks: Iterable[tuple], description: str) -> list[Outcome]:
+    """`function(*task)` for every task, in the order of the tasks.
+
+    The processes are forks of this one: functions and arguments need not be picklable, and nothing is imported again.
+    With a GPU, which forks cannot share, inside another such process, and for a single task, everything runs here.
+    Raises the first error of a task.
+    """
+    global _inherited
+    import torch  # here, because it takes seconds
+
+    tasks = list(tasks)
+    processes = min(cores(), len(tasks))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the same bits everywhere; and a pool of threads does not survive a fork
+    try:
+        if processes <= 1 or not _can_fork() or torch.cuda.is_available():
+            return [function(*task) for task in track(tasks, description)]
+        _inherited = function, tasks
+        work = Parallel(processes, backend="multiprocessing", return_as="generator", batch_size=1)(
+            delayed(_run)(index) for index in range(len(tasks))
+        )
+        return list(track(work, description, total=len(tasks)))
+    finally:
+        _inherited = None
+        torch.set_num_threads(threads)
+
+
+def _can_fork() -> bool:
+    return "fork" in multiprocessing.get_all_start_methods() and multiprocessing.parent_process() is None
+
+
+def _run(index: int) -> Any:
+    function, tasks = _inherited
+    return function(*tasks[index])
