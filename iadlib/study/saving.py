@@ -1,0 +1,46 @@
+"""Tables and figures of a notebook as files, and figures of photographs as light outputs of a cell."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from IPython.display import Image
+from matplotlib.figure import Figure
+
+from iadlib.files import whole_folder
+from iadlib.study.paths import ROOT
+
+DPI = 110
+
+
+def save(out: str | Path | None, tables: dict[str, pd.DataFrame], figures: dict[str, Figure]) -> None:
+    """Write tables as CSV and figures as PNG, or JPEG where they show photographs, by their names.
+
+    The folder `out`, relative to the repository, is replaced as a whole; None writes nothing. An index is written if
+    it has a name. An empty table is not written.
+    """
+    if out is None:
+        return
+    with whole_folder(ROOT / out, overwrite=True) as folder:
+        for name, table in tables.items():
+            if len(table):
+                indexed = any(level is not None for level in table.index.names)
+                table.to_csv(folder / f"{name}.csv", index=indexed, float_format="%.6g")
+        for name, figure in figures.items():
+            ending, content = _encoded(figure)
+            (folder / f"{name}.{ending}").write_bytes(content)
+
+
+def show(figure: Figure) -> Image:
+    """The figure as the output of a cell, as JPEG where it shows photographs: a sixth of the bytes of a PNG."""
+    return Image(_encoded(figure)[1])
+
+
+def _encoded(figure: Figure) -> tuple[str, bytes]:
+    """The ending of the file and its content."""
+    photographs = any(np.ndim(image.get_array()) == 3 for axis in figure.axes for image in axis.images)
+    ending, content = "jpg" if photographs else "png", io.BytesIO()
+    options = {"quality": 85} if photographs else {}
+    figure.savefig(content, format=ending, dpi=DPI, bbox_inches="tight", pil_kwargs=options)
+    return ending, content.getvalue()
