@@ -1,7 +1,13 @@
-"""Metrics: of images (`detection`), of pixels and regions (`localisation`), with intervals (`bootstrap`)."""
+"""Metrics of images (`detection`), of pixels and regions (`localisation`), and of whole predictions (`judging`).
 
+Intervals by resampling images are in `bootstrap`, paired differences of entries in `differences`, sizes at which half
+of the defects are found in `sizes`, and where the highest scores of defect-free pixels lie in `background`.
+"""
+
+from iadlib.metrics.background import HIGHEST_SHARE, background_share
 from iadlib.metrics.bootstrap import bootstrap_interval, paired_difference_interval, percentiles, resampled_images
 from iadlib.metrics.detection import (
+    alarm_interval,
     f1_score,
     false_positive_rate,
     image_aupr,
@@ -13,6 +19,8 @@ from iadlib.metrics.detection import (
     threshold_report,
     true_positive_rate,
 )
+from iadlib.metrics.differences import DIFFERENCE_METRICS, Cells, Judged, collect, difference
+from iadlib.metrics.judging import image_values, judge, known_images, pixel_aurocs, summarise
 from iadlib.metrics.localisation import (
     au_pro,
     au_spro,
@@ -23,32 +31,52 @@ from iadlib.metrics.localisation import (
     spro,
     spro_curve,
 )
-from iadlib.metrics.report import evaluate_maps, format_report, image_report, map_report
+from iadlib.metrics.maps import resize_maps
+from iadlib.metrics.report import KINDS, evaluate_maps, format_report, image_report, map_report
+from iadlib.metrics.sizes import found_share, half_size, half_sizes
 
 __all__ = [
+    "DIFFERENCE_METRICS",
+    "HIGHEST_SHARE",
+    "KINDS",
+    "Cells",
+    "Judged",
+    "alarm_interval",
     "au_pro",
     "au_spro",
     "au_spro_by_image",
+    "background_share",
     "bootstrap_interval",
     "chance_au_spro",
+    "collect",
+    "difference",
     "evaluate_maps",
     "f1_score",
     "false_positive_rate",
     "format_report",
+    "found_share",
+    "half_size",
+    "half_sizes",
     "image_aupr",
     "image_auroc",
     "image_report",
+    "image_values",
     "iou",
+    "judge",
+    "known_images",
     "map_report",
     "paired_difference_interval",
     "percentiles",
     "pixel_aupr",
     "pixel_auroc",
+    "pixel_aurocs",
     "precision",
     "recall",
     "resampled_images",
+    "resize_maps",
     "spro",
     "spro_curve",
+    "summarise",
     "threshold_from_normals",
     "threshold_report",
     "true_positive_rate",

@@ -1,11 +1,12 @@
-"""Metrics of yes or no: image scores against labels, and marked images or pixels against the truth.
+"""Binary metrics: image scores against labels, and marked images or pixels against the ground truth.
 
-Labels are 1 or True for anomalous. A metric whose denominator is empty is NaN: a detector that reports nothing has no
-precision, and one class alone has no ROC curve.
+Labels are 1 or True for anomalous. A metric whose denominator is 0 is NaN: without marked images there is no
+precision, and with one class alone no ROC curve.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import beta
 
 
 def image_auroc(scores: ArrayLike, labels: ArrayLike) -> float:
@@ -115,7 +116,7 @@ def iou(marked: ArrayLike, labels: ArrayLike) -> float:
 
 
 def threshold_report(marked: ArrayLike, labels: ArrayLike) -> dict[str, float]:
-    """All metrics of yes or no, by name."""
+    """All metrics of marked images or pixels, by name."""
     metrics = (precision, recall, true_positive_rate, false_positive_rate, f1_score, iou)
     return {metric.__name__: metric(marked, labels) for metric in metrics}
 
@@ -129,11 +130,35 @@ def threshold_from_normals(scores: ArrayLike, false_positive_rate: float = 0.05)
     scores = np.asarray(scores, dtype=float).ravel()
     if not len(scores) or not np.isfinite(scores).all():
         raise ValueError("a threshold needs finite scores of normal images, one at least")
+    place = len(scores) - 1 - _allowed_above(len(scores), false_positive_rate)
+    return float(np.partition(scores, place)[place])
+
+
+def alarm_interval(count: int, false_positive_rate: float = 0.05, level: float = 0.95) -> tuple[float, float]:
+    """Low and high end of the share of all good parts above a threshold that was set with `count` normal images.
+
+    For thresholds of `threshold_from_normals`. With k of the `count` scores above the threshold, the share of all good parts above it has a Beta(k + 1, count - k)
+    distribution, whatever the distribution of the scores, if it is continuous and the images are drawn independently
+    (Wilks 1941). The interval holds its central `level`; with ties in the scores the share is lower.
+
+    >>> [round(share, 2) for share in alarm_interval(100, 0.05)]
+    [0.02, 0.11]
+    >>> [round(share, 2) for share in alarm_interval(1, 0.05)]  # one image says nothing
+    [0.03, 0.97]
+    """
+    if count < 1:
+        raise ValueError(f"{count} validation images: 1 or more")
+    above = _allowed_above(count, false_positive_rate)
+    low, high = beta.ppf([(1 - level) / 2, (1 + level) / 2], above + 1, count - above)
+    return float(low), float(high)
+
+
+def _allowed_above(count: int, false_positive_rate: float) -> int:
+    """How many of `count` normal scores may exceed a threshold."""
     if not 0 <= false_positive_rate < 1:
         raise ValueError(f"false_positive_rate {false_positive_rate}: a share, 0 or more and below 1")
-    allowed = int(false_positive_rate * len(scores))  # how many may exceed it
-    allowed += (allowed + 1) / len(scores) <= false_positive_rate  # in binary, 0.29 * 100 is below 29
-    return float(np.partition(scores, len(scores) - 1 - allowed)[len(scores) - 1 - allowed])
+    allowed = int(false_positive_rate * count)
+    return allowed + ((allowed + 1) / count <= false_positive_rate)  # in binary, 0.29 * 100 is below 29
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> float:
