@@ -1,141 +1,160 @@
-"""The commands: `python -m iadlib COMMAND --help` says more of each."""
+"""Visual anomaly detection from the command line; `python -m iadlib COMMAND --help` says more of each command."""
 
 import argparse
-import hashlib
-import json
-import shutil
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from iadlib.params import read_blocks
-
-RENDER_SETTINGS = ("seed", "scale", "width", "counts", "samples", "difficulty")
-DETECT_SETTINGS = ("image_size", "hyperparameters")
-
-
-def render(options: argparse.Namespace) -> None:
-    """Render a category in the layout of MVTec LOCO AD, metal_nut in that of MVTec AD; resumable."""
-    from iadlib import rendering
-
-    settings = read_blocks(options.file) if options.file else {}
-    settings |= {name: value for name in ("seed", "scale") if (value := getattr(options, name)) is not None}
-    if unknown := [name for name in settings if name not in RENDER_SETTINGS]:
-        raise ValueError(f"{options.file}: no setting {unknown[0]!r}; there are {', '.join(RENDER_SETTINGS)}")
-    if options.out.exists():
-        raise FileExistsError(f"{options.out} exists; remove it, or name a folder that does not exist")
-    # The folder appears when it is complete. Until then it carries a mark of the settings and of the renderer's code:
-    # what an interrupted run has made is taken up again only if it would be made the same way now.
-    sources = sorted(Path(rendering.__file__).parent.glob("*.py"))
-    made_by = json.dumps([options.category, settings]).encode() + b"".join(path.read_bytes() for path in sources)
-    mark = hashlib.sha256(made_by).hexdigest()[:12]
-    unfinished = options.out.with_name(f"{options.out.name}-{mark}.partial")
-    rendering.render_category(options.category, unfinished, **settings)
-    unfinished.replace(options.out)
-    for abandoned in options.out.parent.glob(f"{options.out.name}-{'[0-9a-f]' * len(mark)}.partial"):
-        shutil.rmtree(abandoned)
-    print(f"{options.category} stands in {options.out}")
-
-
-def build(options: argparse.Namespace) -> None:
-    """Make a category in MVTec LOCO AD layout of one's own photographs and drawn masks."""
-    from iadlib.data import build_category
-
-    report = build_category(options.photographs, options.out, options.description, seed=options.seed)
-    print(f"{report.text}\nthe category stands in {options.out}; the lines above also in its README.md")
-
-
-def mask(options: argparse.Namespace) -> None:
-    """Copy a category and black out, in every photograph, what is farther than a radius from the object."""
-    from iadlib.data import find_object, load_category, mask_category, read_image
-
-    class Objects(dict):  # found when they are asked for: after the checks, under the progress bar
-        def __missing__(self, path: Path):
-            return self.setdefault(path, find_object(read_image(path)))
-
-    objects = Objects()
-    category = mask_category(load_category(options.folder), options.out, options.radius, objects)
-    print(f"{category.name}: {len(category.samples)} images, black beyond {options.radius:g} pixels from the object")
-    if without := [path for path, found in objects.items() if found.all()]:
-        print(f"no object found in {len(without)} of them, which stay as they are: {without[0]} for one")
-
-
-def refer(options: argparse.Namespace) -> None:
-    """Check every image and mask of a folder of photographs, and note where it lies."""
-    from iadlib import study
-
-    category = study.refer(options.folder, options.out)
-    print(f"{category.name}: {len(category.samples)} images in {category.layout} layout, all readable")
-
-
-def card(options: argparse.Namespace) -> None:
-    """Describe rendered categories: rules, defects, counts, and a picture of all."""
-    from iadlib.rendering.card import write_card
-
-    write_card(options.folder, options.out)
-    print(f"the data set card stands in {options.out}")
-
-
-def detect(options: argparse.Namespace) -> None:
-    """Fit a detector to the normal images of a category and look for anomalies in its test images."""
-    from iadlib import study
-
-    settings = read_blocks(options.file) if options.file else {}
-    if unknown := [name for name in settings if name not in DETECT_SETTINGS]:
-        raise ValueError(f"{options.file}: no setting {unknown[0]!r}; there are {', '.join(DETECT_SETTINGS)}")
-    hyperparameters = settings.get("hyperparameters", {})
-    image_size = settings.get("image_size", 224) if options.image_size is None else options.image_size
-    scores, metrics = study.detect(
-        options.data,
-        options.detector,
-        hyperparameters,
-        image_size,
-        options.seed,
-        options.false_positive_rate,
-        options.out,
-    )
-    print(scores.head(10).to_string(index=False))
-    print(f"… the highest of {len(scores)} test images; {scores['anomalous'].sum()} lie above the threshold")
-    if metrics:
-        print(f"\n{study.metrics_table(metrics).to_string()}\n")
-    print(f"all scores, maps and pictures stand in {options.out}")
-
-
-def evaluate(options: argparse.Namespace) -> None:
-    """Judge anybody's anomaly maps, an image by its map's maximum, against a category in LOCO layout."""
-    from iadlib import study
-    from iadlib.metrics import format_report
-
-    from_detect = Path(options.maps) / "maps.npz"
-    report = study.evaluate(options.dataset, from_detect if from_detect.is_file() else options.maps)
-    print(format_report(report))
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(report, indent=1) + "\n")
-        print(f"written to {options.out}")
+FILE_HELP = "settings, as params/methods/patchcore.yaml:common,paper; may be given several times"
 
 
 def parser() -> argparse.ArgumentParser:
+    """The arguments of every command; `run` of the parsed options executes it."""
     whole = argparse.ArgumentParser(prog="python -m iadlib", description=__doc__)
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_fit, _score, _detect, _evaluate, _build, _mask, _render, _card, _refer, _judge, _ensemble, _calibrate):
+        add(commands)
+    return whole
 
-    def command(function):
-        added = commands.add_parser(function.__name__, help=function.__doc__, description=function.__doc__)
-        added.set_defaults(function=function)
-        return added
 
-    added = command(render)
-    added.add_argument("category", help="the category's name, pushpins for one; a wrong one lists them all")
-    added.add_argument("--out", type=Path, required=True, help="the folder to make")
-    added.add_argument("--seed", type=int, help="another seed makes another, independent data set")
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; an expected error is one line on standard error and exit status 1."""
+    options = parser().parse_args(arguments)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when libraries are imported: one thread, the same bits
+    try:
+        status = options.run(options)
+    except (ValueError, OSError, RuntimeError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(status or 0) if status else None
+
+
+def _command(
+    commands, name: str, run: Callable[[argparse.Namespace], int | None], text: str
+) -> argparse.ArgumentParser:
+    added = commands.add_parser(name, help=text, description=text)
+    added.set_defaults(run=run)
+    return added
+
+
+def _add_fit_arguments(added: argparse.ArgumentParser) -> None:
+    added.add_argument("--detector", default="patchcore", metavar="NAME", help="a wrong name lists them all")
+    added.add_argument("--out", type=Path, required=True, metavar="RESULT", help="the folder to make")
     added.add_argument(
-        "--scale",
-        choices=["quick", "default", "full"],
-        help="how many images, and how large (default: default); full: as many and as large as in MVTec LOCO AD",
+        "--image-size",
+        type=int,
+        metavar="N",
+        help="work on about N x N pixels, at the photographs' aspect ratio (default: the detector's own)",
     )
-    added.add_argument("-f", "--file", metavar="FILE:BLOCKS", help="settings, as params/rendering.yaml:common,embedded")
+    added.add_argument("--seeds", type=int, nargs="+", metavar="N", help="fit once a seed, a folder for each")
+    added.add_argument(
+        "--false-positive-rate",
+        type=float,
+        metavar="SHARE",
+        help="the share of normal validation images above the threshold (default: 0.05)",
+    )
+    added.add_argument("-f", "--file", action="append", default=[], metavar="FILE:BLOCKS", help=FILE_HELP)
 
-    added = command(build)
-    added.add_argument("photographs", type=Path, help="a folder; JPEG, PNG or TIFF, at any depth")
+
+def _fit_settings(options: argparse.Namespace):
+    from iadlib.commands.fit import FitSettings
+    from iadlib.params import read_settings
+
+    names = ("image_size", "seeds", "false_positive_rate")
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    return read_settings(FitSettings, options.file, given)
+
+
+def _fit(commands) -> None:
+    def run(options):
+        from iadlib.commands.fit import fit
+
+        fit(options.data, options.detector, options.out, _fit_settings(options))
+
+    added = _command(commands, "fit", run, "Fit a detector to photographs of good parts.")
+    added.add_argument(
+        "--data",
+        nargs="+",
+        required=True,
+        metavar="DIR",
+        help="a folder of photographs of good parts, or a category; with several, RESULT holds a folder for each",
+    )
+    _add_fit_arguments(added)
+
+
+def _score(commands) -> None:
+    def run(options):
+        pictures = not options.no_pictures
+        if options.watch:
+            from iadlib.commands.watch import watch
+
+            if len(options.photographs) != 1:
+                raise ValueError("--watch takes one folder")
+            return watch(options.result, options.photographs[0], options.out, pictures)
+        from iadlib.commands.score import print_scores, score
+
+        table, errors = score(options.result, options.photographs, options.out, pictures)
+        print_scores(table)
+        print(f"{table['anomalous'].sum()} of {len(table)} photographs are anomalous; all results are in {options.out}")
+        for error in errors:
+            print(f"error: {error}", file=sys.stderr)
+        return 1 if errors else 0
+
+    added = _command(commands, "score", run, "Score photographs with a detector that `fit` or `detect` has fitted.")
+    added.add_argument("result", type=Path, metavar="RESULT", help="the folder that fit or detect has made")
+    added.add_argument("photographs", nargs="+", metavar="PHOTOGRAPHS", help="files, folders or patterns")
+    added.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
+    added.add_argument("--no-pictures", action="store_true", help="write scores.csv alone, no heat maps")
+    added.add_argument("--watch", action="store_true", help="go on with what arrives in a folder, until Ctrl-C")
+
+
+def _detect(commands) -> None:
+    def run(options):
+        from iadlib.commands.detect import detect
+        from iadlib.metrics import format_metrics
+
+        table, metrics = detect(options.data, options.detector, options.out, _fit_settings(options))
+        print(table.head(10).to_string(index=False))
+        print(f"the highest of {len(table)} test images; {table['anomalous'].sum()} are above the threshold")
+        if metrics:
+            print(f"\n{format_metrics(metrics)}\n")
+        print(f"all scores, maps and pictures are in {options.out}")
+
+    text = "Fit a detector to a category, score its test images and judge the scores."
+    added = _command(commands, "detect", run, text)
+    added.add_argument("--data", required=True, help="a category in MVTec AD, MVTec LOCO AD or magnetic-tile layout")
+    _add_fit_arguments(added)
+
+
+def _evaluate(commands) -> None:
+    def run(options):
+        from iadlib.commands.evaluate import evaluate
+        from iadlib.metrics import format_report
+
+        print(format_report(evaluate(options.dataset, options.maps, options.out)))
+        if options.out:
+            print(f"written to {options.out}")
+
+    text = "Judge anybody's anomaly maps, an image by its map's maximum, against a category in MVTec LOCO AD layout."
+    added = _command(commands, "evaluate", run, text)
+    added.add_argument("--dataset", type=Path, required=True, help="the category's folder")
+    added.add_argument(
+        "--maps", type=Path, required=True, help="TIFF files in a folder, an .npz, or a folder of detect"
+    )
+    added.add_argument("--out", type=Path, metavar="FILE", help="also write the numbers as JSON")
+
+
+def _build(commands) -> None:
+    def run(options):
+        from iadlib.commands.build import build
+
+        build(options.photographs, options.description, options.out, options.seed)
+
+    text = "Make a category in MVTec LOCO AD layout of one's own photographs and drawn masks."
+    added = _command(commands, "build", run, text)
+    added.add_argument("photographs", type=Path, help="a folder of photographs, at any depth")
     added.add_argument(
         "--description",
         type=Path,
@@ -146,56 +165,101 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("--out", type=Path, required=True, help="the folder to make")
     added.add_argument("--seed", type=int, default=0, help="of the draw into train, validation and test (default: 0)")
 
-    added = command(mask)
+
+def _mask(commands) -> None:
+    def run(options):
+        from iadlib.commands.mask import MaskSettings, mask
+        from iadlib.params import read_settings
+
+        given = {} if options.radius is None else {"radii": options.radius}
+        mask(options.folder, read_settings(MaskSettings, options.file, given).radii, options.out)
+
+    text = "Copy a category and black out, in every photograph, what is farther than a radius from the object."
+    added = _command(commands, "mask", run, text)
     added.add_argument("folder", type=Path, help="a category in MVTec AD or MVTec LOCO AD layout; it stays as it is")
-    added.add_argument("--radius", type=float, required=True, metavar="N", help="in pixels; 0 keeps the object alone")
+    added.add_argument(
+        "--radius",
+        type=float,
+        nargs="+",
+        metavar="N",
+        help="in pixels; 0 keeps the object alone; with several, DIR holds a copy for each, and one that is not masked",
+    )
+    added.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
+    added.add_argument("-f", "--file", action="append", default=[], metavar="FILE:BLOCKS", help=FILE_HELP)
+
+
+def _render(commands) -> None:
+    def run(options):
+        from iadlib.commands.render import render
+
+        render(options.category, options.out, seed=options.seed, scale=options.scale, file=options.file)
+
+    text = "Render a category in the layout of MVTec LOCO AD, metal_nut in that of MVTec AD; resumable."
+    added = _command(commands, "render", run, text)
+    added.add_argument("category", help="the category's name, pushpins for example; a wrong one lists them all")
     added.add_argument("--out", type=Path, required=True, help="the folder to make")
+    added.add_argument("--seed", type=int, help="another seed makes another, independent data set")
+    added.add_argument(
+        "--scale",
+        choices=["quick", "default", "full"],
+        help="how many images, and how large (default: default); full: as many and as large as in MVTec LOCO AD",
+    )
+    added.add_argument("-f", "--file", metavar="FILE:BLOCKS", help="settings, as params/rendering.yaml:common,embedded")
 
-    added = command(refer)
-    added.add_argument("folder", help="photographs in MVTec AD, MVTec LOCO AD or magnetic-tile layout")
-    added.add_argument("--out", nargs="+", required=True, help="the folders to make")
 
-    added = command(card)
+def _card(commands) -> None:
+    def run(options):
+        from iadlib.commands.card import card
+
+        card(options.folder, options.out)
+
+    added = _command(
+        commands, "card", run, "Describe rendered categories: rules, defects, counts, and a picture of all."
+    )
     added.add_argument("folder", type=Path, help="where the folders that `render` made are")
     added.add_argument("--out", type=Path, required=True, help="the folder to make")
 
-    added = command(detect)
-    added.add_argument("--data", required=True, help="a category in MVTec AD, MVTec LOCO AD or magnetic-tile layout")
-    added.add_argument("--detector", default="patchcore")
+
+def _refer(commands) -> None:
+    def run(options):
+        from iadlib.commands.refer import refer
+
+        refer(options.folder, options.out)
+
+    text = "Check every image and mask of a folder of photographs, and note for the pipeline where it lies."
+    added = _command(commands, "refer", run, text)
+    added.add_argument("folder", help="photographs in MVTec AD, MVTec LOCO AD or magnetic-tile layout")
+    added.add_argument("--out", nargs="+", required=True, help="the folders to make")
+
+
+def _judge(commands) -> None:
+    def run(options):
+        from iadlib.commands.judge import judge
+
+        judge(options.data, options.results, options.out)
+
+    added = _command(commands, "judge", run, "Judge what fitted detectors predict for the test images of a category.")
+    added.add_argument("--data", type=Path, required=True, help="the category")
+    added.add_argument("--results", type=Path, required=True, help="a folder of folders that `fit` has made")
     added.add_argument("--out", type=Path, required=True, help="the folder to make")
-    added.add_argument(
-        "--image-size",
-        type=int,
-        metavar="N",
-        help="work on about N x N pixels, at the photographs' own aspect ratio (default: the file's, or 224)",
-    )
-    added.add_argument("--seed", type=int, default=0)
-    added.add_argument(
-        "--false-positive-rate",
-        type=float,
-        default=0.05,
-        metavar="SHARE",
-        help="the share of normal validation images above the threshold (default: 0.05)",
-    )
-    added.add_argument(
-        "-f", "--file", metavar="FILE:BLOCKS", help="settings, as params/methods/patchcore.yaml:common,paper"
-    )
-
-    added = command(evaluate)
-    added.add_argument("--dataset", type=Path, required=True, help="the category's folder, MVTec LOCO AD layout")
-    added.add_argument("--maps", type=Path, required=True, help="a folder of .tiff maps, or an .npz file")
-    added.add_argument("--out", type=Path, help="also write the numbers as JSON")
-    return whole
 
 
-def main(arguments: list[str] | None = None) -> None:
-    options = parser().parse_args(arguments)
-    try:
-        options.function(options)
-    except (ValueError, OSError, RuntimeError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+def _ensemble(commands) -> None:
+    def run(options):
+        from iadlib.commands.ensemble import ensemble
+
+        ensemble(options)
+
+    _command(commands, "ensemble", run, "Fit ensembles of fitted detectors on one category.")
+
+
+def _calibrate(commands) -> None:
+    def run(options):
+        from iadlib.commands.calibrate import calibrate
+
+        calibrate(options)
+
+    _command(commands, "calibrate", run, "Turn the scores of one category into probabilities, and judge these.")
 
 
 if __name__ == "__main__":

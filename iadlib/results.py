@@ -35,12 +35,17 @@ PACKAGES = ("iadlib", "numpy", "torch", "timm")
 EXACT = "%.9g"  # digits that keep a float32
 
 
-def settings_of(detector: Detector, bits: int, rate: float, thresholds: dict[str, float], count: int) -> dict:
+def settings_of(
+    detector: Detector, bits: int, rate: float, thresholds: dict[str, float], validation: Prediction
+) -> dict:
     """The content of settings.json.
 
-    `rate` is the share of the `count` normal validation images (or of their pixels) that `thresholds["image"]` (or
-    `thresholds["pixel"]`) lets through as anomalous. `bits` is the bit depth of the photographs.
+    `rate` is the share of the normal validation images (or of their pixels) that `thresholds["image"]` (or
+    `thresholds["pixel"]`) lets through as anomalous. `bits` is the bit depth of the photographs. `map_range` are the
+    ends of the colour scale of heat maps: the median of the validation maps, and twice as far above it as their largest
+    value.
     """
+    middle, largest = float(np.median(validation.maps)), float(validation.maps.max())
     hyperparameters = {name: value for name, value in asdict(detector).items() if name not in EXECUTION}
     return {
         "detector": name_of(detector),
@@ -48,7 +53,8 @@ def settings_of(detector: Detector, bits: int, rate: float, thresholds: dict[str
         "image_size": list(detector.image_size_),
         "bits": bits,
         "false_positive_rate": rate,
-        "thresholds": {**thresholds, "validation_images": count},
+        "thresholds": {**thresholds, "validation_images": len(validation.scores)},
+        "map_range": [middle, 2 * largest - middle],
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
     }
 
@@ -90,7 +96,7 @@ def read_settings(folder: str | Path) -> dict:
     path = Path(folder) / SETTINGS
     try:
         settings = json.loads(path.read_text())
-        missing = {"detector", "hyperparameters", "image_size", "bits", "thresholds"} - settings.keys()
+        missing = {"detector", "hyperparameters", "image_size", "bits", "thresholds", "map_range"} - settings.keys()
     except FileNotFoundError:
         raise DataError(f"{folder}: no fitted detector here; {SETTINGS} is missing") from None
     except (ValueError, AttributeError) as error:

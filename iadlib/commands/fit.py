@@ -92,7 +92,7 @@ def require_normal_images(category: Category) -> None:
     category.require("train")
     if category.of("validation").empty:
         raise DataError(
-            f"{category.root}: a single photograph of a good part; two or more are needed, one of them for the threshold"
+            f"{category.root}: a single photograph of a good part; two or more are needed, one of them for a threshold"
         )
 
 
@@ -115,7 +115,7 @@ def fit_one(category: Category, images: dict[str, Tensor], detector: str, settin
         "image": float(threshold_from_normals(validation.scores, rate)),
         "pixel": float(threshold_from_normals(validation.maps, rate)),
     }
-    described = results.settings_of(fitted, category.bits, rate, thresholds, len(validation.scores))
+    described = results.settings_of(fitted, category.bits, rate, thresholds, validation)
     return Fitted(fitted, described, validation, test)
 
 

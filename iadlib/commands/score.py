@@ -1,0 +1,125 @@
+"""Score photographs with a fitted detector: a table, heat maps, and which of them are anomalous."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from iadlib import results
+from iadlib.data import DataError, find_photographs, load_images, read_image
+from iadlib.figures.pictures import heat_map_picture
+from iadlib.files import require_new, whole_file, whole_folder
+from iadlib.progress import track
+
+COLUMNS = ("file", "score", "anomalous")
+BATCH = 16  # photographs predicted together
+LONGEST_NAME = 255  # bytes that file systems allow
+ENDING = ".jpg"  # of a heat map
+
+
+class Scored(NamedTuple):
+    """The score of one photograph, whether it is above the threshold, and its map (H, W) at the detector's size."""
+
+    score: float
+    anomalous: bool
+    heat: np.ndarray
+
+
+class Scorer:
+    """A fitted detector with its threshold: scores photographs of any size at the size of the fit."""
+
+    def __init__(self, result: str | Path):
+        settings = results.read_settings(result)
+        self.detector = results.load_detector(result)
+        self.size, self.bits = tuple(settings["image_size"]), settings["bits"]
+        self.threshold, self.map_range = settings["thresholds"]["image"], settings["map_range"]
+
+    def score(self, files: Sequence[Path]) -> Iterator[Scored | DataError]:
+        """The outcome of every file, in their order; for a file that cannot be read, the error."""
+        images, errors = [], {}
+        for file in files:
+            try:
+                images.append(load_images([file], self.size, self.bits))
+            except DataError as error:
+                errors[file] = error
+        predicted = iter(())
+        if images:
+            prediction = self.detector.predict(torch.cat(images))
+            predicted = zip(prediction.scores.tolist(), prediction.maps, strict=True)
+        for file in files:
+            if file in errors:
+                yield errors[file]
+            else:
+                score, heat = next(predicted)
+                yield Scored(score, score > self.threshold, heat)
+
+    def save_picture(self, file: Path, scored: Scored, path: Path) -> None:
+        """The photograph beside its map, as a JPEG."""
+        heading = f"{file.name}: {scored.score:.4g}{', anomalous' if scored.anomalous else ''}"
+        picture = heat_map_picture(read_image(file, self.bits), scored.heat, [], *self.map_range, heading)
+        with whole_file(path) as unfinished:
+            picture.save(unfinished, quality=85)
+
+
+def score(
+    result: str | Path, photographs: Sequence[str | Path], out: str | Path, pictures: bool = True
+) -> tuple[pd.DataFrame, list[str]]:
+    """Score photographs: the table (file, score, anomalous), highest score first, and the errors of files left out.
+
+    `photographs` are files, folders or glob patterns. `out` becomes a folder with scores.csv and, with `pictures`, a
+    heat map of every photograph below maps/. Where `result` holds several fitted detectors, one a seed, `out` holds a
+    folder for each, and the table of the first is returned. Raises `DataError` if no photograph can be read.
+    """
+    out = require_new(out)
+    folders = results.find(result)
+    names = relative_names(find_photographs(photographs))
+    with whole_folder(out) as folder:
+        outcomes = [_score_into(folder / each.relative_to(result), Scorer(each), names, pictures) for each in folders]
+    return outcomes[0]
+
+
+def _score_into(folder: Path, scorer: Scorer, names: dict[Path, str], pictures: bool) -> tuple[pd.DataFrame, list[str]]:
+    rows, errors, files = [], [], list(names)
+    batches = [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
+    for batch in track(batches, f"scoring with {scorer.detector.title}"):
+        for file, outcome in zip(batch, scorer.score(batch), strict=True):
+            if isinstance(outcome, DataError):
+                errors.append(str(outcome))
+            else:
+                rows.append((names[file], outcome.score, outcome.anomalous))
+                if pictures:
+                    scorer.save_picture(file, outcome, folder / "maps" / picture_name(names[file]))
+    if not rows:
+        raise DataError("none of the photographs can be read:\n" + "\n".join(errors))
+    table = pd.DataFrame(rows, columns=COLUMNS).sort_values("score", ascending=False, kind="stable")
+    with whole_file(folder / "scores.csv") as unfinished:
+        table.to_csv(unfinished, index=False, float_format=results.EXACT)
+    return table, errors
+
+
+def relative_names(files: Sequence[Path]) -> dict[Path, str]:
+    """The files with their paths relative to the deepest folder that holds all of them."""
+    absolute = {file: os.path.abspath(file) for file in files}  # noqa: PTH100, links stay as they are
+    common = os.path.commonpath([os.path.dirname(path) for path in absolute.values()])  # noqa: PTH120
+    return {file: os.path.relpath(path, common) for file, path in absolute.items()}
+
+
+def picture_name(name: str) -> str:
+    """The path of a heat map for a photograph's relative path; too long a file name ends in a checksum instead."""
+    folder, file = os.path.split(name)
+    if len(os.fsencode(file + ENDING)) > LONGEST_NAME:
+        digest = hashlib.sha256(os.fsencode(file)).hexdigest()[:16]
+        kept = os.fsencode(file)[: LONGEST_NAME - len(digest) - len(ENDING) - 1].decode(errors="ignore")
+        file = f"{kept}-{digest}"
+    return os.path.join(folder, file + ENDING)  # noqa: PTH118
+
+
+def print_scores(table: pd.DataFrame, threshold_exceeded: str = "anomalous") -> None:
+    """One line a photograph."""
+    for row in table.itertuples(index=False):
+        print(f"{row.score:12.5g}  {threshold_exceeded if row.anomalous else '':9}  {row.file}")
