@@ -101,3 +101,9 @@ def test_a_map_without_contrast_is_drawn():
 def test_wrong_input_is_refused(image, heat, regions, message):
     with pytest.raises(ValueError, match=message):
         heat_map_picture(image, heat, regions, 0, 1)
+
+
+def test_a_speck_in_the_last_row_and_column_is_kept_when_the_photograph_shrinks():
+    mask = np.zeros((1001, 2003), dtype=bool)
+    mask[-1, -1] = True
+    assert np.asarray(outlines([Region(mask, 1)], (480, 240)))[-1, -1] == 255
