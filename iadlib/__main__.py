@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-FILE_HELP = "settings, as params/methods/patchcore.yaml:common,paper; may be given several times"
+FILE_HELP = "settings, as params/methods/NAME.yaml:common,paper; may be given several times"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,7 +40,7 @@ def _command(
 
 
 def _add_fit_arguments(added: argparse.ArgumentParser) -> None:
-    added.add_argument("--detector", default="patchcore", metavar="NAME", help="a wrong name lists them all")
+    added.add_argument("--detector", metavar="NAME", help="a wrong name lists them all (default: the first of them)")
     added.add_argument("--out", type=Path, required=True, metavar="RESULT", help="the folder to make")
     added.add_argument(
         "--image-size",

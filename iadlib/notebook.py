@@ -1,14 +1,15 @@
 """Run one notebook with parameters and keep what it shows: a thin wrapper over papermill.
 
-    python -m iadlib.notebook notebooks/02_benchmark.ipynb reports/…/02_benchmark.ipynb
-        -f params/methods/patchcore.yaml:common,embedded -p category flat_connector
+    python -m iadlib.notebook notebooks/02_benchmark.ipynb reports/embedded/notebooks/02_benchmark.ipynb
+        -f params/study.yaml:common,embedded -p category flat_connector
 
-What it adds: values come from blocks of params files, with their types, and a name that the notebook does not have is
-an error; the output appears whole or not at all; it is canonical (no times, no random ids), so that the same results
-are the same bytes; a progress bar reaches the terminal; and the notebook ends when whoever started it ends.
+What the wrapper adds: values come from blocks of params files with their types, and a name that the notebook does not
+have is an error; the output file appears whole or not at all; the output is canonical (no times, no random ids), so that
+the same results are the same bytes; progress bars reach the terminal; the notebook ends when its parent process ends.
 """
 
 import argparse
+import ctypes
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-# What nbformat checks notebooks with would build a grammar of internet addresses: a second at every start.
+# nbformat imports a grammar of internet addresses through this module, which takes a second at every start.
 sys.modules.setdefault("rfc3987_syntax", None)
 
 import nbformat
@@ -26,9 +27,9 @@ from traitlets.config import Config
 
 from iadlib.params import read_blocks
 from iadlib.progress import TERMINAL
-from iadlib.warm_kernels import end_with_parent
 
 PACKAGE = Path(__file__).resolve().parent
+SIGNAL_WHEN_PARENT_ENDS = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 def run_notebook(source: Path, output: Path, parameters: dict) -> None:
@@ -41,14 +42,12 @@ def run_notebook(source: Path, output: Path, parameters: dict) -> None:
     running = output.with_suffix(".running.ipynb")
     os.environ.setdefault(TERMINAL, f"/proc/{os.getpid()}/fd/2" if sys.stderr.isatty() else "")
     # The kernel imports the package that this module belongs to, also where another checkout is the installed one.
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]).rstrip(
-        os.pathsep
-    )
-    # One thread: the same bits whatever the number of cores, and room for a second notebook beside this one.
-    os.environ["OMP_NUM_THREADS"] = "1"
+    paths = [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths).rstrip(os.pathsep)
+    os.environ["OMP_NUM_THREADS"] = "1"  # the same bits whatever the number of cores
     try:
         with tempfile.TemporaryDirectory(prefix="iadlib-") as folder:
-            # Else sockets would be files in the notebook's folder, of the same names for all that start at once.
+            # By default the sockets are files in the notebook's folder, with the same names for all notebooks.
             kernel = {"transport": "ipc", "ip": f"{folder}/kernel", "shutdown_wait_time": 1}
             papermill.execute_notebook(
                 str(source),
@@ -62,7 +61,7 @@ def run_notebook(source: Path, output: Path, parameters: dict) -> None:
             )
     except PapermillExecutionError as error:
         last = re.sub(r"\x1b\[[0-9;]*m", "", f"{error.ename}: {error.evalue}")
-        raise SystemExit(f"{source} failed: {last}\nThe whole traceback stands in {running}") from None
+        raise SystemExit(f"{source} failed: {last}\nThe whole traceback is in {running}") from None
     except BaseException:
         running.unlink(missing_ok=True)
         raise
@@ -71,7 +70,7 @@ def run_notebook(source: Path, output: Path, parameters: dict) -> None:
 
 
 def canonical(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook without what differs from run to run or from machine to machine."""
+    """The notebook without what differs between runs or machines."""
     kernel = notebook.metadata.get("kernelspec", {})
     notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})
     for index, cell in enumerate(notebook.cells):
@@ -80,6 +79,12 @@ def canonical(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         for output in cell.get("outputs", []):
             output.get("metadata", {}).clear()
     return notebook
+
+
+def end_with_parent(sent: signal.Signals) -> None:
+    """Let this process receive a signal when its parent ends; on Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SIGNAL_WHEN_PARENT_ENDS, sent)
 
 
 def main(arguments: list[str] | None = None) -> None:

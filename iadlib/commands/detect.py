@@ -9,7 +9,7 @@ from iadlib.commands.fit import FitSettings, describe_threshold, fit_one, load_i
 from iadlib.commands.judge import judge_runs
 from iadlib.commands.score import picture_name
 from iadlib.data import Category, load_category, read_image
-from iadlib.detectors import create
+from iadlib.detectors import DETECTORS, create
 from iadlib.figures.pictures import heat_map_picture
 from iadlib.files import require_new, whole_file, whole_folder, write_json
 from iadlib.progress import track
@@ -17,14 +17,14 @@ from iadlib.types import Prediction
 
 
 def detect(
-    data: str | Path, detector: str, out: str | Path, settings: FitSettings | None = None
+    data: str | Path, detector: str | None, out: str | Path, settings: FitSettings | None = None
 ) -> tuple[pd.DataFrame, dict | None]:
     """The test images' scores, highest first, and the metrics, None where no test image is anomalous.
 
     `out` becomes the folder of the fitted detector, as `fit` writes it, with metrics.json and a picture of every test
     image below pictures/. Of several seeds the first is used.
     """
-    settings = settings or FitSettings()
+    settings, detector = settings or FitSettings(), detector or next(iter(DETECTORS))
     out = require_new(out)
     create(detector, **settings.hyperparameters)  # refuses wrong names and values before any image is read
     category = load_category(data)

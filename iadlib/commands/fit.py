@@ -11,7 +11,7 @@ from torch import Tensor
 
 from iadlib import results
 from iadlib.data import Category, DataError, load_category
-from iadlib.detectors import create, detector_class
+from iadlib.detectors import DETECTORS, create, detector_class
 from iadlib.detectors.base import Detector
 from iadlib.files import require_new, whole_folder
 from iadlib.metrics import alarm_interval, threshold_from_normals
@@ -44,14 +44,16 @@ class Fitted(NamedTuple):
     test: Prediction
 
 
-def fit(data: Sequence[str | Path], detector: str, out: str | Path, settings: FitSettings | None = None) -> list[Path]:
+def fit(
+    data: Sequence[str | Path], detector: str | None, out: str | Path, settings: FitSettings | None = None
+) -> list[Path]:
     """Fit `detector` to every folder of `data` with every seed, and return the folders of the fitted detectors.
 
     A folder is a category in any layout, or holds photographs of good parts alone. `out` becomes the folder of the
     fitted detector; with several folders of data it holds one folder for each, by their names, and where `seeds` are
     named one for each seed, below them. Detectors are fitted side by side, one thread each.
     """
-    settings = settings or FitSettings()
+    settings, detector = settings or FitSettings(), detector or next(iter(DETECTORS))
     out = require_new(out)
     create(detector, **settings.hyperparameters)  # refuses wrong names and values before any image is read
     categories = [load_category(folder) for folder in data]

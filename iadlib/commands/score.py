@@ -14,6 +14,7 @@ from iadlib import results
 from iadlib.data import DataError, find_photographs, load_images, read_image
 from iadlib.figures.pictures import heat_map_picture
 from iadlib.files import require_new, whole_file, whole_folder
+from iadlib.parallel import in_parallel
 from iadlib.progress import track
 
 COLUMNS = ("file", "score", "anomalous")
