@@ -6,35 +6,30 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 READY := .venv/.ready
 
-# Detectors use one thread each. A stage alone, or all of them by `dvc repro`, gives the same results.
-define two_at_once
-dvc status --json | python -c 'import json, sys; print(*json.load(sys.stdin), sep="\n")' \
-	| grep -E '^($(1))@$(PROFILE)' | xargs --no-run-if-empty --max-args=$(2) --max-procs=2 \
-		sh -c 'dvc --wait-for-lock repro --single-item "$$@" || exit 1' dvc
-endef
+# The quick profile runs in a copy of the working tree, so that dvc.lock and params/ stay as they are.
+QUICK := .quick
 
-PROFILE :=
-
-.PHONY: help install repro quick stages test format notebooks lock lab
+.PHONY: help install repro quick test format lock lab
 
 help:  ## list what one can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(READY)  ## only set up: .venv with pinned packages
 
-repro: $(READY)  ## all tables and figures of the study, into reports/ (dvc repro, with two stages at once)
-	python -m iadlib.warm_kernels $(MAKE) --no-print-directory stages
+repro: $(READY)  ## all tables and figures of the study, into reports/
+	dvc repro
 
-quick: $(READY)  ## the same with tiny settings: a first look in about ten minutes
-	python -m iadlib.warm_kernels $(MAKE) --no-print-directory stages PROFILE=quick
-
-stages:
-	dvc repro code
-	$(call two_at_once,render|harder_ground|defect_sizes,1)
-	$(call two_at_once,data|benchmark,6)
-	$(call two_at_once,ensemble|masking,1)
-	$(call two_at_once,calibration,1)
-	dvc repro --glob '*@$(PROFILE)*'
+quick: $(READY)  ## every kind of stage once, with tiny settings: a first look in five minutes, into reports/quick/
+	mkdir -p $(QUICK)/.dvc
+	find $(QUICK) -mindepth 1 -maxdepth 1 ! -name data ! -name artifacts ! -name reports ! -name .dvc ! -name dvc.lock \
+		-exec rm -r {} +
+	git ls-files -z --cached --others --exclude-standard -- . ':!reports' ':!dvc.lock' \
+		| xargs -0 cp --parents --preserve=timestamps --target-directory $(QUICK)
+	cp params/quick/*.yaml $(QUICK)/params
+	printf '[core]\n    no_scm = true\n' > $(QUICK)/.dvc/config.local
+	cd $(QUICK) && dvc repro
+	rm -rf reports/quick
+	cp -r $(QUICK)/reports/quick reports/quick
 
 test: $(READY)  ## ruff, pytest and every notebook
 	ruff check .

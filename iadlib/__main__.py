@@ -13,7 +13,9 @@ def parser() -> argparse.ArgumentParser:
     """The arguments of every command; `run` of the parsed options executes it."""
     whole = argparse.ArgumentParser(prog="python -m iadlib", description=__doc__)
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_fit, _score, _detect, _evaluate, _build, _mask, _render, _card, _refer, _judge, _ensemble, _calibrate):
+    for_users = (_fit, _score, _detect, _evaluate, _build, _mask, _render)
+    for_the_study = (_card, _refer, _judge, _members, _ensemble, _calibrate)
+    for add in for_users + for_the_study:
         add(commands)
     return whole
 
@@ -236,30 +238,62 @@ def _judge(commands) -> None:
     def run(options):
         from iadlib.commands.judge import judge
 
-        judge(options.data, options.results, options.out)
+        judge(options.data, options.results, options.out, options.masked)
 
     added = _command(commands, "judge", run, "Judge what fitted detectors predict for the test images of a category.")
     added.add_argument("--data", type=Path, required=True, help="the category")
-    added.add_argument("--results", type=Path, required=True, help="a folder of folders that `fit` has made")
-    added.add_argument("--out", type=Path, required=True, help="the folder to make")
+    added.add_argument("--results", type=Path, required=True, help="a folder DETECTOR/SEED/ of folders of `fit`")
+    added.add_argument("--out", type=Path, required=True, help="the folder to make, or to replace")
+    added.add_argument(
+        "--masked", action="store_true", help="results are DETECTOR/RADIUS/SEED/, of a rendered ground that was masked"
+    )
+
+
+def _members(commands) -> None:
+    def run(options):
+        from iadlib.commands.ensemble import EnsembleSettings
+        from iadlib.commands.members import members
+        from iadlib.params import read_settings
+
+        members(options.results, list(read_settings(EnsembleSettings, options.file, {}).cuts), options.out)
+
+    added = _command(commands, "members", run, "Note the checksums of the fitted detectors that ensembles use.")
+    added.add_argument("results", type=Path, help="a folder DETECTOR/SEED/ of folders of `fit`")
+    added.add_argument("-f", "--file", action="append", required=True, metavar="FILE:BLOCKS", help="the ensembles")
+    added.add_argument("--out", type=Path, required=True, metavar="FILE", help="the JSON file to write")
 
 
 def _ensemble(commands) -> None:
     def run(options):
-        from iadlib.commands.ensemble import ensemble
+        from iadlib.commands.ensemble import EnsembleSettings, ensemble
+        from iadlib.params import read_settings
 
-        ensemble(options)
+        settings = read_settings(EnsembleSettings, options.file, {})
+        ensemble(options.data, options.members, settings, options.out, options.report)
 
-    _command(commands, "ensemble", run, "Fit ensembles of fitted detectors on one category.")
+    added = _command(commands, "ensemble", run, "Fit ensembles of fitted detectors on one category.")
+    added.add_argument("--data", type=Path, required=True, help="the category")
+    added.add_argument("--members", type=Path, required=True, help="a folder DETECTOR/SEED/ of folders of `fit`")
+    added.add_argument("-f", "--file", action="append", required=True, metavar="FILE:BLOCKS", help="the ensembles")
+    added.add_argument("--out", type=Path, required=True, help="the folder to make, of maps and the fitted ensemble")
+    added.add_argument("--report", type=Path, required=True, help="the folder to make, of tables")
 
 
 def _calibrate(commands) -> None:
     def run(options):
-        from iadlib.commands.calibrate import calibrate
+        from iadlib.commands.calibrate import CalibrationSettings, calibrate
+        from iadlib.params import read_settings
 
-        calibrate(options)
+        settings = read_settings(CalibrationSettings, options.file, {})
+        calibrate(options.data, options.results, options.benchmark, options.ensemble, options.out, settings)
 
-    _command(commands, "calibrate", run, "Turn the scores of one category into probabilities, and judge these.")
+    added = _command(commands, "calibrate", run, "Turn the scores of one category into probabilities, and judge these.")
+    added.add_argument("--data", type=Path, required=True, help="the category")
+    added.add_argument("--results", type=Path, required=True, help="a folder DETECTOR/SEED/ of folders of `fit`")
+    added.add_argument("--benchmark", type=Path, required=True, help="the folder that `judge` has made")
+    added.add_argument("--ensemble", type=Path, required=True, help="the report that `ensemble` has made")
+    added.add_argument("-f", "--file", action="append", required=True, metavar="FILE:BLOCKS", help="the settings")
+    added.add_argument("--out", type=Path, required=True, help="the folder to make")
 
 
 if __name__ == "__main__":
