@@ -9,25 +9,62 @@ from dataclasses import dataclass
 import numpy as np
 
 
-@dataclass(frozen=True, eq=False)
 class Region:
     """One ground-truth region of one image.
 
     `mask` is boolean (H, W) with at least one true pixel. `saturation_area` is the number of pixels, 1 or more,
-    that suffice to have found the region: overlap beyond it earns nothing in sPRO.
+    that suffice to have found the region: overlap beyond it earns nothing in sPRO. Only the bounding box of the mask is
+    kept, one bit a pixel; `mask` makes the whole array anew at each access.
     """
 
-    mask: np.ndarray
-    saturation_area: int
-    defect_name: str = ""
+    def __init__(self, mask: np.ndarray, saturation_area: int, defect_name: str = ""):
+        if mask.ndim != 2 or mask.dtype != bool:
+            raise ValueError(f"a region's mask is boolean (H, W), not {mask.dtype} {mask.shape}")
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if not len(rows):
+            raise ValueError(f"the region {defect_name!r} has no pixel")
+        box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+        self._set(mask[box], box, mask.shape, saturation_area, defect_name)
 
-    def __post_init__(self):
-        if self.mask.ndim != 2 or self.mask.dtype != bool:
-            raise ValueError(f"a region's mask is boolean (H, W), not {self.mask.dtype} {self.mask.shape}")
-        if not self.mask.any():
-            raise ValueError(f"the region {self.defect_name!r} has no pixel")
-        if self.saturation_area < 1:
-            raise ValueError(f"the region {self.defect_name!r} saturates at {self.saturation_area} pixels; 1 or more")
+    @classmethod
+    def from_box(
+        cls,
+        part: np.ndarray,
+        box: tuple[slice, slice],
+        shape: tuple[int, int],
+        saturation_area: int,
+        defect_name: str = "",
+    ) -> "Region":
+        """The region whose mask, of a `shape` (H, W), is `part` inside its bounding `box` and False elsewhere."""
+        region = cls.__new__(cls)
+        region._set(part, box, shape, saturation_area, defect_name)
+        return region
+
+    def _set(self, part, box, shape, saturation_area, defect_name) -> None:
+        if saturation_area < 1:
+            raise ValueError(f"the region {defect_name!r} saturates at {saturation_area} pixels; 1 or more")
+        self.box: tuple[slice, slice] = box  # rows and columns that hold all of its pixels
+        self.shape: tuple[int, int] = tuple(shape)  # (H, W) of the image
+        self.area = int(np.count_nonzero(part))  # pixels
+        self.saturation_area = saturation_area
+        self.defect_name = defect_name
+        self._packed = np.packbits(part)
+
+    @property
+    def part(self) -> np.ndarray:
+        """The mask inside `box`, boolean."""
+        rows, columns = (side.stop - side.start for side in self.box)
+        return np.unpackbits(self._packed, count=rows * columns).view(bool).reshape(rows, columns)
+
+    @property
+    def mask(self) -> np.ndarray:
+        """Boolean (H, W)."""
+        mask = np.zeros(self.shape, dtype=bool)
+        mask[self.box] = self.part
+        return mask
+
+    def __repr__(self) -> str:
+        return f"Region({self.defect_name!r}, {self.area} of {self.shape} pixels, saturates at {self.saturation_area})"
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,12 +1,14 @@
-"""Images and ground truth on disk, read into one table whatever the layout; new folders of them, never changed ones."""
+"""Images and ground truth on disk, read into one table whatever the layout; folders are written, never changed."""
 
 from iadlib.data.background import black_out, find_object, mask_category
 from iadlib.data.build import build_category
 from iadlib.data.build_report import BuildReport
 from iadlib.data.category import Category
 from iadlib.data.errors import DataError
-from iadlib.data.images import fit_size, image_sizes, load_images, read_image
+from iadlib.data.images import bit_depth, fit_size, image_sizes, load_images, mixed_orientations, read_image
 from iadlib.data.layouts import load_category
+from iadlib.data.photographs import find_photographs
+from iadlib.data.reference import write_reference
 from iadlib.data.regions import DefectType
 
 __all__ = [
@@ -14,13 +16,17 @@ __all__ = [
     "Category",
     "DataError",
     "DefectType",
+    "bit_depth",
     "black_out",
     "build_category",
     "find_object",
+    "find_photographs",
     "fit_size",
     "image_sizes",
     "load_category",
     "load_images",
     "mask_category",
+    "mixed_orientations",
     "read_image",
+    "write_reference",
 ]

@@ -33,7 +33,7 @@ from iadlib.data.description import Description, read_description
 from iadlib.data.drawings import MASK_ENDINGS, MASK_NAMES, Drawing, Photograph, find_drawings, mask_readings
 from iadlib.data.errors import DataError, raise_together
 from iadlib.data.images import read_image
-from iadlib.data.layouts import IMAGE_ENDINGS
+from iadlib.data.photographs import ENDINGS as IMAGE_ENDINGS
 
 KIND_FOLDERS = {"good": "good", "logical": "logical_anomalies", "structural": "structural_anomalies"}
 TINY_PIXELS = 10  # a region of fewer is suspicious

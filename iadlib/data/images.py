@@ -1,14 +1,19 @@
 """Photographs as arrays: decoded by Pillow, resized with its antialiased bilinear filter.
 
-Pillow resizes 8-bit values, so that the result does not depend on the number of threads or on the processor; the
-price is that resized values are rounded to 1/255.
+Pillow resizes 8-bit values, so that the result does not depend on the number of threads or on the processor; resized
+values are therefore multiples of 1/255.
+
+A camera of 10 or 12 bit stores its values in files of 16 bit, and nothing in the file gives the depth. The depth is a
+property of a category: `bit_depth` takes it from all of its photographs, and every photograph is then read with it.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,52 +25,99 @@ from iadlib.data.errors import DataError
 if TYPE_CHECKING:
     import torch
 
+DEPTHS = (8, 10, 12, 14, 16)  # bits
+HOW_TO_GIVE_BITS = "give the depth of the camera as `bits`: 8, 10, 12, 14 or 16"
 
-def read_image(path: str | Path) -> np.ndarray:
+
+@dataclass(frozen=True)
+class Header:
+    """What the head of a file says: the upright size (height, width), and whether its values have more than 8 bit."""
+
+    size: tuple[int, int]
+    deep: bool
+
+
+def read_image(path: str | Path, bits: int | None = None) -> np.ndarray:
     """One photograph as uint8 (H, W, 3), upright as its EXIF orientation says.
 
-    Grey becomes RGB, 16 bit is scaled to 8 (65535 becomes 255), an alpha channel is dropped. Raises `DataError` if the
-    file is missing, truncated, no image, or of more than 16 bit.
+    Grey becomes RGB and an alpha channel is dropped. A file of 16 bit is reduced to its upper 8 of `bits` bits; see
+    `bit_depth`. Without `bits`, only a value above 2**14 - 1 shows that the depth is 16; any other file of 16 bit is
+    refused. Raises `DataError` if the file is missing, truncated, no image, or has values beyond its depth.
     """
+    require_depth(bits)
+    with _opened(path) as image:
+        deep = _is_deep(image)
+    if deep:
+        values = _deep_values(path)
+        return _eight_bit(values if values.ndim == 3 else np.repeat(values[:, :, None], 3, axis=2), bits, path)
     image = decode(path)
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return np.repeat(_eight_bit(np.asarray(image), path)[:, :, None], 3, axis=2)
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA")
     return np.array(image.convert("RGB"))
 
 
-def load_images(paths: Iterable[str | Path], size: tuple[int, int]) -> torch.Tensor:
+def load_images(paths: Iterable[str | Path], size: tuple[int, int], bits: int | None = None) -> torch.Tensor:
     """Photographs resized to `size` (height, width), as float32 (N, 3, height, width) in [0, 1].
 
-    Read one by one into the result: memory beyond it is that of a single photograph.
+    `bits` is the depth of photographs in files of 16 bit, see `read_image`. The photographs are read one by one into
+    the result: the memory beyond it is that of one photograph.
     """
-    import torch  # here, because it takes seconds, and who only looks at masks needs none
+    import torch  # imported here because it takes seconds and most readers of a category do not need it
 
     paths = list(paths)
     height, width = size
     images = np.empty((len(paths), 3, height, width), dtype=np.float32)
     for path, target in zip(paths, images, strict=True):
-        resized = Image.fromarray(read_image(path)).resize((width, height), Image.Resampling.BILINEAR)
+        resized = Image.fromarray(read_image(path, bits)).resize((width, height), Image.Resampling.BILINEAR)
         np.divide(np.asarray(resized).transpose(2, 0, 1), np.float32(255), out=target)
     return torch.from_numpy(images)
 
 
+def read_header(path: str | Path) -> Header:
+    """The header of a photograph; its pixels are not read."""
+    with _opened(path) as image:
+        lies_on_its_side = _orientation(image) >= 5
+        return Header(image.size if lies_on_its_side else image.size[::-1], _is_deep(image))
+
+
 def image_sizes(paths: Iterable[str | Path]) -> list[tuple[int, int]]:
     """(height, width) of upright photographs, from the files' headers alone."""
-    sizes = []
+    return [read_header(path).size for path in paths]
+
+
+def bit_depth(paths: Iterable[str | Path]) -> int:
+    """The depth of photographs in files of 16 bit: 8, 10, 12, 14 or 16, the least that holds their largest value.
+
+    Only the headers of 8-bit files are read; the depth is 8 where there are no others. Raises `DataError` where the
+    largest value is in the lower half of the range: the photographs may then be dark ones of a deeper camera.
+    """
+    largest, brightest = -1, None
     for path in paths:
-        with _opened(path) as image:
-            lies_on_its_side = _orientation(image) >= 5
-            sizes.append(image.size if lies_on_its_side else image.size[::-1])
-    return sizes
+        if read_header(path).deep and (value := int(_deep_values(path).max())) > largest:
+            largest, brightest = value, path
+    if brightest is None:
+        return 8
+    depth = next(depth for depth in DEPTHS if largest < 2**depth)
+    if largest < 2 ** (depth - 1):
+        raise DataError(
+            f"{brightest}: {largest} is the largest value in these photographs of more than 8 bit, too dark to tell "
+            f"a depth of {depth} bit from a greater one; {HOW_TO_GIVE_BITS}"
+        )
+    return depth
+
+
+def require_depth(bits: int | None) -> None:
+    """Raise `ValueError` where `bits` is neither None nor one of DEPTHS."""
+    if bits is not None and bits not in DEPTHS:
+        raise ValueError(f"bits is the depth of a camera, {', '.join(map(str, DEPTHS))} or None, not {bits!r}")
 
 
 def fit_size(sizes: Sequence[tuple[int, int]], image_size: int | Sequence[int], multiple: int = 32) -> tuple[int, int]:
     """The one (height, width) that photographs of these `sizes` are resized to.
 
-    A pair `image_size` is meant as it stands. A number n asks for about n x n pixels in area, at the photographs' own
-    shape: median height by median width. Nothing is enlarged beyond that median size, but for the smallest multiple.
+    A pair `image_size` is returned unchanged. A number n asks for about n x n pixels in area at the photographs' own
+    aspect ratio, median height by median width. Nothing is enlarged beyond that median size, except to the smallest
+    multiple.
 
     >>> fit_size([(1000, 2000)], 224)
     (160, 320)
@@ -87,19 +139,37 @@ def fit_size(sizes: Sequence[tuple[int, int]], image_size: int | Sequence[int], 
     return int(height), int(width)
 
 
+def mixed_orientations(sizes: Sequence[tuple[int, int]]) -> str | None:
+    """A warning where some photographs are higher than wide and others wider than high, else None."""
+    upright = sum(height > width for height, width in sizes)
+    lying = sum(height < width for height, width in sizes)
+    if not upright or not lying:
+        return None
+    return (
+        f"{upright} photographs are higher than wide and {lying} wider than high: resizing all of them to one size "
+        "distorts them; turn them the same way first"
+    )
+
+
 def decode(path: str | Path) -> Image.Image:
     """The upright picture in Pillow's own mode, all of it read, the file closed."""
     with _opened(path) as image:
         image.load()
-        return ImageOps.exif_transpose(image) if _orientation(image) > 1 else image.copy()
+        return _upright(image)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    return ImageOps.exif_transpose(image) if _orientation(image) > 1 else image.copy()
 
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
-    """The picture with only its header read; whatever goes wrong with it becomes a `DataError`."""
+    """The picture with only its header read; every failure becomes a `DataError`."""
     try:
         with Image.open(path) as image:
             yield image
+    except DataError:
+        raise
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such image") from error
     # A broken file makes Pillow raise almost anything: OSError, SyntaxError, ValueError, struct.error, KeyError ...
@@ -115,8 +185,63 @@ def _orientation(image: Image.Image) -> int:
     return image.getexif().get(ExifTags.Base.Orientation, 1)
 
 
-def _eight_bit(values: np.ndarray, path: str | Path) -> np.ndarray:
-    """Grey values of 16 bit as uint8, rounded."""
-    if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
-        raise DataError(f"{path}: pixel values of 8 or 16 bit expected, not {values.dtype} up to {values.max()}")
-    return np.rint(values / 257).astype(np.uint8)
+# -- more than 8 bit --------------------------------------------------------------------------------------------------
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether the file of an image has values of more than 8 bit."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return True
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(ExifTags.Base.BitsPerSample, (1,))) > 8
+    return any(";16" in _raw_mode(tile) for tile in image.tile)
+
+
+def _deep_values(path: str | Path) -> np.ndarray:
+    """The values of an upright photograph of more than 8 bit as uint16, (H, W) or (H, W, 3) without alpha."""
+    with _opened(path) as image:
+        raw_mode = _raw_mode(image.tile[0]) if image.tile else ""
+        if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+            values = np.asarray(_upright(image))
+            if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
+                raise DataError(
+                    f"{path}: pixel values of 8 or 16 bit expected, not {values.dtype} up to {values.max()}"
+                )
+            return values.astype(np.uint16)
+        name, _, order = raw_mode.partition(";16")
+        in_planes = image.format == "TIFF" and image.tag_v2.get(ExifTags.Base.PlanarConfiguration, 1) != 1
+        if name not in ("RGB", "RGBA", "RGBX", "LA") or not order or in_planes:
+            raise DataError(f"{path}: this kind of 16 bit is not read; save it as a PNG of 16 bit, grey or RGB")
+        upper = np.asarray(_upright(image))
+    # Pillow keeps the upper 8 of 16 bit in images of several channels; in the other byte order, it keeps the lower 8.
+    with _opened(path) as image:
+        big = order == "B" or (order == "N" and sys.byteorder == "big")
+        lower_mode = "RGBA" if name == "LA" else f"{name};16{'L' if big else 'B'}"
+        image.tile = [_with_raw_mode(tile, lower_mode) for tile in image.tile]
+        lower = np.asarray(_upright(image))
+    if name == "LA":  # the bytes of grey and alpha, two each, were read as four channels
+        return upper[:, :, 0].astype(np.uint16) << 8 | lower[:, :, 1]
+    return upper[:, :, :3].astype(np.uint16) << 8 | lower[:, :, :3]
+
+
+def _raw_mode(tile) -> str:
+    """How the pixels of a piece of a file are stored, in Pillow's notation."""
+    arguments = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+    return arguments[0] if arguments and isinstance(arguments[0], str) else ""
+
+
+def _with_raw_mode(tile, raw_mode: str):
+    return tile._replace(args=(raw_mode, *tile.args[1:]) if isinstance(tile.args, tuple) else raw_mode)
+
+
+def _eight_bit(values: np.ndarray, bits: int | None, path: str | Path) -> np.ndarray:
+    """The upper 8 of `bits` bits of uint16 values."""
+    largest = int(values.max())
+    if bits is None and largest < 2**14:
+        raise DataError(
+            f"{path}: a photograph of more than 8 bit, whose depth cannot be taken from it alone; {HOW_TO_GIVE_BITS}"
+        )
+    bits = bits or 16
+    if largest >= 2**bits:
+        raise DataError(f"{path}: its largest value {largest} is beyond {bits} bit; {HOW_TO_GIVE_BITS}")
+    return (values >> (bits - 8)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Ground truth: from mask files to `Region`s, and the pixel share of each that suffices to have found it.
+"""Ground truth: from mask files to `Region`s, and the number of pixels of each that suffice to have found it.
 
 MVTec LOCO AD (Bergmann et al. 2022): one file is one region, never split or merged; its only positive value names the
 defect type, whose entry in `defects_config.json` says where the region saturates. The data set's own code lets a tiny
@@ -11,18 +11,17 @@ published with MVTec AD: a thin diagonal scratch is one region, not a chain of p
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
 from iadlib.data.errors import DataError
 from iadlib.data.images import decode
 from iadlib.types import Region
 
-# Whether a value read from JSON is what the field of a defect type needs, in words and as a question.
+# What the field of a defect type needs, in words and as a check of a value read from JSON.
 _FIELDS = {
     "defect_name": ("a text", lambda value: isinstance(value, str)),
     "pixel_value": ("a whole number from 1 to 255", lambda value: type(value) is int and 1 <= value <= 255),
@@ -102,12 +101,12 @@ def read_binary_regions(path: Path, size: tuple[int, int], defect_name: str) -> 
         raise DataError(f"{path}: the values of a mask are 0 and 255, not {_listed(strange)}")
     if not values.any():
         raise DataError(f"{path}: the mask is empty; the mask of a defective image marks at least one pixel")
-    return _components(values != 0, defect_name)
+    return _component_regions(values != 0, defect_name)
 
 
 def read_fringed_regions(path: Path, size: tuple[int, int], defect_name: str) -> list[Region]:
     """The components of a magnetic-tile mask for an image of `size`; none where the mask is empty."""
-    return _components(_above_half(_read_mask(path, size)), defect_name)
+    return _component_regions(_above_half(_read_mask(path, size)), defect_name)
 
 
 def marks_anything(path: Path) -> bool:
@@ -120,10 +119,20 @@ def _above_half(values: np.ndarray) -> np.ndarray:
     return values >= 128
 
 
-def _components(mask: np.ndarray, defect_name: str) -> list[Region]:
-    labelled, count = ndimage.label(mask, structure=np.ones((3, 3)))
-    components = (labelled == label for label in range(1, count + 1))
-    return [Region(component, int(component.sum()), defect_name) for component in components]
+def _component_regions(mask: np.ndarray, defect_name: str) -> list[Region]:
+    found = []
+    for box, part in components(mask):
+        found.append(Region.from_box(part, box, mask.shape, int(np.count_nonzero(part)), defect_name))
+    return found
+
+
+def components(mask: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+    """The bounding box of every 8-connected component of a mask (H, W), and its pixels inside it, boolean."""
+    from scipy import ndimage  # imported here because reading photographs does not need it
+
+    labelled, _ = ndimage.label(mask, structure=np.ones((3, 3)))
+    for label, box in enumerate(ndimage.find_objects(labelled), start=1):
+        yield box, labelled[box] == label
 
 
 def _read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:

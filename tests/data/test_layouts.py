@@ -10,6 +10,7 @@ from PIL import Image
 from iadlib.data import DataError, load_category
 from tests.data.conftest import write_image, write_mask
 
+LOCO_DEFECTS = ("logical_anomalies", "structural_anomalies")
 COLUMNS = ["image", "split", "label", "defect", "name", "masks", "has_mask"]
 
 
@@ -198,7 +199,8 @@ def test_an_empty_folder_is_named(tmp_path):
 
 
 def test_a_folder_of_no_known_layout_says_what_was_looked_for(tmp_path):
-    write_image(tmp_path / "holiday/beach.png")
+    (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday/notes.txt").write_text("words")
     with pytest.raises(
         DataError, match=r"no known layout; looked for train/ .* defects_config\.json .* MT_<class>/Imgs/"
     ):
@@ -216,18 +218,30 @@ def test_a_category_without_any_image_says_so(tmp_path):
         load_category(tmp_path)
 
 
-def test_a_missing_mask_names_its_image(mvtec_ad, mvtec_loco, magnetic_tile):
+def test_defective_photographs_may_have_no_mask(mvtec_ad, mvtec_loco, magnetic_tile):
     (mvtec_ad / "ground_truth/dent/000_mask.png").unlink()
     (mvtec_loco / "ground_truth/structural_anomalies/000/000.png").unlink()
     (magnetic_tile / "MT_Crack/Imgs/tile_1.png").unlink()
-    for root, image, expected in (
-        (mvtec_ad, "test/dent/000.png", "ground_truth/<defect>/<image>_mask.png"),
-        (mvtec_loco, "test/structural_anomalies/000.png", "ground_truth/<kind>/<image>/*.png"),
-        (magnetic_tile, "MT_Crack/Imgs/tile_1.jpg", "MT_<class>/Imgs/<image>.png"),
+    for root, name, missing, defective in (
+        (mvtec_ad, "dent/000", 1, 2),
+        (mvtec_loco, "structural_anomalies/000", 1, 3),
+        (magnetic_tile, "MT_Crack/tile_1", 2, 3),
     ):
-        with pytest.raises(DataError) as caught:
-            load_category(root)
-        assert f"{root / image}: its mask is missing; {expected}" in str(caught.value)
+        category = load_category(root)
+        test = category.of("test").set_index("name")
+        assert not test.loc[name, "has_mask"]
+        assert category.regions(test.index.get_loc(name)) == []
+        assert f"{missing} of {defective} defective photographs have no mask" in category.summary()
+
+
+def test_a_category_needs_neither_masks_nor_their_rules(mvtec_ad, mvtec_loco):
+    (mvtec_loco / "defects_config.json").unlink()
+    for root, defects in ((mvtec_ad, ["dent", "scratch"]), (mvtec_loco, list(LOCO_DEFECTS))):
+        shutil.rmtree(root / "ground_truth")
+        category = load_category(root)
+        category.check()
+        assert not category.samples["has_mask"].any()
+        assert sorted(set(category.defects()) - {"good"}) == defects
 
 
 @pytest.mark.parametrize(
@@ -279,12 +293,12 @@ def test_two_images_of_one_name_are_named(mvtec_ad):
 
 def test_all_problems_stand_in_one_error_that_stays_short(mvtec_ad):
     for number in range(100, 130):
-        write_image(mvtec_ad / f"test/dent/{number}.png")
+        write_mask(mvtec_ad / f"ground_truth/dent/{number}_mask.png", (0, 4, 0, 4, 255))
     with pytest.raises(DataError) as caught:
         load_category(mvtec_ad)
     lines = str(caught.value).splitlines()
     assert lines[0] == f"{mvtec_ad}: a category in mvtec_ad layout, but"
-    assert lines[1].strip().startswith(f"{mvtec_ad / 'test/dent/100.png'}: its mask is missing")
+    assert lines[1].strip().startswith(f"{mvtec_ad / 'ground_truth/dent/100_mask.png'}: a mask without")
     assert lines[-1].strip() == "... and 20 more"
     assert len(lines) == 12
 

@@ -1,0 +1,52 @@
+"""A reference: a folder whose `source.json` says where the photographs of a category are, with a digest of them."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from iadlib.data.errors import DataError, raise_together
+from iadlib.data.photographs import files_below
+from iadlib.files import whole_folder, write_json
+
+REFERENCE = "source.json"
+
+
+def follow_reference(folder: Path) -> tuple[Path, int | None]:
+    """The folder that a `source.json` in `folder` names, and the bits it gives; the folder itself without one."""
+    path = folder / REFERENCE
+    if not path.is_file():
+        return folder, None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return folder / content["folder"], content.get("bits")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: not a reference to a folder of photographs; write it with `refer`") from error
+
+
+def write_reference(category, out: Path) -> None:
+    """Write the folder `out` with a `source.json` for a category; an existing `out` is replaced."""
+    folder = category.root
+    if not folder.is_absolute():
+        folder = Path(os.path.relpath(folder.resolve(), out.resolve()))
+    content = {"folder": folder.as_posix(), "layout": category.layout, "sha256": digest(category.root)}
+    if category.given_bits is not None:
+        content["bits"] = category.given_bits
+    with whole_folder(out, overwrite=True) as unfinished:
+        write_json(unfinished / REFERENCE, content)
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 of the names and contents of all files below a folder, through links.
+
+    Whatever depends on a reference is computed anew when a photograph, a mask or a rule has changed.
+    """
+    problems: list[str] = []
+    whole = hashlib.sha256()
+    for path, _ in files_below(folder, problems):
+        whole.update(path.relative_to(folder).as_posix().encode(errors="surrogateescape"))
+        with path.open("rb") as content:
+            whole.update(hashlib.file_digest(content, "sha256").digest())
+    if problems:
+        raise_together(f"{folder}: files that cannot be read:", problems)
+    return whole.hexdigest()
