@@ -1,4 +1,4 @@
-"""Who may import whom: the road is walked in one direction."""
+"""Who may import whom: imports go in one direction."""
 
 import ast
 from pathlib import Path
@@ -7,36 +7,25 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "iadlib"
 METHODS = {path.stem for path in (PACKAGE / "detectors").glob("*.py")} - {"__init__", "base", "training"}
+LEAVES = {"types", "files", "params", "progress", "parallel"}  # values, files, settings, a bar, processes
 
-# A room -> the rooms whose modules it may import. `types`, `params` and `progress` are values, files and a bar.
+# A package or module -> those that its modules may import, beside the leaves.
 MAY_IMPORT = {
-    "types": set(),
-    "params": set(),
-    "progress": set(),
-    "notebook": {"params", "progress", "warm_kernels"},
-    "warm_kernels": set(),
-    "fingerprint": set(),
-    "data": {"types"},
-    "rendering": {"types", "data", "figures"},
-    "metrics": {"types"},
-    "features": {"types"},
-    "detectors": {"types", "features", "progress"},
+    **{leaf: set() for leaf in LEAVES},
+    "notebook": set(),
+    "data": set(),
+    "rendering": {"data"},
+    "metrics": set(),
     "calibration": set(),
-    "figures": {"types"},
-    "ensemble": {"types", "features", "detectors", "progress"},
-    "study": {
-        "types",
-        "params",
-        "data",
-        "rendering",
-        "detectors",
-        "ensemble",
-        "metrics",
-        "calibration",
-        "figures",
-        "progress",
-    },
-    "__main__": {"params", "study", "data", "rendering", "metrics"},
+    "figures": set(),
+    "features": set(),
+    "noise": set(),
+    "detectors": {"features", "noise"},
+    "ensemble": {"features", "noise", "detectors"},
+    "results": {"data", "detectors"},
+    "commands": {"results", "data", "detectors", "ensemble", "rendering", "metrics", "calibration", "figures", "noise"},
+    "study": {"results", "data", "detectors", "metrics", "calibration", "figures"},
+    "__main__": {"commands", "metrics"},
 }
 
 
@@ -53,21 +42,31 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-def room_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
 MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_a_module_imports_only_what_lies_before_it_on_the_road(path):
-    room = room_of(path)
-    rooms = {name.split(".")[0] for name in imported(path)} - {room}
-    assert rooms <= MAY_IMPORT[room]
+def test_a_module_imports_only_what_comes_before_it(path):
+    package = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    packages = {name.split(".")[0] for name in imported(path)} - {package}
+    assert packages <= MAY_IMPORT[package] | LEAVES
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_no_method_imports_another(method):
     others = {f"detectors.{other}" for other in METHODS - {method}}
     assert not others & imported(PACKAGE / "detectors" / f"{method}.py")
+
+
+def test_only_its_own_file_the_table_and_the_ensembles_defaults_name_a_detector():
+    allowed = {"detectors/__init__.py", "ensemble/feature.py"}
+    named = set()
+    for path in MODULES:
+        strings = {
+            node.value
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        place = path.relative_to(PACKAGE).as_posix()
+        named |= {(place, method) for method in METHODS & strings if place != f"detectors/{method}.py"}
+    assert {place for place, _ in named} <= allowed

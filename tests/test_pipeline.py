@@ -1,83 +1,88 @@
-"""The stages: what they depend on, and where their results go."""
+"""The stages: what they depend on, where their results go, and what an edit runs again."""
 
+import ast
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
-from iadlib.fingerprint import fingerprint, reached
-
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+GRID = yaml.safe_load((ROOT / "params/grid.yaml").read_text())
+COMPUTED = {
+    name: stage["cmd"].split()[3]
+    for name, stage in STAGES.items()
+    if stage.get("cmd", "").startswith("python -m iadlib ")
+}
+SHOWN = {
+    name: Path(stage["cmd"].split()[3])
+    for name, stage in STAGES.items()
+    if stage.get("cmd", "").startswith("python -m iadlib.notebook ")
+}
+# What changes no result: how work is spread, shown and written, and the names of parameters and detectors.
+WITHOUT_INFLUENCE = {"files.py", "parallel.py", "params.py", "progress.py", "types.py", "errors.py", "__init__.py"}
 
 
-def dvc(*arguments: str) -> str:
-    return subprocess.run(["dvc", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+def dvc(*arguments: str, root: Path = ROOT) -> str:
+    return subprocess.run(["dvc", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout
 
 
-def test_every_cell_of_the_grid_is_a_stage_of_its_own():
+def imported(path: Path) -> set[Path]:
+    """The files of the package that a module imports by name, not through an `__init__`, at any depth."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("iadlib"):
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            found |= {ROOT / f"{name.replace('.', '/')}.py" for name in names}
+    return {file for file in found if file.is_file()}
+
+
+def reached(path: Path) -> set[Path]:
+    """All files of the package that run when a module runs, as far as its imports say."""
+    todo, seen = {path}, set()
+    while todo:
+        file = todo.pop()
+        seen.add(file)
+        todo |= imported(file) - seen
+    return seen
+
+
+def test_every_detector_has_a_stage_of_its_own_on_every_category():
     names = dvc("stage", "list", "--name-only").split()
-    grid = yaml.safe_load((ROOT / "params/grid.yaml").read_text())
     for profile in yaml.safe_load((ROOT / "params/profile.yaml").read_text())["profiles"]:
-        for method in grid["methods"]:
-            for category in grid["categories"]:
-                assert f"benchmark@{profile}-{method}-{category}" in names
-
-
-def test_a_detector_is_a_dependency_of_its_own_cells_only():
-    assert "iadlib/detectors/${item.method}.py" in STAGES["benchmark"]["deps"]
-    assert not any(dep == "iadlib/detectors" for stage in STAGES.values() for dep in stage.get("deps", []))
+        for method in GRID["methods"]:
+            for category in GRID["categories"]:
+                assert f"fit@{profile}-{method}-{category}" in names
 
 
 def test_every_dependency_in_the_repository_exists():
     for stage in STAGES.values():
         for dependency in stage.get("deps", []):
-            if "$" not in dependency and not dependency.startswith("artifacts/code/"):  # made by the stage `code`
+            if "$" not in dependency:
                 assert (ROOT / dependency).exists(), dependency
 
 
-# stage -> the stem of the notebook that it runs
-NOTEBOOKS = {
-    name: Path(stage["cmd"].split()[3]).stem
-    for name, stage in STAGES.items()
-    if stage.get("cmd", "").startswith("python -m iadlib.notebook ")
-}
-
-
-def test_every_notebook_has_a_fingerprint_and_stages():
-    stems = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert set(STAGES["code"]["outs"]) == {f"artifacts/code/{stem}.txt" for stem in stems}
-    assert set(NOTEBOOKS.values()) == stems
-
-
-@pytest.mark.parametrize("stage", NOTEBOOKS)
-def test_a_stage_depends_on_the_code_of_its_notebook(stage):
-    assert f"artifacts/code/{NOTEBOOKS[stage]}.txt" in STAGES[stage]["deps"]
-
-
-@pytest.mark.parametrize("stage", NOTEBOOKS)
-def test_a_stage_lists_what_its_notebook_asks_for_by_name_with_all_that_this_runs_and_no_other_code(stage):
-    grid = yaml.safe_load((ROOT / "params/grid.yaml").read_text())
-    methods = grid[STAGES[stage]["matrix"].get("method", "${methods}").strip("${}")]
-    listed = {
-        dependency.replace("${item.method}", method)
-        for dependency in STAGES[stage]["deps"]
-        for method in methods
-        if dependency.startswith("iadlib/")
+@pytest.mark.parametrize("stage", COMPUTED)
+def test_a_command_depends_on_the_code_that_it_imports(stage):
+    module = ROOT / f"iadlib/commands/{COMPUTED[stage]}.py"
+    listed = [ROOT / dependency for dependency in STAGES[stage]["deps"] if dependency.startswith("iadlib/")]
+    missing = {
+        file.relative_to(ROOT).as_posix()
+        for file in reached(module)
+        if file.name not in WITHOUT_INFLUENCE and not any(file == one or one in file.parents for one in listed)
     }
-    text = fingerprint(ROOT / "notebooks" / f"{NOTEBOOKS[stage]}.ipynb")
-    followed = {line.split()[1] for line in text.splitlines()}
-    assert listed & followed == set()
-    assert {file for path in listed for file in reached((ROOT / path).read_text())} <= listed | followed
+    assert missing == set()
 
 
-def test_a_rendering_depends_on_all_the_code_it_runs():
-    named = [dep.replace("${item.category}", "flat_connector") for dep in STAGES["render"]["deps"]]
-    files = reached(
-        "from iadlib.rendering import render_category\nfrom iadlib.rendering.flat_connector import CATEGORY"
-    )
-    assert files - set(named) == set()
+@pytest.mark.parametrize("stage", SHOWN)
+def test_a_notebook_depends_on_itself_on_the_study_and_on_the_figures(stage):
+    assert {SHOWN[stage].as_posix(), "iadlib/study", "iadlib/figures"} <= set(STAGES[stage]["deps"])
+
+
+def test_every_notebook_has_a_stage():
+    assert {path.name for path in SHOWN.values()} == {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
 
 
 def test_small_results_are_kept_in_git_and_large_ones_are_not():
@@ -85,3 +90,68 @@ def test_small_results_are_kept_in_git_and_large_ones_are_not():
         for out in stage.get("outs", []):
             path, options = next(iter(out.items())) if isinstance(out, dict) else (out, {})
             assert path.startswith("reports/") == (options == {"cache": False}), path
+
+
+def changed_stages(copy: Path) -> set[str]:
+    """The names of the stages whose own code or parameters have changed since the lock was written."""
+    status = yaml.safe_load(dvc("status", "--json", root=copy)) or {}
+    own = {"params/", "iadlib/", "notebooks/"}
+    return {
+        name.split("@")[0]
+        for name, changes in status.items()
+        for change in changes
+        if isinstance(change, dict)
+        for path in change.get("changed deps", {})
+        if any(path.startswith(start) for start in own)
+    }
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    """The repository's own files, without data and artifacts."""
+    copy = tmp_path_factory.mktemp("copy") / "study"
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, tracked.split("\0")):
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
+    (copy / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
+    return copy
+
+
+@pytest.fixture
+def edited(copy):
+    """Append text to a file of the copy; the file is as before at the end."""
+    before = {}
+
+    def edit(name: str, text: str) -> None:
+        before[name] = (copy / name).read_text()
+        (copy / name).write_text(before[name] + text)
+
+    yield edit
+    for name, text in before.items():
+        (copy / name).write_text(text)
+
+
+def test_the_committed_lock_belongs_to_the_code_and_the_parameters(copy):
+    assert changed_stages(copy) == set()
+
+
+def test_a_figure_s_colour_runs_notebooks_and_fits_nothing(copy, edited):
+    edited("iadlib/figures/style.py", "\n# another colour\n")
+    assert changed_stages(copy) == set(SHOWN) | {"card"}
+
+
+def test_a_detector_s_parameter_runs_that_detector_s_fits_alone(copy, edited):
+    edited("params/methods/padim.yaml", "\n  another: 1\n")
+    status = yaml.safe_load(dvc("status", "--json", root=copy))
+    changed = {
+        name
+        for name, changes in status.items()
+        for change in changes
+        if isinstance(change, dict) and any(path.startswith("params/") for path in change.get("changed deps", {}))
+    }
+    profiles = yaml.safe_load((ROOT / "params/profile.yaml").read_text())["profiles"]
+    fits = {f"fit@{profile}-padim-{category}" for profile in profiles for category in GRID["categories"]}
+    masked = {f"fit_masked@{profile}-padim-{ground}" for profile in profiles for ground in GRID["backgrounds"]}
+    assert changed == fits | masked

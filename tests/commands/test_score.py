@@ -1,0 +1,109 @@
+import os
+import unicodedata
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from iadlib import results
+from iadlib.__main__ import main
+from iadlib.commands.score import picture_name, score
+from iadlib.data import DataError
+from tests.commands.conftest import plate
+
+
+@pytest.fixture
+def arrivals(tmp_path):
+    """Five photographs, one of them defective and one of another size, in two folders."""
+    folder = tmp_path / "new"
+    (folder / "day 2").mkdir(parents=True)
+    for number in range(3):
+        plate(40 + number).save(folder / f"{number}.png")
+    plate(50, defective=True).save(folder / "day 2/bad.png")
+    plate(51, size=(128, 192)).save(folder / "day 2/large.jpg")
+    return folder
+
+
+def test_the_table_lists_every_photograph_with_the_defective_one_first(result, arrivals, tmp_path):
+    table, errors = score(result, [arrivals], tmp_path / "out")
+    assert errors == []
+    assert table["file"].iloc[0] == "day 2/bad.png"
+    assert set(table["file"]) == {"0.png", "1.png", "2.png", "day 2/bad.png", "day 2/large.jpg"}
+    assert table["score"].is_monotonic_decreasing
+    threshold = results.read_settings(result)["thresholds"]["image"]
+    assert list(table["anomalous"]) == list(table["score"] > threshold)
+    assert table["anomalous"].iloc[0]
+    written = pd.read_csv(tmp_path / "out/scores.csv")
+    assert np.array_equal(written["score"].to_numpy(np.float32), table["score"].to_numpy(np.float32))
+
+
+def test_every_photograph_has_a_heat_map(result, arrivals, tmp_path):
+    score(result, [arrivals], tmp_path / "out")
+    pictures = {path.relative_to(tmp_path / "out/maps").as_posix() for path in (tmp_path / "out/maps").rglob("*.jpg")}
+    assert pictures == {"0.png.jpg", "1.png.jpg", "2.png.jpg", "day 2/bad.png.jpg", "day 2/large.jpg.jpg"}
+
+
+def test_a_score_does_not_depend_on_the_photographs_beside_it(result, arrivals, tmp_path):
+    together, _ = score(result, [arrivals], tmp_path / "together", pictures=False)
+    alone, _ = score(result, [arrivals / "1.png"], tmp_path / "alone", pictures=False)
+    assert alone["score"].item() == pytest.approx(together.set_index("file")["score"]["1.png"], rel=1e-5)
+
+
+def test_patterns_and_files_are_photographs_too(result, arrivals, tmp_path):
+    table, _ = score(result, [str(arrivals / "[01].png"), arrivals / "day 2/bad.png"], tmp_path / "out", pictures=False)
+    assert set(table["file"]) == {"0.png", "1.png", "day 2/bad.png"}
+
+
+def test_a_bad_file_is_named_and_the_rest_is_scored(result, arrivals, tmp_path, capsys):
+    (arrivals / "1.png").write_bytes(b"not an image")
+    with pytest.raises(SystemExit) as ended:
+        main(["score", str(result), str(arrivals), "--out", str(tmp_path / "out"), "--no-pictures"])
+    assert ended.value.code == 1
+    printed = capsys.readouterr()
+    assert "1.png" in printed.err
+    assert len(pd.read_csv(tmp_path / "out/scores.csv")) == 4
+
+
+def test_without_a_readable_photograph_nothing_is_written(result, arrivals, tmp_path):
+    (arrivals / "1.png").write_bytes(b"not an image")
+    with pytest.raises(DataError, match=r"1\.png"):
+        score(result, [arrivals / "1.png"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_alarms_are_no_error(result, arrivals, tmp_path, capsys):
+    main(["score", str(result), str(arrivals / "day 2/bad.png"), "--out", str(tmp_path / "out"), "--no-pictures"])
+    assert "anomalous" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "name", ["lot$7_$3.png", "50 % 'off' \"x\".png", unicodedata.normalize("NFD", "prüf.png"), "a" * 251 + ".png"]
+)
+def test_odd_names_are_kept(result, tmp_path, name):
+    (tmp_path / "odd").mkdir()
+    plate(60).save(tmp_path / "odd" / name)
+    score(result, [tmp_path / "odd"], tmp_path / "out")
+    assert pd.read_csv(tmp_path / "out/scores.csv")["file"].tolist() == [name]
+    assert len(list((tmp_path / "out/maps").iterdir())) == 1
+
+
+def test_a_picture_s_name_fits_the_file_system_and_differs_between_long_names():
+    long = ["é" * 124 + ending for ending in ("1.png", "2.png")]
+    names = [picture_name(name) for name in long]
+    assert names[0] != names[1]
+    assert all(len(os.fsencode(name)) <= 255 for name in names)
+
+
+def test_a_grey_photograph_of_16_bit_is_scored_like_its_copy_of_8_bit(result, tmp_path):
+    grey = np.asarray(plate(70).convert("L"))
+    (tmp_path / "new").mkdir()
+    Image.fromarray(grey).save(tmp_path / "new/8.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "new/16.png")
+    table, _ = score(result, [tmp_path / "new"], tmp_path / "out", pictures=False)
+    assert table["score"].nunique() == 1
+
+
+def test_a_folder_without_a_fitted_detector_is_named(arrivals, tmp_path):
+    with pytest.raises(DataError, match=f"{tmp_path}.*no fitted detector"):
+        score(tmp_path, [arrivals], tmp_path / "out")
