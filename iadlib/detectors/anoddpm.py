@@ -39,7 +39,7 @@ import torch.nn.functional as F
 from diffusers import DDPMScheduler, UNet2DModel
 from torch import Tensor, nn
 
-from iadlib.detectors.base import Detector, check_images
+from iadlib.detectors.base import Detector
 from iadlib.detectors.training import seeded, train
 from iadlib.features import resolve_device
 
@@ -58,8 +58,11 @@ class AnoDDPM(Detector):
     finest, that have it besides the middle one.
     """
 
-    cuts: ClassVar = ("residual",)
+    title: ClassVar = "AnoDDPM"
+    cuts: ClassVar = {"residual": "distance"}
     learned: ClassVar = ("network_", "losses_")  # the network is the average over training
+    slow: ClassVar = True
+    image_size: ClassVar = 96
 
     noise: str = "simplex"
     octaves: int = 6
@@ -82,7 +85,7 @@ class AnoDDPM(Detector):
     max_gradient_norm: float | None = 1.0
 
     def __post_init__(self):
-        self.channels, self.attention = tuple(self.channels), tuple(self.attention)
+        super().__post_init__()
         if self.noise not in NOISES:
             raise ValueError(f"noise {self.noise!r}: one of {', '.join(NOISES)}")
         if not 0 <= self.depth <= self.trained_timesteps <= self.timesteps or self.trained_timesteps < 1:
@@ -110,7 +113,6 @@ class AnoDDPM(Detector):
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Train the U-Net for `steps` batches, and keep the moving average of its weights."""
-        check_images(train_images)
         device = resolve_device(self.device)
         self.build()
         average, current = self.network_, copy.deepcopy(self.network_).train().requires_grad_(True)

@@ -30,7 +30,7 @@ from FrEIA.framework import SequenceINN
 from FrEIA.modules import GLOWCouplingBlock, InvertibleModule
 from torch import Tensor, nn
 
-from iadlib.detectors.base import Detector, check_images
+from iadlib.detectors.base import Detector
 from iadlib.detectors.training import seeded, train
 from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
@@ -40,9 +40,11 @@ from iadlib.progress import track
 class AsymmetricStudentTeacher(Detector):
     """`teacher_` names the flow's hyperparameters, `student_` the other network's; epochs are of each."""
 
-    cuts: ClassVar = ("embedding", "latent", "difference")
+    title: ClassVar = "Asymmetric student-teacher"
+    cuts: ClassVar = {"embedding": "features", "latent": "deviation", "difference": "distance"}
     # per-channel mean and spread (C,), both networks, and their losses: the teacher's steps, then the student's
     learned: ClassVar = ("mean_", "std_", "teacher_", "student_", "losses_")
+    paths: ClassVar = ("checkpoint",)
 
     backbone: str = "tf_efficientnet_lite0"
     layer: int | str = 3
@@ -62,6 +64,7 @@ class AsymmetricStudentTeacher(Detector):
     max_gradient_norm: float = 1.0
 
     def __post_init__(self):
+        super().__post_init__()
         if self.position_channels < 4 or self.position_channels % 4:
             raise ValueError(
                 f"position_channels {self.position_channels}: a multiple of 4, sine and cosine of each axis"
@@ -83,7 +86,6 @@ class AsymmetricStudentTeacher(Detector):
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Train the teacher, then the student; the validation images are not needed."""
-        check_images(train_images)
         batches = track(train_images.split(self.batch_size), "asymmetric student-teacher: features")
         embedding = torch.cat([self.embedding(batch).cpu() for batch in batches])  # (n, C, h, w)
         device = resolve_device(self.device)
@@ -156,7 +158,7 @@ class AsymmetricStudentTeacher(Detector):
         yield "image_scores", scores.amax(dim=(1, 2, 3))
 
     @property
-    def phases(self) -> dict[str, Tensor]:
+    def losses(self) -> dict[str, Tensor]:
         self._require_fitted()
         teacher_steps = len(self.losses_) * self.teacher_epochs // (self.teacher_epochs + self.student_epochs)
         return {"teacher": self.losses_[:teacher_steps], "student": self.losses_[teacher_steps:]}

@@ -1,15 +1,15 @@
-"""What all detectors share: walking the stations of a method, batch by batch, and keeping what was learned.
+"""What all detectors share: the contract, prediction in batches, and files of what was learned.
 
-A detector is a frozen choice of hyperparameters (the dataclass fields) plus a learned state (the attributes named in
-`learned`). Its method stands in one generator, `stations`, that yields a name and a value at every point where somebody
-may want to stop: `predict` walks it to the end, `features` stops at a cut.
+A detector is a dataclass: its fields are hyperparameters, and the attributes named in `learned` hold what `fit`
+learns. Its method is one generator, `stations`, that yields a name and a value after every step that somebody may want
+to see: `predict` runs it to the end, `features` stops at a cut.
 """
 
-import difflib
+import functools
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Self, final
 
@@ -22,45 +22,75 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from iadlib.features import resolve_device
+from iadlib.files import whole_file
+from iadlib.params import check_values
 from iadlib.types import Prediction
 
-# Hyperparameters that say where and how fast, not what: a detector may be loaded with others.
-EXECUTION = ("device", "batch_size")
-# Paths of a machine, of a backbone's weights and of photographs that only `fit` sees: saved, not compared.
-PATHS = ("checkpoint", "textures")
+EXECUTION = ("device", "batch_size")  # hyperparameters that change no result: neither saved nor compared
+SIZE = "image_size_"  # name of the fitted size in a state dictionary
 
 
 @dataclass(kw_only=True, eq=False)
 class Detector(ABC):
-    """Fields are hyperparameters; `smoothing_sigma` is in pixels of the image, 0 for none."""
+    """The base of all detectors.
 
-    cuts: ClassVar[tuple[str, ...]]  # stations where an ensemble may cut, in the order of the road
-    learned: ClassVar[tuple[str, ...]]  # attributes that `fit` sets: tensors, and modules that `build` makes
+    The class variables are all that other modules need to know about a detector. `cuts` names the stations where an
+    ensemble may take features from, in the order of the method, with what is found there:
+
+    - "features": a description of every patch;
+    - "distance": channels that are never negative and whose norm is a distance to what is normal;
+    - "deviation": signed channels whose norm is a distance to what is normal.
+
+    Hyperparameters: `smoothing_sigma` is the standard deviation, in pixels of the image, of the Gaussian that smooths
+    maps (0: no smoothing); `batch_size` is the number of images that pass a network together; `device` is "auto",
+    "cpu" or "cuda"; `seed` decides all random numbers.
+    """
+
+    title: ClassVar[str]  # as tables and figures print it
+    cuts: ClassVar[dict[str, str]]
+    learned: ClassVar[tuple[str, ...]]  # attributes that `fit` sets: tensors, and modules that `build` creates
+    paths: ClassVar[tuple[str, ...]] = ()  # fields that are paths: saved, but not compared when a file is loaded
+    slow: ClassVar[bool] = False  # takes minutes to fit with its defaults
+    image_size: ClassVar[int] = 224  # the default working size: about n x n pixels at the photographs' aspect ratio
 
     smoothing_sigma: float = 4.0
     batch_size: int = 16
     device: str = "auto"
     seed: int = 0
 
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "fit" in vars(cls):
+            cls.fit = _checking_images(cls.fit)
+
+    def __post_init__(self):
+        for name, value in check_values(type(self), vars(self), type(self).__name__).items():
+            setattr(self, name, value)
+        self._check_base_fields()
+
     @abstractmethod
-    def fit(self, train_images: Tensor, validation_images: Tensor) -> Self:
-        """Learn from normal images (N, 3, H, W) in [0, 1] alone."""
+    def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
+        """Learn from normal images (N, 3, H, W) in [0, 1].
+
+        In every subclass, both arguments are checked and the images' size is kept as `image_size_` (height, width)
+        before its `fit` runs.
+        """
 
     def build(self) -> None:  # noqa: B027
-        """Set the modules named in `learned`, with fresh weights that depend on `seed`; tensors may be set already."""
+        """Create the modules named in `learned` with weights that depend on `seed`; learned tensors may exist."""
 
     @abstractmethod
     def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
         """The method from top to bottom for one batch, as (name, value).
 
-        A station "scores" (N, 1, h, w) is required, higher = more anomalous. "image_scores" (N,) serves methods whose
-        image score is not the largest value of the map. `own` (N,) holds the images' indices in training, for methods
-        in which a training image must not meet itself.
+        A station "scores" (N, 1, h, w) is required, higher = more anomalous. "image_scores" (N,) is for methods whose
+        image score is not the maximum of the map. `own` (N,) are indices of training images: such an image is compared
+        with what was learned from the others, by methods that can leave it out.
         """
 
     @final
     def predict(self, images: Tensor) -> Prediction:
-        """Scores (N,) and maps (N, H, W) of images (N, 3, H, W) in [0, 1]."""
+        """Scores (N,) and maps (N, H, W) of images (N, 3, H, W) in [0, 1] of the size of the training images."""
         self._require_ready(images)
         parts = [self._predict_batch(batch) for batch in images.split(self.batch_size)]
         return Prediction(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
@@ -81,16 +111,16 @@ class Detector(ABC):
         return torch.cat(parts)
 
     @property
-    def phases(self) -> dict[str, Tensor]:
-        """The loss at every step (steps,), by what was learned, in that order; empty where no weights are learned."""
+    def losses(self) -> dict[str, Tensor]:
+        """Phase of the training -> the loss (steps,) at every step; empty without gradient descent."""
         self._require_fitted()
         return {"loss": self.losses_} if "losses_" in self.learned else {}
 
     @final
     def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
-        """What has been learned, as tensors by name."""
+        """The learned state and the image size, as tensors by name."""
         self._require_fitted()
-        state = {}
+        state = {SIZE: torch.tensor(self.image_size_)}
         for name in self.learned:
             value = getattr(self, name)
             state |= {name: value} if isinstance(value, Tensor) else value.state_dict(prefix=f"{name}.")
@@ -98,8 +128,9 @@ class Detector(ABC):
 
     @final
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take what `state_dict` of a detector with the same hyperparameters has given."""
-        state = {key: tensor.to(resolve_device(self.device)) for key, tensor in state.items()}
+        """Take the state that `state_dict` of a detector with the same hyperparameters returned."""
+        self.image_size_ = tuple(state[SIZE].tolist())
+        state = {key: tensor.to(resolve_device(self.device)) for key, tensor in state.items() if key != SIZE}
         plain = [name for name in self.learned if name in state]
         for name in plain:
             setattr(self, name, state[name])
@@ -110,34 +141,41 @@ class Detector(ABC):
     @final
     def save(self, path: str | Path) -> None:
         """Write hyperparameters and learned state into one .safetensors file, whole or not at all."""
-        path = Path(path)
         state = {key: tensor.detach().contiguous().cpu() for key, tensor in self.state_dict().items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + ".partial")
-        try:
-            save_file(state, unfinished, metadata={"detector": self._described()})  # of several, the order is random
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with whole_file(path) as unfinished:  # one entry of metadata, since several have no fixed order
+            save_file(state, unfinished, metadata={"detector": json.dumps(self._described(), sort_keys=True)})
 
     @final
     def load(self, path: str | Path) -> Self:
-        """Take the learned state from a file that a detector with the same hyperparameters has saved."""
+        """Take the learned state from a file that a detector with the same hyperparameters saved."""
         try:
             with safe_open(path, framework="pt") as file:
-                saved = (file.metadata() or {}).get("detector")
-                if saved is None or _without_paths(saved) != _without_paths(self._described()):
-                    raise ValueError(f"{path}: saved by {saved}, but this is {self._described()}")
-                # Clones are aligned in memory as fresh tensors are: else the last bits of a prediction may differ.
+                self._require_same(json.loads((file.metadata() or {}).get("detector", "{}")), path)
+                # Clones are aligned in memory as new tensors are: else the last bits of a prediction may differ.
                 state = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise ValueError(f"{path}: not a complete .safetensors file ({error})") from error
+        except (SafetensorError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path}: not a complete .safetensors file of a detector ({error})") from error
+        if SIZE not in state:
+            raise ValueError(f"{path}: saved by an older version, without the image size; fit the detector again")
         self.load_state_dict(state)
         return self
 
-    def _described(self) -> str:
+    def _described(self) -> dict:
         values = {name: value for name, value in asdict(self).items() if name not in EXECUTION}
-        return f"{type(self).__name__} with {json.dumps(values, sort_keys=True)}"
+        return {"class": type(self).__name__, "hyperparameters": values}
+
+    def _require_same(self, saved: dict, path: str | Path) -> None:
+        """Raise unless the file was saved by this class with the same hyperparameters, paths excepted."""
+        own = json.loads(json.dumps(self._described()))
+        if saved.get("class") != own["class"]:
+            raise ValueError(f"{path}: saved by {saved.get('class', 'another program')}, but this is {own['class']}")
+        theirs, ours = (_without(values["hyperparameters"], self.paths) for values in (saved, own))
+        for name in sorted(theirs.keys() | ours.keys()):
+            if theirs.get(name) != ours.get(name):
+                raise ValueError(
+                    f"{path}: saved by {own['class']} with {name} {theirs.get(name)!r}, "
+                    f"but this one has {name} {ours.get(name)!r}"
+                )
 
     def _predict_batch(self, images: Tensor) -> tuple[np.ndarray, np.ndarray]:
         with torch.inference_mode():
@@ -148,33 +186,61 @@ class Detector(ABC):
 
     def _require_ready(self, images: Tensor) -> None:
         self._require_fitted()
-        check_images(images)
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size {self.batch_size}: 1 or more")
-        if self.smoothing_sigma < 0:
-            raise ValueError(f"smoothing_sigma {self.smoothing_sigma}: 0 or more pixels")
+        self._check_base_fields()
+        check_images(images, self.image_size_)
 
     def _require_fitted(self) -> None:
-        if not all(hasattr(self, name) for name in self.learned):
-            raise RuntimeError(f"this {type(self).__name__} has learned nothing yet: call fit or load first")
+        if not all(hasattr(self, name) for name in (*self.learned, SIZE)):
+            raise RuntimeError(f"this {type(self).__name__} is not fitted: call fit or load first")
+
+    def _check_base_fields(self) -> None:
+        self._require_at_least(1, "batch_size")
+        self._require_at_least(0, "smoothing_sigma")
+
+    def _require_at_least(self, least: float, *names: str) -> None:
+        """Raise on a field below `least`; None means no limit and passes."""
+        for name in names:
+            if (value := getattr(self, name)) is not None and value < least:
+                raise ValueError(f"{name} {value}: {least} or more")
+
+    def _require_positive(self, *names: str) -> None:
+        for name in names:
+            if (value := getattr(self, name)) is not None and not value > 0:
+                raise ValueError(f"{name} {value}: above 0")
+
+    def _require_choice(self, **choices: tuple[str, ...]) -> None:
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} {getattr(self, name)!r}: one of {', '.join(allowed)}")
 
 
-def _without_paths(described: str) -> tuple[str, dict]:
-    """The detector's name and its hyperparameters, at any depth without PATHS."""
+def _checking_images(fit: Callable) -> Callable:
+    """`fit` of a subclass, preceded by the checks that all detectors share."""
 
-    def kept(values: dict) -> dict:
-        return {
-            name: kept(value) if isinstance(value, dict) else value
-            for name, value in values.items()
-            if name not in PATHS
-        }
+    @functools.wraps(fit)
+    def checked(self: Detector, train_images: Tensor, validation_images: Tensor | None = None, **options) -> Detector:
+        self._check_base_fields()
+        check_images(train_images)
+        size = tuple(train_images.shape[-2:])
+        if validation_images is not None:
+            check_images(validation_images, size)
+        self.image_size_ = size
+        return fit(self, train_images, validation_images, **options)
 
-    name, _, values = described.partition(" with ")
-    return name, kept(json.loads(values or "{}"))
+    return checked
+
+
+def _without(values: dict, names: tuple[str, ...]) -> dict:
+    """A dictionary without some names, at any depth."""
+    return {
+        name: _without(value, names) if isinstance(value, dict) else value
+        for name, value in values.items()
+        if name not in names
+    }
 
 
 def under(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    """The entries of a state whose names start with `name` and a dot, without these."""
+    """The entries of a state whose names start with `name` and a dot, without this prefix."""
     return {key.removeprefix(f"{name}."): tensor for key, tensor in state.items() if key.startswith(f"{name}.")}
 
 
@@ -184,23 +250,20 @@ def to_maps(scores: Tensor, size: tuple[int, int], sigma: float) -> np.ndarray:
     return gaussian_filter(maps, sigma, axes=(1, 2)) if sigma > 0 else maps
 
 
-def check_images(images: Tensor) -> None:
-    """Raise unless these are images (N, 3, H, W), N >= 1, float, in [0, 1]."""
+def check_images(images: Tensor, size: tuple[int, int] | None = None) -> None:
+    """Raise unless these are images (N, 3, H, W), N >= 1, float, in [0, 1], and of `size` (H, W) where it is given."""
+    height, width = size or ("H", "W")
     if not isinstance(images, Tensor) or images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
         found = f"{images.dtype} {tuple(images.shape)}" if hasattr(images, "shape") else type(images).__name__
-        raise ValueError(f"images are a float tensor (N, 3, H, W), not {found}")
+        raise ValueError(f"images must be a float tensor of shape (N, 3, {height}, {width}), not {found}")
     if not len(images):
         raise ValueError("no image given")
+    if size is not None and tuple(images.shape[-2:]) != tuple(size):
+        found = " x ".join(map(str, images.shape[-2:]))
+        raise ValueError(
+            f"images are {found} pixels (height x width), but the detector was fitted to {height} x {width}: "
+            "resize them, or fit the detector at their size"
+        )
     low, high = float(images.min()), float(images.max())
     if not (low >= 0 and high <= 1):
-        raise ValueError(f"images lie in [0, 1]; these reach from {low:g} to {high:g}")
-
-
-def check_hyperparameters(detector: type[Detector], names: list[str]) -> None:
-    """Raise on a name that is no field of the detector, with the likeliest meant."""
-    known = [field.name for field in fields(detector)]
-    for name in names:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}"
-            raise ValueError(f"{detector.__name__} has no hyperparameter {name!r}; {hint}")
+        raise ValueError(f"images must lie in [0, 1]; these range from {low:g} to {high:g}")

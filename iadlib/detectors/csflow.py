@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from iadlib.detectors.base import Detector, check_images
+from iadlib.detectors.base import Detector
 from iadlib.detectors.training import seeded, train
 from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
@@ -42,9 +42,11 @@ IMAGE_SCORES = ("mean", "maximum")
 class CSFlow(Detector):
     """`kernel_sizes` are those of the coupling blocks' networks, one a block. `image_score` is one of IMAGE_SCORES."""
 
-    cuts: ClassVar = ("embedding", "latent")
+    title: ClassVar = "CS-Flow"
+    cuts: ClassVar = {"embedding": "features", "latent": "deviation"}
     # per-channel mean and spread of each scale (3, C), the flow, and its loss at every step
     learned: ClassVar = ("mean_", "std_", "flow_", "losses_")
+    paths: ClassVar = ("checkpoint",)
 
     backbone: str = "tf_efficientnet_lite0"
     layer: int | str = 4
@@ -61,9 +63,9 @@ class CSFlow(Detector):
     image_score: str = "mean"
 
     def __post_init__(self):
+        super().__post_init__()
         if self.image_score not in IMAGE_SCORES:
             raise ValueError(f"image_score {self.image_score!r}: one of {', '.join(IMAGE_SCORES)}")
-        self.kernel_sizes = tuple(self.kernel_sizes)
         if not self.kernel_sizes or any(size < 1 or size % 2 == 0 for size in self.kernel_sizes):
             raise ValueError(f"kernel_sizes {list(self.kernel_sizes)}: one odd number a coupling block")
         for name in ("hidden_channels", "epochs", "training_batch_size"):
@@ -75,7 +77,6 @@ class CSFlow(Detector):
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Train the flow for `epochs` passes; the validation images are not needed."""
-        check_images(train_images)
         batches = track(train_images.split(self.batch_size), "csflow: features")
         parts = zip(*([maps.cpu() for maps in self.pyramid(batch)] for batch in batches), strict=True)
         pyramid = [torch.cat(maps) for maps in parts]  # three of (n, C, h, w)

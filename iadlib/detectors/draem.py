@@ -29,7 +29,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as operations
 
-from iadlib.detectors.base import Detector, check_images
+from iadlib.detectors.base import Detector
 from iadlib.detectors.training import seeded, train
 from iadlib.features import resolve_device
 
@@ -43,8 +43,12 @@ FOCUS = 2.0  # gamma of the focal loss
 class DRAEM(Detector):
     """Widths are the first level's channels. Perlin cells are 2 ** 0 to 2 ** `perlin_octaves` a side."""
 
-    cuts: ClassVar = ("residual", "discriminative")
+    title: ClassVar = "DRAEM"
+    cuts: ClassVar = {"residual": "distance", "discriminative": "features"}
     learned: ClassVar = ("reconstructive_", "discriminative_", "losses_")
+    paths: ClassVar = ("textures",)
+    slow: ClassVar = True
+    image_size: ClassVar = 128
 
     reconstructive_width: int = 128
     discriminative_width: int = 64
@@ -59,6 +63,7 @@ class DRAEM(Detector):
     smoothing_sigma: float = 0.0
 
     def __post_init__(self):
+        super().__post_init__()
         for name in ("reconstructive_width", "discriminative_width", "steps", "training_batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)}: 1 or more")
@@ -73,7 +78,6 @@ class DRAEM(Detector):
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Train both networks together for `steps` batches; the validation images are not needed."""
-        check_images(train_images)
         _check_size(train_images)
         if len(train_images) < 2:
             raise ValueError("one training image cannot be normalised over a batch: two or more are needed")

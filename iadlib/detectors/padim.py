@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from iadlib.detectors.base import Detector, check_images
+from iadlib.detectors.base import Detector
 from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
 
@@ -38,9 +38,11 @@ CHUNK_BYTES = 2**27  # of the float64 covariances that are worked on together
 class PaDiM(Detector):
     """`layers` go from the finest grid to the coarsest; of all their channels, `channels` are kept (None: all)."""
 
-    cuts: ClassVar = ("embedding", "deviation")
+    title: ClassVar = "PaDiM"
+    cuts: ClassVar = {"embedding": "features", "deviation": "deviation"}
     # kept channels (d,), means (d, h, w), lower Cholesky factors of the covariances (h w, d, d), number of images ()
     learned: ClassVar = ("channels_", "mean_", "factor_", "count_")
+    paths: ClassVar = ("checkpoint",)
 
     backbone: str = "tf_efficientnet_lite0"
     layers: tuple[int, ...] = (1, 2, 3)
@@ -49,7 +51,7 @@ class PaDiM(Detector):
     regularisation: float = 0.01
 
     def __post_init__(self):
-        self.layers = tuple(self.layers)
+        super().__post_init__()
         if sorted(set(self.layers)) != list(self.layers):
             raise ValueError(f"layers {list(self.layers)}: from the finest grid to the coarsest, each once")
         if self.channels is not None and self.channels < 1:
@@ -59,7 +61,6 @@ class PaDiM(Detector):
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Fit one Gaussian a position; the validation images are not needed."""
-        check_images(train_images)
         if len(train_images) < 2:
             raise ValueError("one training image has no covariance: two or more are needed")
         self.channels_ = self._draw_channels()

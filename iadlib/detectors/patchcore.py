@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from iadlib.detectors.base import Detector, check_images
+from iadlib.detectors.base import Detector
 from iadlib.features import Backbone, patch_features, resolve_device
 from iadlib.progress import track
 
@@ -38,8 +38,10 @@ CHUNK = 16384  # rows of one matrix product, to bound memory
 class PatchCore(Detector):
     """`projection_dimension` serves the selection of the coreset alone (None: none); distances use all channels."""
 
-    cuts: ClassVar = ("embedding", "difference")
+    title: ClassVar = "PatchCore"
+    cuts: ClassVar = {"embedding": "features", "difference": "distance"}
     learned: ClassVar = ("memory_", "memory_image_")  # (M, C) and, ascending, the training image of each entry (M,)
+    paths: ClassVar = ("checkpoint",)
 
     backbone: str = "tf_efficientnet_lite0"
     layers: tuple[int, ...] = (2, 3, 4)
@@ -51,7 +53,7 @@ class PatchCore(Detector):
     reweighting_neighbours: int = 0
 
     def __post_init__(self):
-        self.layers = tuple(self.layers)
+        super().__post_init__()
         if not 0 < self.coreset_fraction <= 1:
             raise ValueError(f"coreset_fraction {self.coreset_fraction}: a share, above 0 and at most 1")
         if self.patch_size < 1 or self.patch_size % 2 == 0:
@@ -59,7 +61,6 @@ class PatchCore(Detector):
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Fill the memory bank; the validation images are not needed."""
-        check_images(train_images)
         batches = train_images.split(self.batch_size)
         parts = []
         for batch in track(batches, "patchcore: features"):

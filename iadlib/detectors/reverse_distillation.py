@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from iadlib.detectors.base import Detector, check_images
+from iadlib.detectors.base import Detector
 from iadlib.detectors.training import seeded, train
 from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
@@ -45,8 +45,10 @@ PROBE = 64  # side of a random image that shows the backbone's channels, and whi
 class ReverseDistillation(Detector):
     """`blocks` are residual blocks: of the embedding, then of the decoder's stages from the coarsest to the finest."""
 
-    cuts: ClassVar = ("embedding", "difference")
+    title: ClassVar = "Reverse distillation"
+    cuts: ClassVar = {"embedding": "features", "difference": "distance"}
     learned: ClassVar = ("bottleneck_", "decoder_", "losses_")
+    paths: ClassVar = ("checkpoint",)
 
     backbone: str = "tf_efficientnet_lite0"
     layers: tuple[int, ...] = (1, 2, 3)
@@ -57,7 +59,7 @@ class ReverseDistillation(Detector):
     training_batch_size: int = 16
 
     def __post_init__(self):
-        self.layers, self.blocks = tuple(self.layers), tuple(self.blocks)
+        super().__post_init__()
         if sorted(set(self.layers)) != list(self.layers):
             raise ValueError(f"layers {list(self.layers)}: from the finest grid to the coarsest, each once")
         if len(self.blocks) != len(self.layers) + 1 or min(self.blocks) < 1:
@@ -72,7 +74,6 @@ class ReverseDistillation(Detector):
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Train bottleneck and decoder for `epochs` passes; the validation images are not needed."""
-        check_images(train_images)
         batches = track(train_images.split(self.batch_size), "reverse distillation: features")
         scales = zip(*([maps.cpu() for maps in self.teacher(batch)] for batch in batches), strict=True)
         teacher_maps = [torch.cat(parts) for parts in scales]  # one (n, C, h, w) a scale

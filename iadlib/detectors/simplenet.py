@@ -24,7 +24,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from iadlib.detectors.base import Detector, check_images
+from iadlib.detectors.base import Detector
 from iadlib.detectors.training import seeded, train
 from iadlib.features import Backbone, patch_features, resolve_device
 from iadlib.progress import track
@@ -37,8 +37,10 @@ class SimpleNet(Detector):
     Training ends after `epochs` or `most_steps` batches, whichever comes first; None is no limit.
     """
 
-    cuts: ClassVar = ("embedding", "adapted")
+    title: ClassVar = "SimpleNet"
+    cuts: ClassVar = {"embedding": "features", "adapted": "features"}
     learned: ClassVar = ("adapter_", "discriminator_", "losses_")
+    paths: ClassVar = ("checkpoint",)
 
     backbone: str = "tf_efficientnet_lite0"
     layers: tuple[int, ...] = (2, 3)
@@ -56,7 +58,7 @@ class SimpleNet(Detector):
     weight_decay: float = 1e-5
 
     def __post_init__(self):
-        self.layers = tuple(self.layers)
+        super().__post_init__()
         if self.patch_size < 1 or self.patch_size % 2 == 0:
             raise ValueError(f"patch_size {self.patch_size}: an odd number of patches, 1 or more")
         for name in ("hidden_channels", "epochs"):
@@ -72,7 +74,6 @@ class SimpleNet(Detector):
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Train adapter and discriminator for `epochs` passes, or `most_steps`; validation images are not needed."""
-        check_images(train_images)
         batches = track(train_images.split(self.batch_size), "simplenet: features")
         vectors = torch.cat([_vectors(self.patches(batch)).cpu() for batch in batches])  # (n h w, C)
         self.build()
