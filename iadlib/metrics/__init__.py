@@ -20,7 +20,8 @@ from iadlib.metrics.detection import (
     true_positive_rate,
 )
 from iadlib.metrics.differences import DIFFERENCE_METRICS, Cells, Judged, collect, difference
-from iadlib.metrics.judging import image_values, judge, known_images, pixel_aurocs, summarise
+from iadlib.metrics.ground_truth import GroundTruth, ground_truths
+from iadlib.metrics.judging import image_values, judge, judge_images, known_images, pixel_aurocs, summarise
 from iadlib.metrics.localisation import (
     au_pro,
     au_spro,
@@ -31,7 +32,7 @@ from iadlib.metrics.localisation import (
     spro,
     spro_curve,
 )
-from iadlib.metrics.maps import resize_maps
+from iadlib.metrics.maps import ChosenMaps, resize_maps
 from iadlib.metrics.report import KINDS, evaluate_maps, format_report, image_report, map_report
 from iadlib.metrics.sizes import found_share, half_size, half_sizes
 
@@ -40,6 +41,8 @@ __all__ = [
     "HIGHEST_SHARE",
     "KINDS",
     "Cells",
+    "ChosenMaps",
+    "GroundTruth",
     "Judged",
     "alarm_interval",
     "au_pro",
@@ -55,6 +58,7 @@ __all__ = [
     "false_positive_rate",
     "format_report",
     "found_share",
+    "ground_truths",
     "half_size",
     "half_sizes",
     "image_aupr",
@@ -63,6 +67,7 @@ __all__ = [
     "image_values",
     "iou",
     "judge",
+    "judge_images",
     "known_images",
     "map_report",
     "paired_difference_interval",

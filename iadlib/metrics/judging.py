@@ -12,18 +12,17 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from iadlib.metrics.bootstrap import bootstrap_interval
-from iadlib.metrics.detection import image_auroc, threshold_report
-from iadlib.metrics.localisation import Maps, Regions, au_spro_by_image, pixel_auroc
-from iadlib.metrics.report import KINDS, image_report, map_report
-
-Report = dict[str, dict[str, float]]
+from iadlib.metrics.counting import count_marked
+from iadlib.metrics.detection import image_auroc, rates, threshold_report
+from iadlib.metrics.ground_truth import Regions, ground_truths
+from iadlib.metrics.localisation import Maps, au_spro_by_image, pixel_auroc
+from iadlib.metrics.maps import ChosenMaps
+from iadlib.metrics.report import KINDS, Report, image_report, map_report_and_values
 
 
 def known_images(kinds: Sequence[str], regions: Regions) -> np.ndarray:
     """Which images have known defective pixels, (N,) bool: the good ones, and those with a region."""
-    return np.array(
-        [kind == "good" or len(listed) > 0 for kind, listed in zip(kinds, regions, strict=True)], dtype=bool
-    )
+    return np.array([kind == "good" or len(each) > 0 for kind, each in zip(kinds, regions, strict=True)], dtype=bool)
 
 
 def judge(
@@ -38,35 +37,56 @@ def judge(
     """All metrics of one prediction, as nested dicts of metric and kind.
 
     `scores` (N,); `kinds` (N,) of good, logical and structural; `maps` N of (H, W) and `regions` N lists; `known` (N,)
-    bool, `known_images` where None. Pixel metrics are left out without maps, or where defective images are there and
-    none of them is known. Metrics of a threshold are left out where the threshold is None.
+    bool, `known_images` where None. Pixel metrics are left out without maps, and where no defective image is known.
+    Metrics of a threshold are left out where it is None. The maps are read one after the other.
     """
+    return _judged(scores, kinds, maps, regions, known, image_threshold, pixel_threshold)[0]
+
+
+def judge_images(
+    samples: pd.DataFrame,
+    scores: ArrayLike,
+    maps: Maps | None = None,
+    regions: Regions | None = None,
+    known: ArrayLike | None = None,
+    image_threshold: float | None = None,
+    pixel_threshold: float | None = None,
+) -> tuple[Report, pd.DataFrame]:
+    """The results of `judge` and of `image_values` together, for the time of one of them.
+
+    `samples` has a row for every test image, with the columns name, label and defect.
+    """
+    report, au_spro = _judged(
+        scores, samples["label"].to_numpy(), maps, regions, known, image_threshold, pixel_threshold
+    )
+    return report, _values(samples, scores, regions, au_spro)
+
+
+def _judged(
+    scores: ArrayLike,
+    kinds: Sequence[str],
+    maps: Maps | None,
+    regions: Regions | None,
+    known: ArrayLike | None,
+    image_threshold: float | None,
+    pixel_threshold: float | None,
+) -> tuple[Report, np.ndarray]:
+    """The report, and what each image adds to the AU-sPRO of its kind (N,), NaN where that is not known."""
     scores, kinds = np.asarray(scores), np.asarray(kinds)
-    report = image_report(scores, kinds)
+    report, at_thresholds, au_spro = image_report(scores, kinds), {}, np.full(len(kinds), np.nan)
     if image_threshold is not None:
         marked = threshold_report(scores > image_threshold, kinds != "good")
-        report["at_image_threshold"] = {"threshold": image_threshold, **marked}
-    if maps is None or regions is None:
-        return report
-    known = np.flatnonzero(known_images(kinds, regions) if known is None else known)
-    if not (kinds[known] != "good").any():
-        return report
-    maps, regions = [maps[i] for i in known], [regions[i] for i in known]
-    pixels = map_report(maps, regions, kinds[known])
-    if pixel_threshold is not None:
-        truth = [
-            np.any([np.zeros(heat.shape, bool), *(r.mask for r in listed)], axis=0)
-            for heat, listed in zip(maps, regions, strict=True)
-        ]
-        marked = np.concatenate([heat.ravel() > pixel_threshold for heat in maps])
-        marked = threshold_report(marked, np.concatenate([mask.ravel() for mask in truth]))
-        pixels["at_pixel_threshold"] = {"threshold": pixel_threshold, **marked}
-    order = [*image_report(scores, kinds), *map_report_names(pixels), "at_image_threshold", "at_pixel_threshold"]
-    return {name: (report | pixels)[name] for name in order if name in report | pixels}
-
-
-def map_report_names(report: Report) -> list[str]:
-    return [name for name in report if name != "at_pixel_threshold"]
+        at_thresholds["at_image_threshold"] = {"threshold": image_threshold, **marked}
+    if maps is not None and regions is not None:
+        known = np.flatnonzero(known_images(kinds, regions) if known is None else known)
+        if (kinds[known] != "good").any():
+            maps, truth = ChosenMaps(maps, known), ground_truths(regions[i] for i in known)
+            found, au_spro[known] = map_report_and_values(maps, truth, kinds[known])
+            report |= found
+            if pixel_threshold is not None:
+                marked = rates(*count_marked(maps, truth, pixel_threshold))
+                at_thresholds["at_pixel_threshold"] = {"threshold": pixel_threshold, **marked}
+    return report | at_thresholds, au_spro
 
 
 def summarise(reports: Mapping[int, Report], scores: ArrayLike, kinds: Sequence[str]) -> dict[str, dict]:
@@ -106,17 +126,20 @@ def image_values(
     AU-sPRO of its kind (see `au_spro_by_image`), NaN for good images, unknown ones, and without maps; `regions` is the
     number of regions.
     """
-    kinds = samples["label"].to_numpy()
-    regions = [[] for _ in kinds] if regions is None else regions
-    values = np.full(len(kinds), np.nan)
-    if maps is not None:
+    kinds, au_spro = samples["label"].to_numpy(), np.full(len(samples), np.nan)
+    if maps is not None and regions is not None:
         known = np.flatnonzero(known_images(kinds, regions) if known is None else known)
         for kind in (kind for kind in KINDS if kind in kinds):
             within = [i for i in known if kinds[i] in (kind, "good")]
-            areas = au_spro_by_image([maps[i] for i in within], [regions[i] for i in within], max_fpr)
-            values[within] = np.where(np.isnan(areas), values[within], areas)
-    table = samples[["name", "label", "defect"]].reset_index(drop=True).assign(score=np.asarray(scores))
-    return table.assign(au_spro=values, regions=[len(listed) for listed in regions])
+            areas = au_spro_by_image(ChosenMaps(maps, within), [regions[i] for i in within], max_fpr)
+            au_spro[within] = np.where(np.isnan(areas), au_spro[within], areas)
+    return _values(samples, scores, regions, au_spro)
+
+
+def _values(samples: pd.DataFrame, scores: ArrayLike, regions: Regions | None, au_spro: np.ndarray) -> pd.DataFrame:
+    count = 0 if regions is None else [len(each) for each in regions]
+    table = samples[["name", "label", "defect"]].reset_index(drop=True)
+    return table.assign(score=np.asarray(scores), au_spro=au_spro, regions=count)
 
 
 def pixel_aurocs(
@@ -124,8 +147,8 @@ def pixel_aurocs(
 ) -> pd.DataFrame:
     """One row for every entry: the columns of its dict (such as entry and seed) and pixel_auroc of the known images."""
     known = np.flatnonzero(known)
-    regions = [regions[i] for i in known]
-    rows = [{**names, "pixel_auroc": pixel_auroc([maps[i] for i in known], regions)} for names, maps in entries]
+    truth = ground_truths(regions[i] for i in known)
+    rows = [{**names, "pixel_auroc": pixel_auroc(ChosenMaps(maps, known), truth)} for names, maps in entries]
     return pd.DataFrame(rows)
 
 

@@ -1,29 +1,29 @@
-"""Metrics of where: anomaly maps against ground-truth regions, exact and without trying thresholds.
+"""Metrics of anomaly maps against ground-truth regions, exact and without trying thresholds.
 
 AU-sPRO: Bergmann et al., "Beyond Dents and Scratches: Logical Constraints in Unsupervised Anomaly Detection and
 Localization", IJCV 2022. AU-PRO: Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 2021.
 
-A curve has a vertex at every distinct score in principle. But the mean sPRO moves only where a region gains one of its
-S highest scores (S: its saturation area), and between two such scores only the false positive rate does, along a level
-line. So vertices are needed at those scores alone, and the false positive rate there is a binary search in the sorted
-defect-free scores, of which those below the limit are never sorted.
+In principle a curve has a vertex at every distinct score. But the mean sPRO rises only where a region gains one of its
+S highest scores (S: its saturation area); between two such scores only the false positive rate changes, along a level
+line. So vertices are needed at those scores only, and `counting` finds the false positive rates there.
 
-Everywhere: `maps` is (N, H, W) or a list of (H, W), of the photographs' size; `regions` holds a list of Region for
-every image, [] for a good one. A pixel is defect-free if no region covers it, and marked if its score is strictly
-greater than the threshold. False positive rates pool the defect-free pixels of all images; sPRO is averaged over
-regions, not over images first.
+Everywhere: `maps` is (N, H, W) or a sequence of (H, W), of the photographs' size, which may make each map when it is
+indexed (`resize_maps`): maps are read one after the other. `regions` holds a list of Region for every image, [] for a
+good one. A pixel is defect-free if no region covers it, and marked if its score is strictly greater than the threshold.
+False positive rates pool the defect-free pixels of all images; sPRO is averaged over regions, not over images first.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from iadlib.metrics.detection import area_under_roc, average_precision
+from iadlib.metrics.counting import Counts, count_defect_free, likely_bound
+from iadlib.metrics.ground_truth import GroundTruth, Regions, ground_truths
 from iadlib.types import Region
 
 Maps = np.ndarray | Sequence[np.ndarray]
-Regions = Sequence[Sequence[Region]]
 
 
 def au_spro(maps: Maps, regions: Regions, max_fpr: float = 0.05, defect_name: str | None = None) -> float:
@@ -55,8 +55,8 @@ def chance_au_spro(regions: Regions, max_fpr: float = 0.05, defect_name: str | N
     0.9
     """
     expected = []
-    for region in (r for listed in regions for r in listed if defect_name in (None, r.defect_name)):
-        reached = region.saturation_area / np.count_nonzero(region.mask)  # the rate at which sPRO is 1
+    for region in (r for each in ground_truths(regions) for r in each if defect_name in (None, r.defect_name)):
+        reached = region.saturation_area / len(region.places)  # the rate at which sPRO is 1
         expected.append(max_fpr / (2 * reached) if max_fpr <= reached else 1 - reached / (2 * max_fpr))
     return float(np.mean(expected)) if expected else float("nan")
 
@@ -69,8 +69,8 @@ def au_pro(maps: Maps, regions: Regions, max_fpr: float = 0.3) -> float:
     >>> au_pro([heat], [[Region(mask, saturation_area=2)]], max_fpr=0.5)
     0.5
     """
-    whole = [[Region(r.mask, int(r.mask.sum()), r.defect_name) for r in listed] for listed in regions]
-    return au_spro(maps, whole, max_fpr)
+    gains, counts = _measured(maps, regions, max_fpr, whole=True)
+    return area_up_to(*curve_of([gain for listed in gains for gain in listed], counts, max_fpr), max_fpr)
 
 
 def spro(marked: np.ndarray, region: Region) -> float:
@@ -96,9 +96,8 @@ def spro_curve(
     >>> rate.tolist(), mean_spro.tolist()
     ([0.0, 0.0, 0.0, 0.25], [0.0, 0.0, 0.5, 0.5])
     """
-    free_top, free_count = _highest_defect_free(maps, regions, max_fpr)
-    gains = [_gain(heat, r) for heat, r in _pairs(maps, regions) if defect_name in (None, r.defect_name)]
-    return _curve(gains, free_top, free_count, max_fpr)
+    gains, counts = _measured(maps, regions, max_fpr, defect_name)
+    return curve_of([gain for listed in gains for gain in listed], counts, max_fpr)
 
 
 def au_spro_by_image(maps: Maps, regions: Regions, max_fpr: float = 0.05) -> np.ndarray:
@@ -113,50 +112,81 @@ def au_spro_by_image(maps: Maps, regions: Regions, max_fpr: float = 0.05) -> np.
     >>> au_spro_by_image([found, missed], [[Region(mask, 2)], [Region(mask, 2)]], max_fpr=0.5).tolist()
     [1.0, 0.0]
     """
-    free_top, free_count = _highest_defect_free(maps, regions, max_fpr)
-    areas = [
-        [area_up_to(*_curve([_gain(heat, r)], free_top, free_count, max_fpr), max_fpr) for r in listed]
-        for heat, listed in zip(maps, regions, strict=True)
+    return areas_by_image(*_measured(maps, regions, max_fpr), max_fpr)
+
+
+class Gain(NamedTuple):
+    """The scores at which one region's sPRO rises, ascending, and how many of them make it 1."""
+
+    scores: np.ndarray
+    saturation_area: int
+
+
+def gains_of(
+    scores: Iterable[np.ndarray],
+    truth: Iterable[GroundTruth],
+    defect_name: str | None = None,
+    whole: bool = False,
+) -> list[list[Gain]]:
+    """Of every image, the gain of each region (of one defect); `whole`: regions saturate at their own area.
+
+    `scores` are those of the defective pixels of every image: see `defective_scores`.
+    """
+    return [
+        [
+            Gain(region.highest(values, whole), len(region.places) if whole else region.saturation_area)
+            for region in each
+            if defect_name in (None, region.defect_name)
+        ]
+        for values, each in zip(scores, truth, strict=True)
     ]
-    return np.array([np.mean(each) if each else np.nan for each in areas])
 
 
-def _pairs(maps: Maps, regions: Regions) -> Iterator[tuple[np.ndarray, Region]]:
-    return ((np.asarray(heat), region) for heat, listed in zip(maps, regions, strict=True) for region in listed)
+def distinct(gains: Iterable[Iterable[Gain]], lowest: float = -np.inf) -> np.ndarray:
+    """All scores of at least `lowest` at which some region gains, ascending."""
+    values = np.unique(np.concatenate([np.empty(0, np.float32), *(gain.scores for each in gains for gain in each)]))
+    return values[values >= lowest]
 
 
-def _highest_defect_free(maps: Maps, regions: Regions, max_fpr: float) -> tuple[np.ndarray, int]:
-    """Ascending, the defect-free scores that a curve up to `max_fpr` can meet, and how many there are in all."""
+def _measured(
+    maps: Maps, regions: Regions, max_fpr: float, defect_name: str | None = None, whole: bool = False
+) -> tuple[list[list[Gain]], Counts]:
+    """The gains of all images' regions, and the defect-free pixels at all of them up to `max_fpr`."""
     if not 0 < max_fpr <= 1:
         raise ValueError(f"max_fpr {max_fpr}: above 0 and at most 1")
-    _, free = _defective_and_free(maps, regions)
-    # more than may be marked
-    return np.sort(_largest_with_ties(free, math.ceil(max_fpr * len(free)) + 1)), len(free)
+    truth = ground_truths(regions)
+    gains = gains_of(defective_scores(maps, truth), truth, defect_name, whole)
+    everything = np.ones(len(truth), bool)
+    for lowest in (likely_bound(maps, truth, max_fpr), -np.inf):
+        [counts] = count_defect_free(maps, truth, [(everything, distinct(gains, lowest))], lowest)
+        if lowest == -np.inf or counts.above_lowest > math.ceil(max_fpr * counts.total):
+            return gains, counts
 
 
-def _gain(heat: np.ndarray, region: Region) -> tuple[np.ndarray, int]:
-    """The scores at which a region's sPRO rises, and its saturation area."""
-    return _largest(heat[region.mask], region.saturation_area), region.saturation_area
-
-
-def _curve(
-    gains: Sequence[tuple[np.ndarray, int]], free_top: np.ndarray, free_count: int, max_fpr: float
-) -> tuple[np.ndarray, np.ndarray]:
-    if not gains or not free_count:
+def curve_of(gains: Sequence[Gain], counts: Counts, max_fpr: float) -> tuple[np.ndarray, np.ndarray]:
+    """The vertices of `spro_curve` from the gains of its regions and the counts at their scores (or at more)."""
+    if not gains or not counts.total:
         return np.empty(0), np.empty(0)
-    scores = np.concatenate([top for top, _ in gains])
-    weights = np.concatenate([np.full(len(top), 1 / (saturation * len(gains))) for top, saturation in gains])
-    values, which = np.unique(scores, return_inverse=True)
-    values, gained = values[::-1], np.bincount(which, weights=weights)[::-1]  # distinct scores, the highest first
-
-    above = len(free_top) - np.searchsorted(free_top, values, side="right")  # > score
-    reached = len(free_top) - np.searchsorted(free_top, values, side="left")  # >= score: a tie is a slanted line
+    reached = [gain.scores[np.searchsorted(gain.scores, counts.lowest) :] for gain in gains]
+    weights = [1 / (gain.saturation_area * len(gains)) for gain in gains]
+    scores, weights = np.concatenate(reached), np.repeat(weights, [len(each) for each in reached])
+    values = np.unique(scores)
+    gained = np.bincount(np.searchsorted(values, scores), weights, len(values))[::-1]  # the highest score first
+    places = np.searchsorted(counts.values, values[::-1])
+    above, not_below = counts.total - counts.up_to[places], counts.total - counts.below[places]  # > and >= the score
     after = np.minimum(np.cumsum(gained), 1)  # against the rounding of the sum
-    before = np.r_[0, after[:-1]]
-    false_positive_rate = np.column_stack([above, reached]).ravel() / free_count
+    before = np.r_[0, after][: len(after)]
+    false_positive_rate = np.column_stack([above, not_below]).ravel() / counts.total  # a tie is a slanted line
     mean_spro = np.column_stack([before, after]).ravel()
     # Once all regions have what they can get the curve is level; (1, 1) itself is below every score.
-    return _up_to(max_fpr, np.r_[0, false_positive_rate, 1, 1], np.r_[0, mean_spro, after[-1], 1])
+    level = after[-1] if len(after) else 0
+    return _up_to(max_fpr, np.r_[0, false_positive_rate, 1, 1], np.r_[0, mean_spro, level, 1])
+
+
+def areas_by_image(gains: Sequence[Sequence[Gain]], counts: Counts, max_fpr: float) -> np.ndarray:
+    """`au_spro_by_image` from the gains of every image's regions and the counts at their scores (or at more)."""
+    areas = [[area_up_to(*curve_of([gain], counts, max_fpr), max_fpr) for gain in each] for each in gains]
+    return np.array([np.mean(each) if each else np.nan for each in areas])
 
 
 def area_up_to(x: np.ndarray, y: np.ndarray, limit: float) -> float:
@@ -178,7 +208,7 @@ def pixel_auroc(maps: Maps, regions: Regions) -> float:
     >>> pixel_auroc([np.array([[0.9, 0.4, 0.4, 0.1]])], [[Region(mask, 2)]])  # three pairs in order, one tie
     0.875
     """
-    return area_under_roc(*_defective_and_free(maps, regions))
+    return auroc_of(*_all_pixels(maps, regions))
 
 
 def pixel_aupr(maps: Maps, regions: Regions) -> float:
@@ -188,30 +218,52 @@ def pixel_aupr(maps: Maps, regions: Regions) -> float:
     >>> round(pixel_aupr([np.array([[0.9, 0.4, 0.5, 0.1]])], [[Region(mask, 2)]]), 4)  # 1/2 * 1/1 + 1/2 * 2/3
     0.8333
     """
-    return average_precision(*_defective_and_free(maps, regions))
+    return aupr_of(*_all_pixels(maps, regions))
 
 
-def _defective_and_free(maps: Maps, regions: Regions) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of all defective and of all defect-free pixels, each as one vector."""
-    if len(maps) != len(regions):
-        raise ValueError(f"{len(maps)} maps for the regions of {len(regions)} images")
-    defective, free = [], []
-    for index, (heat, listed) in enumerate(zip(maps, regions, strict=True)):
-        heat = np.asarray(heat)
+def _all_pixels(maps: Maps, regions: Regions) -> tuple[np.ndarray, Counts]:
+    truth = ground_truths(regions)
+    values, times = np.unique(
+        np.concatenate([np.empty(0, np.float32), *defective_scores(maps, truth)]), return_counts=True
+    )
+    [counts] = count_defect_free(maps, truth, [(np.ones(len(truth), bool), values)])
+    return times, counts
+
+
+def auroc_of(times: np.ndarray, counts: Counts) -> float:
+    """AUROC where each of `counts.values` is the score of `times` (V,) defective pixels."""
+    if not len(times) or not counts.total:
+        return float("nan")
+    return float(times @ ((counts.below + counts.up_to) / 2) / times.sum() / counts.total)
+
+
+def aupr_of(times: np.ndarray, counts: Counts) -> float:
+    """Average precision where each of `counts.values` is the score of `times` (V,) defective pixels."""
+    if not len(times):
+        return float("nan")
+    true_positives = np.cumsum(times[::-1])[::-1]
+    false_positives = counts.total - counts.below
+    return float(np.sum(times * true_positives / (true_positives + false_positives)) / times.sum())
+
+
+def defective_scores(maps: Maps, truth: Sequence[GroundTruth]) -> list[np.ndarray]:
+    """Of every image the scores of its defective pixels, in their order in `GroundTruth.pixels`.
+
+    Raises ValueError where a map is not (height, width) of its ground truth, or holds NaN or infinite values.
+    """
+    if len(maps) != len(truth):
+        raise ValueError(f"{len(maps)} maps for the regions of {len(truth)} images")
+    scores = []
+    for index, each in enumerate(truth):
+        heat = np.asarray(maps[index])
         if heat.ndim != 2:
             raise ValueError(f"map {index} is of shape {heat.shape}, not (height, width)")
         if not np.isfinite(heat).all():
             raise ValueError(f"map {index} holds values that are not finite")
-        if wrong := [region.mask.shape for region in listed if region.mask.shape != heat.shape]:
-            raise ValueError(f"map {index} is {heat.shape}, but its ground truth is {wrong[0]} (height, width)")
-        if not listed:
-            free.append(heat.ravel())
-            continue
-        union = np.any([region.mask for region in listed], axis=0)
-        defective.append(heat[union])
-        free.append(heat[~union])
-    empty = np.empty(0, dtype=np.float32)
-    return np.concatenate(defective or [empty]), np.concatenate(free or [empty])
+        if each.shape not in (None, heat.shape):
+            raise ValueError(f"map {index} is {heat.shape}, but its ground truth is {each.shape} (height, width)")
+        scores.append(heat.ravel()[each.pixels])
+    return scores
 
 
 def _up_to(limit: float, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -222,14 +274,3 @@ def _up_to(limit: float, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.n
     left, right = inside - 1, inside
     at_limit = y[left] + (y[right] - y[left]) * (limit - x[left]) / (x[right] - x[left])
     return np.r_[x[:inside], limit], np.r_[y[:inside], at_limit]
-
-
-def _largest(values: np.ndarray, count: int) -> np.ndarray:
-    return values if count >= len(values) else np.partition(values, len(values) - count)[len(values) - count :]
-
-
-def _largest_with_ties(values: np.ndarray, count: int) -> np.ndarray:
-    """The `count` largest, and all that tie with the smallest of them."""
-    if count >= len(values):
-        return values
-    return values[values >= np.partition(values, len(values) - count)[len(values) - count]]

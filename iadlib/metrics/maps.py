@@ -1,4 +1,4 @@
-"""Anomaly maps at the size of their photographs."""
+"""Anomaly maps at the size of their photographs, one at a time."""
 
 from collections.abc import Sequence
 
@@ -35,3 +35,16 @@ def resize_maps(maps: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) ->
     [[0.0, 1.0, 3.0, 4.0]]
     """
     return ResizedMaps(maps, sizes)
+
+
+class ChosenMaps(Sequence):
+    """The maps at some indices of a sequence, each taken from it when it is asked for."""
+
+    def __init__(self, maps: Sequence[np.ndarray], indices: Sequence[int]):
+        self.maps, self.indices = maps, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        return self.maps[self.indices[i]]

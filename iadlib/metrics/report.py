@@ -11,10 +11,26 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from iadlib.metrics.counting import Counts, count_defect_free
 from iadlib.metrics.detection import image_aupr, image_auroc
-from iadlib.metrics.localisation import Maps, Regions, au_pro, au_spro, chance_au_spro, pixel_aupr, pixel_auroc
+from iadlib.metrics.ground_truth import Regions, ground_truths
+from iadlib.metrics.localisation import (
+    Gain,
+    Maps,
+    area_up_to,
+    areas_by_image,
+    aupr_of,
+    auroc_of,
+    chance_au_spro,
+    curve_of,
+    defective_scores,
+    distinct,
+    gains_of,
+)
 
+Report = dict[str, dict[str, float]]
 KINDS = ("logical", "structural")
+LIMITS = (0.05, 0.3)  # of the false positive rate, up to which AU-sPRO is taken
 PER_KIND = {
     "image_auroc": "image AUROC",
     "image_aupr": "image AU-PR",
@@ -28,7 +44,7 @@ OVERALL = {
 }
 
 
-def image_report(scores: np.ndarray, kinds: Sequence[str]) -> dict[str, dict[str, float]]:
+def image_report(scores: np.ndarray, kinds: Sequence[str]) -> Report:
     """Image metrics by kind; `kinds` (N,) names each image good, logical or structural.
 
     >>> image_report([0.1, 0.4, 0.9, 0.2], ["good", "good", "logical", "structural"])["image_auroc"]
@@ -42,34 +58,68 @@ def image_report(scores: np.ndarray, kinds: Sequence[str]) -> dict[str, dict[str
     }
 
 
-def map_report(maps: Maps, regions: Regions, kinds: Sequence[str]) -> dict[str, dict[str, float]]:
+def map_report(maps: Maps, regions: Regions, kinds: Sequence[str]) -> Report:
     """Localisation metrics by kind, overall, and by defect: that defect's regions, in its images and the good ones.
 
     Every image that is not good needs a region: without one, its defective pixels would pass for defect-free.
     """
+    return map_report_and_values(maps, regions, kinds)[0]
+
+
+def map_report_and_values(maps: Maps, regions: Regions, kinds: Sequence[str]) -> tuple[Report, np.ndarray]:
+    """`map_report`, and what each image adds to the AU-sPRO of its kind at 0.05 (N,): see `au_spro_by_image`.
+
+    The maps are read twice, one after the other, and their pixels are sorted once for all metrics.
+    """
     kinds = _checked(kinds, len(maps))
-    for index, (kind, listed) in enumerate(zip(kinds, regions, strict=True)):
-        if (kind == "good") == bool(listed):
+    truth = ground_truths(regions)
+    for index, (kind, listed) in enumerate(zip(kinds, truth, strict=True)):
+        if (kind == "good") == bool(len(listed)):
             raise ValueError(f"image {index} is {kind}, but the number of its regions is {len(listed)}")
+    scores = defective_scores(maps, truth)
+    good, gains = kinds == "good", gains_of(scores, truth)
+    names = sorted({region.defect_name for listed in truth for region in listed})
+    by_defect = {name: gains_of(scores, truth, name) for name in names}
+    showing = {name: np.array([bool(each) for each in listed]) for name, listed in by_defect.items()}
+    present = [kind for kind in KINDS if kind in kinds]
+    values, times = np.unique(np.concatenate([np.empty(0, np.float32), *scores]), return_counts=True)
+    counts = count_defect_free(
+        maps,
+        truth,
+        [
+            *((good | (kinds == kind), distinct(_of(gains, kinds == kind))) for kind in present),
+            *((good | showing[name], distinct(by_defect[name])) for name in names),
+            (np.ones(len(truth), bool), values),
+        ],
+    )
+    *of_subsets, overall = counts
+    of_kind = dict(zip(present, of_subsets, strict=False))
     report = {}
-    for limit in (0.05, 0.3):
-        report[f"au_spro_{limit}"] = _by_kind(
-            kinds,
-            lambda chosen, limit=limit: au_spro([maps[i] for i in chosen], [regions[i] for i in chosen], limit),
+    for limit in LIMITS:
+        report[f"au_spro_{limit}"] = _with_mean(
+            {kind: _area(_of(gains, kinds == kind), of_kind[kind], limit) for kind in present}
         )
-        report[f"chance_au_spro_{limit}"] = _by_kind(
-            kinds, lambda chosen, limit=limit: chance_au_spro([regions[i] for i in chosen], limit)
+        report[f"chance_au_spro_{limit}"] = _with_mean(
+            {kind: chance_au_spro(_of(truth, kinds == kind), limit) for kind in present}
         )
-    report["pixel_auroc"] = {"overall": pixel_auroc(maps, regions)}
-    report["pixel_aupr"] = {"overall": pixel_aupr(maps, regions)}
-    report["au_pro_0.3"] = {"overall": au_pro(maps, regions, 0.3)}
-    for name in sorted({region.defect_name for listed in regions for region in listed}):
-        chosen = [i for i, listed in enumerate(regions) if not listed or any(r.defect_name == name for r in listed)]
-        report["au_spro_0.05"][f"defect {name}"] = au_spro(
-            [maps[i] for i in chosen], [regions[i] for i in chosen], 0.05, defect_name=name
-        )
-        report["chance_au_spro_0.05"][f"defect {name}"] = chance_au_spro(regions, 0.05, defect_name=name)
-    return report
+    report["pixel_auroc"] = {"overall": auroc_of(times, overall)}
+    report["pixel_aupr"] = {"overall": aupr_of(times, overall)}
+    report["au_pro_0.3"] = {"overall": _area(gains_of(scores, truth, whole=True), overall, 0.3)}
+    for name, each in zip(names, of_subsets[len(present) :], strict=True):
+        report["au_spro_0.05"][f"defect {name}"] = _area(by_defect[name], each, 0.05)
+        report["chance_au_spro_0.05"][f"defect {name}"] = chance_au_spro(truth, 0.05, defect_name=name)
+    by_image = np.full(len(kinds), np.nan)
+    for kind in present:
+        by_image[kinds == kind] = areas_by_image(_of(gains, kinds == kind), of_kind[kind], LIMITS[0])
+    return report, by_image
+
+
+def _of(values: Sequence, chosen: np.ndarray) -> list:
+    return [values[i] for i in np.flatnonzero(chosen)]
+
+
+def _area(gains: Sequence[Sequence[Gain]], counts: Counts, limit: float) -> float:
+    return area_up_to(*curve_of([gain for each in gains for gain in each], counts, limit), limit)
 
 
 def evaluate_maps(
@@ -108,9 +158,12 @@ def _checked(kinds: Sequence[str], count: int) -> np.ndarray:
 
 
 def _by_kind(kinds: np.ndarray, metric: Callable[[np.ndarray], float]) -> dict[str, float]:
-    """The metric over the images of each kind that there is, with the good ones, and the mean of these values."""
+    """The metric over the images of each kind that occurs, with the good ones, and the mean of these values."""
     present = [kind for kind in KINDS if kind in kinds]
-    values = {kind: metric(np.flatnonzero((kinds == kind) | (kinds == "good"))) for kind in present}
+    return _with_mean({kind: metric(np.flatnonzero((kinds == kind) | (kinds == "good"))) for kind in present})
+
+
+def _with_mean(values: dict[str, float]) -> dict[str, float]:
     return values | {"mean": float(np.mean(list(values.values()))) if values else float("nan")}
 
 
