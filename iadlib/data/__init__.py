@@ -7,6 +7,7 @@ from iadlib.data.category import Category
 from iadlib.data.errors import DataError
 from iadlib.data.images import bit_depth, fit_size, image_sizes, load_images, mixed_orientations, read_image
 from iadlib.data.layouts import load_category
+from iadlib.data.maps import read_map
 from iadlib.data.photographs import find_photographs
 from iadlib.data.reference import write_reference
 from iadlib.data.regions import DefectType
@@ -28,5 +29,6 @@ __all__ = [
     "mask_category",
     "mixed_orientations",
     "read_image",
+    "read_map",
     "write_reference",
 ]

@@ -1,41 +1,42 @@
 """Photographs without their background: every pixel farther than a radius from the main object becomes black.
 
-It shows whether what a detector makes of the background, lint on the cloth for one, costs it anything. The object is
-found in the photograph itself, and in every photograph alike: no label and no ground truth is looked at.
+A comparison with unmasked photographs shows what the background, such as lint on a cloth, costs a detector. The object
+is found in each photograph by itself, in the same way in all of them: neither labels nor ground truth are used.
 
-The frame of the photograph shows the background, so pixels whose colour would surprise there are taken for the object.
-What that finds says what the object looks like, and each pixel goes to the one of the two that it surprises less. The
-object is the largest piece, its holes filled. The constants were chosen on normal training images alone, those of the
-rendered flat connector on smooth cloth, on folded cloth and on a grey mat, of a draw that nothing is reported of. For
-photographs of one part: of several that lie apart, as in a kit, at most one would be kept.
+The frame of the photograph shows the background, so pixels whose colour is unlikely under the frame's colours are taken
+for the object. They give the colours of the object, and each pixel goes to the one of the two under which it is more
+likely. The object is the largest connected piece, with its holes filled. The constants were chosen on normal training
+images alone, those of the rendered flat connector on smooth cloth, on folded cloth and on a grey mat, of a draw that no
+reported result uses. The method is for photographs of one part: of several separate parts it keeps one.
 
 What is missing from the outline of a part is missing from its silhouette: a corner that is cut off by more than the
-radius lies in the black. Only a radius larger than the defects keeps their surroundings in sight.
+radius is in the black area. Only a radius larger than the defects keeps their surroundings visible.
 """
 
-import os
-import tempfile
-from collections.abc import Mapping
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 from PIL import Image
-from scipy import ndimage
-from tqdm import tqdm
 
 from iadlib.data.category import Category
-from iadlib.data.errors import DataError
+from iadlib.data.errors import DataError, raise_together
 from iadlib.data.images import read_image
 from iadlib.data.layouts import load_category
+from iadlib.data.photographs import ENDINGS, files_below
+from iadlib.files import require_new, whole_folder
 
 WORKING_SIDE = 256  # pixels; the shorter side of larger photographs is reduced to it while looking for the object
 FRAME_SHARE = 1 / 32  # of the shorter side, at each edge of the photograph
-FINEST_SHARE = 1 / 64  # of the shorter side: what is narrower, as lint and printed lines are, is no object
-SURPRISING = 5.0  # standard deviations: the frame's own pixels rarely reach it
+FINEST_SHARE = 1 / 64  # of the shorter side; narrower things, such as lint and printed lines, are no object
+UNLIKELY = 5.0  # standard deviations, which pixels of the frame rarely reach
 SMALLEST_SHARE = 0.01  # of the photograph
 REFINEMENTS = 2
 NOTE = """\
-> A copy of {name} without its background: what is farther than {radius:g} pixels of a photograph from the object is
+> A copy of {name} without its background: everything farther than {radius:g} pixels of a photograph from the object is
 > black. Made by `python -m iadlib mask`.
 
 """
@@ -44,8 +45,8 @@ NOTE = """\
 def find_object(image: np.ndarray) -> np.ndarray:
     """The silhouette (H, W) of the main object of a photograph (H, W, 3) uint8, its holes filled.
 
-    A hole belongs to the part, since what one sees in it is inspected too. Where no object is found, in a uniform image
-    or where the object fills the frame, all is True: nothing is background, and nothing is taken away.
+    A hole belongs to the part, since what is visible through it is inspected too. Where no object is found, in a
+    uniform image or where the object fills the frame, all is True: there is no background.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ValueError(f"a photograph is an array (H, W, 3) uint8, not {image.shape} {image.dtype}")
@@ -54,46 +55,48 @@ def find_object(image: np.ndarray) -> np.ndarray:
     height, width = (max(1, round(side / scale)) for side in full)
     reduced = Image.fromarray(image).resize((width, height), Image.Resampling.BOX)
     finest = max(1, round(min(height, width) * FINEST_SHARE))
-    colours = ndimage.median_filter(np.asarray(reduced), (2 * finest + 1, 2 * finest + 1, 1)).astype(float)
+    colours = scipy.ndimage.median_filter(np.asarray(reduced), (2 * finest + 1, 2 * finest + 1, 1)).astype(float)
     frame = np.ones((height, width), dtype=bool)
     margin = max(1, round(min(height, width) * FRAME_SHARE))
     frame[margin:-margin, margin:-margin] = False
-    distance, _ = _surprise(colours, frame)
-    unlike = distance > SURPRISING**2
+    distance, _ = _squared_distance(colours, frame)
+    unlike = distance > UNLIKELY**2
     found = _one_piece(unlike, finest)
     for _ in range(REFINEMENTS):
-        inside = ndimage.binary_erosion(found, iterations=finest) & unlike  # without the holes
-        outside = ~ndimage.binary_dilation(found, iterations=2 * finest)  # without the shadow and the blurred edge
+        inside = scipy.ndimage.binary_erosion(found, iterations=finest) & unlike  # without the holes
+        outside = ~scipy.ndimage.binary_dilation(
+            found, iterations=2 * finest
+        )  # without the shadow and the blurred edge
         if found.mean() < SMALLEST_SHARE or not inside.any() or not outside.any():
             break
-        unlike = np.add(*_surprise(colours, outside)) > np.add(*_surprise(colours, inside))
+        unlike = np.add(*_squared_distance(colours, outside)) > np.add(*_squared_distance(colours, inside))
         found = _one_piece(unlike, finest)
     if found.mean() < SMALLEST_SHARE:
         return np.ones(full, dtype=bool)
     return np.asarray(Image.fromarray(found.astype(np.float32)).resize(full[::-1], Image.Resampling.BILINEAR)) >= 0.5
 
 
-def _surprise(colours: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, float]:
+def _squared_distance(colours: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, float]:
     """Squared Mahalanobis distance (H, W) of colours (H, W, 3) from those `where`, and their log-determinant.
 
-    Their mean varies over the image as a plane, as brightness does under a softbox. Their sum is -2 times the logarithm
-    of a normal density, but for a constant.
+    The mean of the colours is a linear function of row and column, as brightness is under a softbox. The sum of the two
+    values is -2 times the logarithm of a normal density, up to a constant.
     """
     rows, columns = np.meshgrid(*(np.linspace(-1, 1, side) for side in where.shape), indexing="ij")
     plane = np.stack([np.ones(where.shape), rows, columns], axis=-1)
     coefficients, *_ = np.linalg.lstsq(plane[where], colours[where], rcond=None)
     residual = colours - plane @ coefficients
-    # One grey level more, so that a uniform background does not make a mere rounding surprising.
+    # A variance of one grey level is added, so that rounding errors are not unlikely on a uniform background.
     covariance = np.cov(residual[where].T, bias=True) + np.eye(3)
     distance = (residual @ np.linalg.inv(covariance) * residual).sum(axis=2)
     return distance, float(np.linalg.slogdet(covariance)[1])
 
 
 def _one_piece(pixels: np.ndarray, finest: int) -> np.ndarray:
-    """The largest connected piece (H, W), gaps up to twice `finest` closed, holes filled, what is finer cut off."""
+    """The largest connected piece (H, W): gaps up to twice `finest` are closed, holes filled, finer parts removed."""
     disc = np.hypot(*np.mgrid[-finest : finest + 1, -finest : finest + 1]) <= finest + 0.3
-    closed = ndimage.binary_closing(np.pad(pixels, finest), disc)[finest:-finest, finest:-finest]
-    labelled, count = ndimage.label(ndimage.binary_opening(ndimage.binary_fill_holes(closed), disc))
+    closed = scipy.ndimage.binary_closing(np.pad(pixels, finest), disc)[finest:-finest, finest:-finest]
+    labelled, count = scipy.ndimage.label(scipy.ndimage.binary_opening(scipy.ndimage.binary_fill_holes(closed), disc))
     if not count:
         return np.zeros_like(pixels)
     return labelled == 1 + np.bincount(labelled.ravel())[1:].argmax()
@@ -104,56 +107,112 @@ def black_out(image: np.ndarray, silhouette: np.ndarray, radius: float) -> np.nd
 
     The distance is from pixel centre to the nearest pixel centre of the silhouette; radius 0 keeps the silhouette.
     """
-    if not radius >= 0:
-        raise ValueError(f"a radius is 0 pixels or more, not {radius}")
+    _require_radius(radius)
     if silhouette.shape != image.shape[:2] or silhouette.dtype != bool:
         raise ValueError(
             f"the silhouette of an image {image.shape[:2]} is boolean and of its size, "
             f"not {silhouette.dtype} {silhouette.shape}"
         )
     if not silhouette.any():
-        raise ValueError("the silhouette is empty: nothing to count a radius from")
-    kept = ndimage.distance_transform_edt(~silhouette) <= radius
-    return np.where(kept[:, :, None], image, 0).astype(image.dtype)
+        raise ValueError("the silhouette is empty: there is nothing to measure a distance from")
+    return _blackened(image, _distances(silhouette), radius)
+
+
+def _distances(silhouette: np.ndarray) -> np.ndarray:
+    """The distance (H, W) of every pixel from the silhouette, 0 inside."""
+    return scipy.ndimage.distance_transform_edt(~silhouette)
+
+
+def _blackened(image: np.ndarray, distances: np.ndarray, radius: float) -> np.ndarray:
+    return np.where((distances <= radius)[:, :, None], image, 0).astype(image.dtype)
+
+
+def _require_radius(radius: float) -> None:
+    if not 0 <= radius < np.inf:
+        raise ValueError(f"a radius is 0 pixels or more, not {radius}")
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedCopies:
+    """What `mask_category` wrote: categories by name, as `load_category` opens them with its defaults.
+
+    `without_object` are the photographs in which no object was found, and of which nothing was blacked out.
+    """
+
+    categories: dict[str, Category]
+    without_object: tuple[Path, ...]
 
 
 def mask_category(
-    category: Category, out: Path, radius: float, objects: Mapping[Path, np.ndarray] | None = None
-) -> Category:
-    """A copy of a category with every photograph blacked out beyond `radius` pixels from its object, as PNG of 8 bit.
+    category: Category, out: str | Path, radii: float | Sequence[float], with_unmasked: bool | None = None
+) -> MaskedCopies:
+    """Copies of a category with every photograph blacked out beyond a radius in pixels from its object, as 8-bit PNG.
 
-    `objects`: the silhouette by photograph, for who makes several copies; found in each photograph where None.
-    Everything else in the folder is copied byte for byte, but for its README.md, which says first what was done to the
-    copy. The folder `out` appears when it is complete. The copy is returned as `load_category` opens it, with its
-    defaults where it has a validation split to draw.
+    With one radius, `out` becomes the copy. With several, or `with_unmasked`, `out` becomes a folder of copies: `none`,
+    a plain copy, and `radius_N` for each; the object of a photograph is found once. Everything else in the category is
+    copied byte for byte, except for its README.md, which states at its beginning how the copy was made.
     """
+    out = require_new(out)
+    radii = [float(radius) for radius in (radii if isinstance(radii, Sequence) else [radii])]
+    for radius in radii:
+        _require_radius(radius)
+    names = [f"radius_{radius:g}" for radius in radii]
+    if not radii or len(set(names)) < len(names) or (with_unmasked is False and len(radii) > 1):
+        raise ValueError(f"one radius expected, or several different ones and an unmasked copy, not {radii}")
     if category.layout == "magnetic_tile":
         raise DataError(f"{category.root}: a magnetic tile fills its photograph, which has no background to black out")
-    if not radius >= 0:
-        raise ValueError(f"a radius is 0 pixels or more, not {radius}")
-    if out.exists():
-        raise FileExistsError(f"{out} exists; remove it, or name a folder that does not exist")
     if out.resolve().is_relative_to(category.root.resolve()):
-        raise ValueError(f"{out} lies inside {category.root}, which stays as it is; name a folder elsewhere")
-    photographs = set(category.samples["image"])
-    # `rglob` would pass by folders that are links.
-    files = sorted(
-        Path(folder, name) for folder, _, names in os.walk(category.root, followlinks=True) for name in names
-    )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", suffix=".partial", dir=out.parent) as workplace:
-        unfinished = Path(workplace) / out.name
-        for path in tqdm(files, desc=f"masking {category.name}", leave=False, disable=None):
-            copy = unfinished / path.relative_to(category.root)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            if path in photographs:
-                image = read_image(path)
-                silhouette = find_object(image) if objects is None else objects[path]
-                Image.fromarray(black_out(image, silhouette, radius)).save(copy.with_suffix(".png"))
-            else:
-                copy.write_bytes(path.read_bytes())
-        readme = unfinished / "README.md"
-        before = readme.read_bytes() if readme.is_file() else b""
-        readme.write_bytes(NOTE.format(radius=radius, name=category.name).encode() + before)
-        unfinished.replace(out)
-    return load_category(out)
+        raise ValueError(f"{out} is inside {category.root}, which stays unchanged; name a folder elsewhere")
+    if with_unmasked is None:
+        with_unmasked = len(radii) > 1
+    below = {"none": None, **dict(zip(names, radii, strict=True))} if with_unmasked else {"": radii[0]}
+    from iadlib.parallel import in_parallel
+
+    bits = category.bits
+    with whole_folder(out) as folder:
+        _copy_other_files(category, [folder / name for name in below], below)
+        tasks = [
+            (path, bits, {folder / name / path.relative_to(category.root): radius for name, radius in below.items()})
+            for path in category.samples["image"]
+        ]
+        found = in_parallel(_mask_photograph, tasks, f"masking {category.name}")
+        for name, radius in below.items():
+            if radius is not None:
+                _write_note(folder / name / "README.md", category.name, radius)
+    without = tuple(path for path, has_object in zip(category.samples["image"], found, strict=True) if not has_object)
+    named = {name or names[0]: load_category(out / name) for name in below}
+    return MaskedCopies(named, without)
+
+
+def _copy_other_files(category: Category, copies: list[Path], below: dict) -> None:
+    """Copy everything except the photographs, byte for byte."""
+    problems: list[str] = []
+    left_out = {*category.samples["image"], *(path for paths in category.unused_files.values() for path in paths)}
+    for path, _ in files_below(category.root, problems):
+        if path in left_out and (path.suffix.lower() in ENDINGS):
+            continue
+        for copy in copies:
+            target = copy / path.relative_to(category.root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    if problems:
+        raise_together(f"{category.root}: files that cannot be copied:", problems)
+
+
+def _mask_photograph(path: Path, bits: int, targets: dict[Path, float | None]) -> bool:
+    """Write the copies of one photograph, and return whether an object was found in it."""
+    image = read_image(path, bits)
+    silhouette = find_object(image)
+    distances = _distances(silhouette)
+    for target, radius in targets.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if radius is None:
+            shutil.copyfile(path, target)
+        else:
+            Image.fromarray(_blackened(image, distances, radius)).save(target.with_suffix(".png"))
+    return not silhouette.all()
+
+
+def _write_note(readme: Path, name: str, radius: float) -> None:
+    before = readme.read_bytes() if readme.is_file() else b""
+    readme.write_bytes(NOTE.format(radius=radius, name=name).encode() + before)

@@ -1,4 +1,4 @@
-"""What was found in a person's photographs and drawings: counts, sizes, suspicious masks, in tables and in words."""
+"""The report on a category that was built: counts, sizes and suspicious masks, in tables and as text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,18 +8,19 @@ import pandas as pd
 
 from iadlib.data.category import SPLITS
 from iadlib.data.description import Description
+from iadlib.data.errors import Findings
 
 LISTED_SIZES = 4
 
 
 @dataclass(frozen=True, eq=False)
 class BuildReport:
-    """What `build_category` found and made.
+    """What `build_category` found and wrote.
 
     `photographs` has a row for each: image (below `out`, "" where it was left out), photograph (below its folder),
     part, split, label (good, logical, structural or left out), defects, height, width. `regions` has a row for each
-    file of ground truth: mask (below `out`), defect, pixels. `suspicious` names what a person should look at, a file
-    each. `text` is all of it in words, as in the folder's README.md.
+    file of ground truth: mask (below `out`), image, defect, pixels. `suspicious` lists what a person should look at.
+    `text` is the folder's README.md.
     """
 
     out: Path
@@ -34,13 +35,13 @@ def report_text(
     source: Path,
     sources: pd.DataFrame,
     regions: pd.DataFrame,
-    told: Description,
+    rules: Description,
     seed: int,
-    suspicious: Sequence[str],
-    soft: Sequence[str],
+    bits: int,
+    findings: Findings,
     other: Sequence[Path],
 ) -> str:
-    """The README.md of a category; `soft` are masks with soft edges, `other` files that are no photographs."""
+    """The README.md of a category; `other` are files that are no photographs."""
     labels = ("good", "logical", "structural")
     counts = pd.crosstab(sources["split"], sources["label"]).reindex(index=SPLITS, columns=labels, fill_value=0)
     good = int((sources["label"] == "good").sum())
@@ -54,11 +55,11 @@ def report_text(
         "|---|---|---|---|",
         *(f"| {split} | {' | '.join(str(counts.loc[split, label]) for label in labels)} |" for split in SPLITS),
         "",
-        f"- **{good} photographs have nothing drawn on them and count as good.** Whether they are, only you know.",
-        f"- Sizes (height x width): {_sizes(sources)}.",
-        f"- {_parts(sources, told)}",
+        f"- **{good} photographs have nothing drawn on them and count as good.** Check that they are.",
+        f"- Sizes (height x width): {_sizes(sources)}. Depth: {bits} bit{', reduced to 8' if bits > 8 else ''}.",
+        f"- {_parts(sources, rules)}",
     ]
-    kinds = regions["defect"].map(lambda defect: told.defects[defect].kind).groupby(regions["image"]).nunique()
+    kinds = regions["defect"].map(lambda defect: rules.defects[defect].kind).groupby(regions["image"]).nunique()
     both = sources[sources["image"].isin(kinds.index[kinds > 1])]
     if len(both):
         listed = ", ".join(both["photograph"])
@@ -67,14 +68,14 @@ def report_text(
         "",
         "| defect | kind | photographs | regions | pixels: least | median | most | found with |",
         "|---|---|---|---|---|---|---|---|",
-        *(_defect_line(defect, told, regions) for defect in told.defects),
+        *(_defect_line(defect, rules, regions) for defect in rules.defects),
     ]
     left_out = sources.loc[sources["label"] == "left out", "photograph"]
     sections = {
-        "Left out, as their masks mark nothing": left_out,
-        "Suspicious": suspicious,
-        "Masks with soft edges, of which half of the range and more was taken": soft,
-        "Not read, as they are no photographs": other,
+        "Left out, because their masks are empty": left_out,
+        "Suspicious": findings.suspicious,
+        "Masks with soft edges, of which values of at least half of the range were taken": findings.soft_edges,
+        "Not read, because they are no photographs": other,
     }
     for title, listed in sections.items():
         if len(listed):
@@ -91,8 +92,8 @@ def _sizes(sources: pd.DataFrame) -> str:
     return f"{text} and {len(counts) - LISTED_SIZES} more, from {least[0]} to {most[0]} x {least[1]} to {most[1]}"
 
 
-def _parts(sources: pd.DataFrame, told: Description) -> str:
-    if told.pattern is None and told.part_of is None:
+def _parts(sources: pd.DataFrame, rules: Description) -> str:
+    if rules.pattern is None and rules.part_of is None:
         return "Every photograph counts as a part of its own: the description has no `parts`."
     defective = set(sources.loc[sources["label"] != "good", "part"])
     good = int(((sources["label"] == "good") & sources["part"].isin(defective)).sum())
@@ -102,9 +103,9 @@ def _parts(sources: pd.DataFrame, told: Description) -> str:
     )
 
 
-def _defect_line(defect: str, told: Description, regions: pd.DataFrame) -> str:
+def _defect_line(defect: str, rules: Description, regions: pd.DataFrame) -> str:
     its = regions[regions["defect"] == defect]
-    known = told.defects[defect]
+    known = rules.defects[defect]
     if known.saturation_pixels is not None:
         enough = f"{known.saturation_pixels} pixels, or all of a smaller region"
     else:

@@ -1,4 +1,4 @@
-r"""What only a person knows of their photographs: a YAML that names the defects and says how images are shared out.
+r"""What only a person knows of their photographs: a YAML that names the defects and how the photographs are split.
 
     defects:
       missing_screw: {kind: logical, saturation_pixels: 400}    # 400 pixels of a region suffice to have found it
@@ -6,11 +6,13 @@ r"""What only a person knows of their photographs: a YAML that names the defects
     split: {train: 0.7, validation: 0.1}    # of the photographs of parts without a defect; the rest is test
     annotations: masks                      # a folder, or a COCO file; default: labelme or COCO beside the photographs
     parts: {pattern: 'part(\d+)_'}          # photographs with the same text in the brackets show the same part
-    empty_masks: left_out                   # or good: what photographs are whose masks mark nothing
+    empty_masks: left_out                   # or good: what photographs are whose masks are all empty
+    bits: 12                                # depth of the camera, for photographs in files of 16 bit
 
-Only `defects` has to be there. A defect may further have `grey`, its value in masks that show several defects, and
-`one_region: true`: all that is drawn of it on a photograph is one region, such as two wires that are swapped. Instead
-of a pattern, `parts: {file: parts.csv}` names a table with the columns photograph and part. Paths start at the YAML.
+Only `defects` is required. A defect may also have `grey`, its value in masks that show several defects, and
+`one_region: true`: everything drawn of it on a photograph is one region, such as two wires that are swapped. Instead
+of a pattern, `parts: {file: parts.csv}` names a table with the columns photograph and part. Paths are relative to the
+YAML. Without `bits`, the depth is taken from all photographs, see `iadlib.data.images.bit_depth`.
 """
 
 import csv
@@ -22,9 +24,11 @@ from pathlib import Path
 import yaml
 
 from iadlib.data.errors import DataError
+from iadlib.data.images import DEPTHS
+from iadlib.data.photographs import normal_form
 from iadlib.data.regions import DefectType
 
-KEYS = ("defects", "split", "annotations", "parts", "empty_masks")
+KEYS = ("defects", "split", "annotations", "parts", "empty_masks", "bits")
 DEFECT_KEYS = ("kind", "saturation_pixels", "saturation_share", "grey", "one_region")
 KINDS = ("logical", "structural")
 EMPTY_MASKS = ("left_out", "good")
@@ -49,7 +53,7 @@ class Defect:
 
 @dataclass(frozen=True)
 class Description:
-    """See the module. `train` and `validation` are shares; `part_of` is the table of parts as it stands in its file."""
+    """See the module. `train` and `validation` are shares; `part_of` is the content of the table of parts."""
 
     path: Path
     defects: dict[str, Defect] = field(default_factory=dict)
@@ -58,10 +62,12 @@ class Description:
     annotations: Path | None = None
     pattern: re.Pattern | None = None
     part_of: dict[str, str] | None = None
+    parts_file: Path | None = None
     empty_masks: str = EMPTY_MASKS[0]
+    bits: int | None = None
 
     def parts(self, photographs: Iterable[str], problems: list[str]) -> dict[str, str]:
-        """The part that each photograph, a path below their folder, shows; its own name where nobody said."""
+        """The part that each photograph, a path below their folder, shows; its own path without `parts`."""
         photographs = list(photographs)
         if self.pattern is not None:
             matches = {photograph: self.pattern.search(photograph) for photograph in photographs}
@@ -81,7 +87,7 @@ class Description:
 
 
 def read_description(path: Path, problems: list[str]) -> Description:
-    """What the YAML says; whatever is wrong with single entries is added to the problems and left at its default."""
+    """The content of the YAML; a wrong entry is added to the problems and takes its default."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
@@ -95,13 +101,15 @@ def read_description(path: Path, problems: list[str]) -> Description:
     _name_unknown(content, KEYS, f"{path}", problems)
     entries = content["defects"]
     if len(entries) > 255:
-        problems.append(f"{path}: {len(entries)} defects; the layout has room for 255")
+        problems.append(f"{path}: {len(entries)} defects; the layout allows 255 at most")
     defects = {
-        name: _defect(name, entry, path, problems) for name, entry in entries.items() if _named(name, path, problems)
+        normal_form(name): _defect(name, entry, path, problems)
+        for name, entry in entries.items()
+        if _is_name(name, path, problems)
     }
     greys = [defect.grey for defect in defects.values() if defect.grey is not None]
     for grey in sorted({grey for grey in greys if greys.count(grey) > 1}):
-        problems.append(f"{path}: grey {grey} stands for more than one defect")
+        problems.append(f"{path}: grey {grey} belongs to more than one defect")
     train, validation = _shares(content.get("split"), path, problems)
     annotations = content.get("annotations")
     if annotations is not None and not isinstance(annotations, str):
@@ -110,18 +118,27 @@ def read_description(path: Path, problems: list[str]) -> Description:
     empty_masks = content.get("empty_masks", EMPTY_MASKS[0])
     if empty_masks not in EMPTY_MASKS:
         problems.append(f"{path}: empty_masks is {' or '.join(EMPTY_MASKS)}, not {empty_masks!r}")
+    bits = content.get("bits")
+    if bits is not None and (type(bits) is not int or bits not in DEPTHS):
+        problems.append(f"{path}: bits is the depth of the camera, one of {DEPTHS}, not {bits!r}")
+        bits = None
+    parts = content.get("parts")
+    pattern, part_of = _parts(parts, path, problems)
     return Description(
         path,
         defects,
         train,
         validation,
         None if annotations is None else path.parent / annotations,
-        *_parts(content.get("parts"), path, problems),
+        pattern,
+        part_of,
+        None if part_of is None else path.parent / parts["file"],
         empty_masks,
+        bits,
     )
 
 
-def _named(name: object, path: Path, problems: list[str]) -> bool:
+def _is_name(name: object, path: Path, problems: list[str]) -> bool:
     fits = isinstance(name, str) and re.fullmatch(r"[^/\\]+", name.strip()) is not None
     if not fits:
         problems.append(f"{path}: the name of a defect is a text without slashes, not {name!r}; quotes make it a text")
@@ -167,7 +184,7 @@ def _shares(split: object, path: Path, problems: list[str]) -> tuple[float, floa
         problems.append(f"{path}: split: shares are numbers above 0 and below 1, not {train!r} and {validation!r}")
         return tuple(default.values())
     if train + validation >= 1:
-        problems.append(f"{path}: split: train and validation together leave no good photograph to test with")
+        problems.append(f"{path}: split: train and validation together leave no good photograph for test")
     return train, validation
 
 
@@ -209,8 +226,8 @@ def _table_of_parts(path: Path, problems: list[str]) -> dict[str, str] | None:
     for number, row in enumerate(rows, start=2):
         if not row["photograph"] or not row["part"]:
             problems.append(f"{path}: line {number}: a photograph and a part expected")
-        elif found.setdefault(row["photograph"], row["part"]) != row["part"]:
-            problems.append(f"{path}: line {number}: {row['photograph']} stands for a second time, with another part")
+        elif found.setdefault(normal_form(row["photograph"]), row["part"]) != row["part"]:
+            problems.append(f"{path}: line {number}: {row['photograph']} is listed twice, with different parts")
     return found
 
 

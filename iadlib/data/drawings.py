@@ -2,18 +2,20 @@
 
 - Images of masks (PNG, TIFF or BMP), found by their names below the folder of annotations. With one defect in a file:
   `<photograph>_<defect>.png`, `<photograph>/<defect>.png` or `<defect>/<photograph>.png`, the first two with _1, _2 …
-  after the defect where there are several. With several in one file, told apart by their `grey`: `<photograph>.png`.
+  after the defect where there are several. With several in one file, distinguished by their `grey`: `<photograph>.png`.
   Every connected component is a region; pixels that touch at a corner belong together.
 - labelme: `<photograph>.json`. Every polygon, rectangle or circle is a region; those of one label and group are one.
-- COCO: a `.json` of any name. Every annotation is a region, be it polygons or a run-length code, plain or compressed.
+- COCO: a `.json` of any name. Every annotation is a region, given as polygons or as a run-length code, plain or
+  compressed.
 
 `<photograph>` is the path of a photograph below their folder, without its ending. A name that can be read in two ways
-is an error, and so is a photograph that was drawn on in two of these ways. Of an outline, those pixels are inside whose
-centre is; x = 0 is the left edge of the first pixel. labelme's and COCO's own converters differ by up to a pixel.
+is an error, and so is a photograph that was drawn on in two of these formats, and a file in any other format. A pixel
+is inside an outline if its centre is; x = 0 is the left edge of the first pixel. The converters of labelme and COCO
+differ by up to a pixel.
 
-A camera may store a photograph lying on its side, with a note in its EXIF data of how to turn it. A drawing of the size
-of the upright photograph is upright; one of the stored size was made by a tool that does not know the note, and is
-turned as the photograph is. The two cannot be told apart where the note does not swap height and width.
+A camera may store a photograph lying on its side, with the turn that makes it upright in its EXIF data. A drawing of
+the size of the upright photograph is upright; one of the stored size was made by a tool that ignores EXIF data, and is
+turned as the photograph is. The two cannot be distinguished where the turn does not swap height and width.
 """
 
 import json
@@ -27,17 +29,18 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
-from scipy import ndimage
 
 from iadlib.data.description import Defect
-from iadlib.data.errors import DataError
-from iadlib.data.images import decode, image_sizes
+from iadlib.data.errors import DataError, Findings
+from iadlib.data.images import decode, read_header
+from iadlib.data.layouts import MASK_ENDINGS
+from iadlib.data.photographs import normal_form
+from iadlib.data.regions import components
 
-MASK_ENDINGS = (".png", ".tif", ".tiff", ".bmp")
 LOSSY_ENDINGS = (".jpg", ".jpeg")
 MASK_NAMES = "<photograph>.png, <photograph>_<defect>.png, <photograph>/<defect>.png or <defect>/<photograph>.png"
 CORNERS_OF_A_CIRCLE = 256
-LARGEST_COORDINATE = 1e6  # pixels; what lies farther out is no place on a photograph
+LARGEST_COORDINATE = 1e6  # pixels; farther points are not on a photograph
 
 Marked = Iterator[tuple[str, np.ndarray]]  # defect, mask (H, W) of one region
 
@@ -46,22 +49,24 @@ Marked = Iterator[tuple[str, np.ndarray]]  # defect, mask (H, W) of one region
 class Photograph:
     """A photograph before its pixels are read.
 
-    `name` is its path below their folder without ending. `size` is (height, width) upright, `stored` as in the file;
-    None where the file is not readable. `orientation` is EXIF's, 1 where there is nothing to turn.
+    `below` is its path below their folder. `size` is (height, width) upright, `stored` as in the file; None where the
+    file is not readable. `orientation` is EXIF's, 1 where there is nothing to turn. `deep`: more than 8 bit.
     """
 
     path: Path
-    name: str
+    below: str
     size: tuple[int, int] | None = None
     stored: tuple[int, int] | None = None
     orientation: int = 1
+    deep: bool = False
 
     @classmethod
-    def at(cls, path: Path, name: str) -> "Photograph":
-        [size] = image_sizes([path])
+    def at(cls, path: Path, below: str) -> "Photograph":
+        """A photograph with what its header says."""
+        header = read_header(path)
         with Image.open(path) as image:
-            noted = image.getexif().get(ExifTags.Base.Orientation, 1) if "exif" in image.info else 1
-            return cls(path, name, size, image.size[::-1], noted)
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if "exif" in image.info else 1
+            return cls(path, below, header.size, image.size[::-1], orientation, header.deep)
 
     def upright(self, mask: np.ndarray, where: str) -> np.ndarray:
         """A mask that was drawn on this photograph, turned where it was drawn on the stored one."""
@@ -85,12 +90,12 @@ class Photograph:
 class Drawing:
     """What one mask, or one entry of a file, marks: nothing, or a number of regions.
 
-    `where` is for messages. `way` says in which of the three formats it is, and, but for masks of one defect, in which
-    file. `paint(soft)` makes the masks, at the size they were drawn, and adds the mask's file if its edges are soft.
+    `where` is for messages. `source` is its format and, except for masks of one defect, its file. `paint(soft_edges)`
+    makes the masks, at the size they were drawn, and adds the mask's file to the list if its edges are soft.
     """
 
     where: str
-    way: str
+    source: str
     paint: Callable[[list[str]], Marked]
     size: tuple[int, int] | None = None  # None: that of the mask's file
 
@@ -111,10 +116,12 @@ def find_drawings(
     files: Mapping[str, Path],
     photographs: Mapping[str, Photograph],
     defects: Mapping[str, Defect],
-    problems: list[str],
-    remarks: list[str],
+    findings: Findings,
 ) -> dict[str, list[Drawing]]:
-    """Drawings by the name of their photograph, from files by their path below the folder of annotations."""
+    """Drawings by the name of their photograph, from files by their path below the folder of annotations.
+
+    Every file that is not used is a problem.
+    """
     found: dict[str, list[Drawing]] = defaultdict(list)
     listed: set[str] | None = None
     for below, path in files.items():
@@ -123,29 +130,33 @@ def find_drawings(
             if ending in MASK_ENDINGS:
                 photograph, drawing = _mask(path, name, photographs, defects)
                 found[photograph].append(drawing)
-            elif ending in LOSSY_ENDINGS:
-                raise DataError(f"{path}: a JPEG does not keep the values of a mask; save it as PNG")
             elif ending == ".json":
                 content = _read_json(path)
                 if "shapes" in content:
                     photograph = _its_photograph(name, photographs, path)
-                    found[photograph] += _labelme(path, content, defects, problems)
+                    found[photograph] += _labelme(path, content, defects, findings.problems)
                 elif {"images", "annotations", "categories"} <= content.keys():
-                    drawings = _coco(path, content, photographs, defects, problems)
+                    drawings = _coco(path, content, photographs, defects, findings.problems)
                     listed = (listed or set()) | drawings.keys()
                     for photograph, drawn in drawings.items():
                         found[photograph] += drawn
                 else:
                     raise DataError(f"{path}: neither of labelme (shapes) nor COCO (images, annotations, categories)")
+            elif ending in LOSSY_ENDINGS:
+                raise DataError(f"{path}: a JPEG does not keep the values of a mask; save it as PNG")
+            else:
+                raise DataError(
+                    f"{path}: not read as an annotation; export it as a PNG mask, labelme or COCO, or move it elsewhere"
+                )
         except DataError as error:
-            problems.append(str(error))
+            findings.problems.append(str(error))
     for name, drawings in found.items():
-        ways = sorted({drawing.way for drawing in drawings})
-        if len(ways) > 1:
-            problems.append(f"{photographs[name].path}: drawn on in more than one way: {'; '.join(ways)}")
+        sources = sorted({drawing.source for drawing in drawings})
+        if len(sources) > 1:
+            findings.problems.append(f"{photographs[name].path}: drawn on in more than one way: {'; '.join(sources)}")
     if listed is not None:
         unlisted = [photographs[name].path for name in photographs if name not in listed and not found.get(name)]
-        remarks += [f"{path}: in no COCO file, and therefore taken as good" for path in unlisted]
+        findings.suspicious.extend(f"{path}: in no COCO file, and therefore taken as good" for path in unlisted)
     return {name: drawings for name, drawings in found.items() if drawings}
 
 
@@ -168,36 +179,36 @@ def _mask(path: Path, name: str, photographs: Mapping, defects: Mapping[str, Def
     [(photograph, defect)] = readings
     if defect is not None:
         return photograph, Drawing(f"{path}", "masks of one defect each", partial(_paint_one, path, defect))
-    way = f"all defects in {path.name}"
+    source = f"all defects in {path.name}"
     greys = {known.grey: name for name, known in defects.items() if known.grey is not None}
     if greys:
-        return photograph, Drawing(f"{path}", way, partial(_paint_greys, path, greys))
+        return photograph, Drawing(f"{path}", source, partial(_paint_greys, path, greys))
     if len(defects) > 1:
         raise DataError(
             f"{path}: which defect? Give each its `grey` in the description, or name the defect in the file"
         )
-    return photograph, Drawing(f"{path}", way, partial(_paint_one, path, next(iter(defects))))
+    return photograph, Drawing(f"{path}", source, partial(_paint_one, path, next(iter(defects))))
 
 
-def _paint_one(path: Path, defect: str, soft: list[str]) -> Marked:
+def _paint_one(path: Path, defect: str, soft_edges: list[str]) -> Marked:
     values = _mask_values(path)
     positive = _positive(values)
     if len(positive) > 1:
         if positive[-1] < 128:
             raise DataError(f"{path}: one positive value expected in a mask of one defect, not {_listed(positive)}")
-        soft.append(f"{path}: {len(positive)} grey values")
+        soft_edges.append(f"{path}: {len(positive)} grey values")
         values = values >= 128
-    yield from ((defect, component) for component in _components(values > 0))
+    yield from ((defect, component) for component in _masks_of_components(values > 0))
 
 
-def _paint_greys(path: Path, greys: Mapping[int, str], soft: list[str]) -> Marked:
+def _paint_greys(path: Path, greys: Mapping[int, str], soft_edges: list[str]) -> Marked:
     values = _mask_values(path)
     unknown = [value for value in _positive(values) if value not in greys]
     if unknown:
         known = ", ".join(f"{grey} ({name})" for grey, name in greys.items())
         raise DataError(f"{path}: no defect has grey {_listed(unknown)}; the description has {known}")
     for grey, name in greys.items():
-        yield from ((name, component) for component in _components(values == grey))
+        yield from ((name, component) for component in _masks_of_components(values == grey))
 
 
 def _mask_values(path: Path) -> np.ndarray:
@@ -221,9 +232,12 @@ def _positive(values: np.ndarray) -> list[int]:
     return [value for value in np.flatnonzero(np.bincount(values.ravel())).tolist() if value]
 
 
-def _components(mask: np.ndarray) -> Iterator[np.ndarray]:
-    labelled, count = ndimage.label(mask, structure=np.ones((3, 3)))
-    return (labelled == label for label in range(1, count + 1))
+def _masks_of_components(mask: np.ndarray) -> Iterator[np.ndarray]:
+    """The mask (H, W) of one connected component after the other."""
+    for box, part in components(mask):
+        component = np.zeros_like(mask)
+        component[box] = part
+        yield component
 
 
 # -- outlines ---------------------------------------------------------------------------------------------------------
@@ -233,7 +247,7 @@ def _labelme(path: Path, content: dict, defects: Mapping[str, Defect], problems:
     size, shapes = (content.get("imageHeight"), content.get("imageWidth")), content["shapes"]
     if not all(type(side) is int for side in size) or not isinstance(shapes, list):
         raise DataError(f"{path}: not as labelme writes it: imageHeight, imageWidth and a list of shapes expected")
-    way = f"labelme file {path.name}"
+    source = f"labelme file {path.name}"
     groups: dict[tuple, list] = {}
     for number, shape in enumerate(shapes, start=1):
         where = f"{path}: shape {number}"
@@ -246,10 +260,10 @@ def _labelme(path: Path, content: dict, defects: Mapping[str, Defect], problems:
         except DataError as error:
             problems.append(str(error))
     drawings = [
-        Drawing(entries[0][0], way, partial(_paint_outlines, label, size, [outline for _, outline in entries]), size)
+        Drawing(entries[0][0], source, partial(_paint_outlines, label, size, [outline for _, outline in entries]), size)
         for (label, _), entries in groups.items()
     ]
-    return drawings if shapes else [Drawing(f"{path}", way, _paint_nothing, size)]
+    return drawings if shapes else [Drawing(f"{path}", source, _paint_nothing, size)]
 
 
 def _shape(shape: dict, where: str) -> tuple[str, np.ndarray]:
@@ -259,6 +273,7 @@ def _shape(shape: dict, where: str) -> tuple[str, np.ndarray]:
         points = _points(shape["points"])
         if not isinstance(label, str):
             raise ValueError(f"the label {label!r}")
+        label = normal_form(label)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{where}: not as labelme writes it: a label and points (x, y) expected") from error
     where = f"{where} ({label})"
@@ -273,7 +288,7 @@ def _shape(shape: dict, where: str) -> tuple[str, np.ndarray]:
         return label, centre + np.linalg.norm(rim - centre) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     if kind in ("polygon", "rectangle", "circle"):
         raise DataError(f"{where}: a {kind} of {len(points)} points")
-    raise DataError(f"{where}: a shape of type {kind!r} has no known area; draw a polygon, a rectangle or a circle")
+    raise DataError(f"{where}: a shape of type {kind!r} has no area; draw a polygon, a rectangle or a circle")
 
 
 def _coco(
@@ -281,11 +296,11 @@ def _coco(
 ) -> dict[str, list[Drawing]]:
     """Drawings by photograph; [] for those that are listed without an annotation."""
     try:
-        categories = {entry["id"]: entry["name"] for entry in content["categories"]}
+        categories = {entry["id"]: normal_form(entry["name"]) for entry in content["categories"]}
         images = {entry["id"]: (entry["file_name"], (entry["height"], entry["width"])) for entry in content["images"]}
         annotations = [(entry.get("id", number), entry) for number, entry in enumerate(content["annotations"], start=1)]
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: not as COCO has it: {type(error).__name__} {error}") from error
+        raise DataError(f"{path}: not as COCO defines it: {type(error).__name__} {error}") from error
     names = {}
     for key, (file_name, _) in images.items():
         try:
@@ -307,13 +322,13 @@ def _coco(
                 found[names[entry["image_id"]]].append(drawing)
         except DataError as error:
             problems.append(str(error))
-        except TypeError as error:  # a list or an object where a number or a name belongs
-            problems.append(f"{where}: not as COCO has it ({error})")
+        except TypeError as error:  # a list or an object instead of a number or a name
+            problems.append(f"{where}: not as COCO defines it ({error})")
     return found
 
 
 def _segmentation(segmentation: object, label: str, size: tuple[int, int], where: str, path: Path) -> Drawing:
-    way = f"COCO file {path.name}"
+    source = f"COCO file {path.name}"
     if not segmentation:
         raise DataError(f"{where}: no segmentation, at most a box; its outline is needed")
     try:
@@ -322,28 +337,28 @@ def _segmentation(segmentation: object, label: str, size: tuple[int, int], where
             runs = np.array(_uncompressed(counts) if isinstance(counts, str) else counts, dtype=np.int64)
             if (runs < 0).any() or runs.sum() != math.prod(coded):
                 raise ValueError(f"{runs.sum()} pixels in the run-length code of an image of {coded}")
-            return Drawing(where, way, partial(_paint_runs, label, coded, runs), coded)
+            return Drawing(where, source, partial(_paint_runs, label, coded, runs), coded)
         outlines = [_points(np.reshape(polygon, (-1, 2))) for polygon in segmentation]
         if min(map(len, outlines)) < 3:
             raise ValueError("a polygon of fewer than three points")
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise DataError(f"{where}: its segmentation is neither polygons nor a run-length code ({error})") from error
-    return Drawing(where, way, partial(_paint_outlines, label, size, outlines), size)
+    return Drawing(where, source, partial(_paint_outlines, label, size, outlines), size)
 
 
-def _paint_outlines(label: str, size: tuple[int, int], outlines: Sequence[np.ndarray], soft: list[str]) -> Marked:
+def _paint_outlines(label: str, size: tuple[int, int], outlines: Sequence[np.ndarray], soft_edges: list[str]) -> Marked:
     mask = np.logical_or.reduce([filled(outline, size) for outline in outlines])
     if mask.any():
         yield label, mask
 
 
-def _paint_runs(label: str, size: tuple[int, int], runs: np.ndarray, soft: list[str]) -> Marked:
+def _paint_runs(label: str, size: tuple[int, int], runs: np.ndarray, soft_edges: list[str]) -> Marked:
     mask = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size, order="F")
     if mask.any():
         yield label, mask
 
 
-def _paint_nothing(soft: list[str]) -> Marked:
+def _paint_nothing(soft_edges: list[str]) -> Marked:
     yield from ()
 
 
@@ -367,7 +382,7 @@ def filled(outline: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _uncompressed(text: str) -> list[int]:
-    """The runs of a compressed run-length code: 5 bits a character, least first; from the fourth, differences."""
+    """The runs of a compressed run-length code: 5 bits a character, lowest first; differences after the third."""
     runs: list[int] = []
     value = shift = 0
     for character in text:
@@ -391,7 +406,7 @@ def _points(values: object) -> np.ndarray:
 
 def _its_photograph(name: str, photographs: Mapping[str, Photograph], path: Path) -> str:
     """The photograph of a file name, with or without an ending: that path, or the only one with that last name."""
-    whole = PurePosixPath(name.replace("\\", "/"))
+    whole = PurePosixPath(normal_form(name).replace("\\", "/"))
     bare = [whole, whole.parent / whole.stem]
     for candidate in bare:
         if str(candidate) in photographs:

@@ -1,11 +1,21 @@
-"""The one error of this package."""
+"""The one error of this package, and what is found while many files are read."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 
 class DataError(ValueError):
-    """A file or folder is not what it should be; the message names it and says what was expected."""
+    """A file or folder is not what it should be; the message names it and states what was expected."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is found while many files are read, a sentence for each: all of it is reported together."""
+
+    problems: list[str] = field(default_factory=list)  # errors
+    suspicious: list[str] = field(default_factory=list)  # possible errors, for a person to look at
+    soft_edges: list[str] = field(default_factory=list)  # masks with grey values between background and defect
 
 
 def raise_together(headline: str, problems: Sequence[str], limit: int | None = None) -> NoReturn:

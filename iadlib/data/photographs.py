@@ -52,23 +52,24 @@ def search_photographs(paths: str | Path | Iterable[str | Path]) -> tuple[list[P
     return photographs, other
 
 
-def photographs_below(folder: Path, problems: list[str]) -> tuple[list[Path], list[Path]]:
+def photographs_below(folder: Path, problems: list[str], without: Path | None = None) -> tuple[list[Path], list[Path]]:
     """Photographs and other files below one folder, or that one file, in natural order.
 
-    What cannot be read is added to `problems`.
+    What cannot be read is added to `problems`. The folder `without`, a real path, is passed over.
     """
-    found = files_below(folder, problems) if folder.is_dir() or not os.path.lexists(folder) else _file(folder, problems)
+    is_file = os.path.lexists(folder) and not folder.is_dir()
+    found = _file(folder, problems) if is_file else files_below(folder, problems, without)
     return _separate(list(found), problems)
 
 
-def files_below(folder: Path, problems: list[str]) -> Iterator[tuple[Path, Path]]:
+def files_below(folder: Path, problems: list[str], without: Path | None = None) -> Iterator[tuple[Path, Path]]:
     """Every visible file below a folder with its real path, in natural order, through links.
 
-    A link to a folder that contains it is not followed. Broken links and folders that cannot be opened are added to
-    `problems`. Nothing is found where there is no such folder.
+    A link to a folder that contains it is not followed, and the folder `without`, a real path, is passed over. Broken
+    links and folders that cannot be opened are added to `problems`. Nothing is found where there is no such folder.
     """
     if folder.is_dir():
-        yield from _walk(folder, folder.resolve(), (), problems)
+        yield from _walk(folder, folder.resolve(), () if without is None else (without,), problems)
 
 
 def visible(folder: Path) -> list[Path]:
@@ -113,7 +114,8 @@ def _expand(given: str | Path, problems: list[str]) -> Iterator[tuple[Path, Path
         problems.append(f"{path}: no such file or folder")
 
 
-def _walk(folder: Path, real: Path, above: tuple[Path, ...], problems: list[str]) -> Iterator[tuple[Path, Path]]:
+def _walk(folder: Path, real: Path, skipped: tuple[Path, ...], problems: list[str]) -> Iterator[tuple[Path, Path]]:
+    """As `files_below`, for a folder with its real path; `skipped` are real paths of folders to pass over."""
     try:
         with os.scandir(folder) as entries:
             children = sorted((entry for entry in entries if _is_visible(entry.name)), key=lambda e: natural(e.name))
@@ -126,8 +128,8 @@ def _walk(folder: Path, real: Path, above: tuple[Path, ...], problems: list[str]
             yield from _file(path, problems, None if entry.is_symlink() else real / entry.name)
             continue
         target = path.resolve() if entry.is_symlink() else real / entry.name
-        if target not in above and not real.is_relative_to(target):
-            yield from _walk(path, target, (*above, real), problems)
+        if target not in skipped and not real.is_relative_to(target):
+            yield from _walk(path, target, (*skipped, real), problems)
 
 
 def _file(path: Path, problems: list[str], real: Path | None = None) -> Iterator[tuple[Path, Path]]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 
 from iadlib.data.errors import DataError
 from iadlib.data.images import decode
@@ -128,10 +129,8 @@ def _component_regions(mask: np.ndarray, defect_name: str) -> list[Region]:
 
 def components(mask: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
     """The bounding box of every 8-connected component of a mask (H, W), and its pixels inside it, boolean."""
-    from scipy import ndimage  # imported here because reading photographs does not need it
-
-    labelled, _ = ndimage.label(mask, structure=np.ones((3, 3)))
-    for label, box in enumerate(ndimage.find_objects(labelled), start=1):
+    labelled, _ = scipy.ndimage.label(mask, structure=np.ones((3, 3)))
+    for label, box in enumerate(scipy.ndimage.find_objects(labelled), start=1):
         yield box, labelled[box] == label
 
 

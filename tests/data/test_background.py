@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from iadlib.__main__ import main
+from iadlib.commands.mask import MaskSettings, mask
 from iadlib.data import DataError, background, black_out, find_object, load_category, mask_category, read_image
 from iadlib.metrics import iou
 from iadlib.rendering import rendered_category
@@ -32,6 +32,12 @@ def plate(metal: int = 150, background: int = 30) -> np.ndarray:
     image[~PLATE] = ground[~PLATE]
     image[HOLE] = ground[HOLE]
     return image
+
+
+def copy_of(category, out: Path, radius: float):
+    """The one masked copy of a category."""
+    [copy] = mask_category(category, out, radius).categories.values()
+    return copy
 
 
 def everything_below(folder: Path) -> dict[str, bytes]:
@@ -170,7 +176,7 @@ def test_black_out_leaves_what_it_is_given_untouched():
     np.testing.assert_array_equal(shape, PLATE)
 
 
-@pytest.mark.parametrize("radius", [-1, float("nan")])
+@pytest.mark.parametrize("radius", [-1, float("nan"), float("inf")])
 def test_a_radius_below_0_is_an_error(radius, tmp_path):
     with pytest.raises(ValueError, match="a radius is 0 pixels or more"):
         black_out(noisy(90), PLATE, radius)
@@ -189,7 +195,7 @@ def test_a_silhouette_that_is_not_one_is_an_error():
 
 def test_a_masked_category_has_the_regions_and_labels_of_the_original(tmp_path):
     before, category = everything_below(SAMPLE), load_category(SAMPLE)
-    masked = mask_category(category, tmp_path / "deep/masked", 6)
+    masked = copy_of(category, tmp_path / "deep/masked", 6)
     assert everything_below(SAMPLE) == before
     assert (masked.layout, masked.root) == ("mvtec_loco", tmp_path / "deep/masked")
     same = ["split", "label", "defect", "name", "has_mask"]
@@ -216,7 +222,7 @@ def test_all_but_the_photographs_and_the_readme_is_copied_byte_for_byte(tmp_path
 
 def test_mvtec_ad_is_masked_too_and_a_jpeg_becomes_a_png(mvtec_ad, tmp_path):
     Image.fromarray(plate()).save(mvtec_ad / "train/good/12.jpg")
-    masked = mask_category(load_category(mvtec_ad, validation_fraction=0), tmp_path / "masked", 2)
+    masked = copy_of(load_category(mvtec_ad, validation_fraction=0), tmp_path / "masked", 2)
     assert masked.layout == "mvtec_ad"
     assert len(masked.samples) == 17
     assert [len(masked.regions(i)) for i in range(4)] == [1, 0, 0, 2]
@@ -230,7 +236,7 @@ def test_folders_that_are_links_are_copied_too(mvtec_ad, tmp_path):
     (mvtec_ad / "train/good").rename(tmp_path / "elsewhere")
     (mvtec_ad / "train/good").symlink_to(tmp_path / "elsewhere")
     before = everything_below(tmp_path / "elsewhere")
-    assert len(mask_category(load_category(mvtec_ad), tmp_path / "masked", 2).samples) == 16
+    assert len(copy_of(load_category(mvtec_ad), tmp_path / "masked", 2).samples) == 16
     assert everything_below(tmp_path / "elsewhere") == before
 
 
@@ -242,7 +248,7 @@ def test_magnetic_tiles_have_no_background(magnetic_tile, tmp_path):
 def test_nothing_is_overwritten(mvtec_loco, tmp_path):
     write_image(tmp_path / "masked/mine.png")
     before = everything_below(tmp_path)
-    with pytest.raises(FileExistsError, match="masked exists; remove it, or name a folder that does not exist"):
+    with pytest.raises(FileExistsError, match="masked exists; remove it, or name a path that does not exist"):
         mask_category(load_category(mvtec_loco), tmp_path / "masked", 2)
     assert everything_below(tmp_path) == before
 
@@ -276,11 +282,12 @@ def test_a_folder_that_appears_meanwhile_is_not_overwritten(mvtec_loco, tmp_path
 
 
 def test_the_command_masks_a_folder(mvtec_loco, tmp_path, capsys):
-    main(["mask", str(mvtec_loco), "--radius", "2.5", "--out", str(tmp_path / "masked")])
-    assert "masked: 11 images, black beyond 2.5 pixels from the object" in capsys.readouterr().out
+    mask(mvtec_loco, [2.5], tmp_path / "masked")
+    assert "plug: 11 photographs, black beyond 2.5 pixels from the object" in capsys.readouterr().out
     assert len(load_category(tmp_path / "masked").samples) == 11
 
 
-def test_the_command_says_what_is_wrong_in_one_line(mvtec_loco, tmp_path):
-    with pytest.raises(SystemExit, match="error: a radius is 0 pixels or more, not -2"):
-        main(["mask", str(mvtec_loco), "--radius", "-2", "--out", str(tmp_path / "masked")])
+@pytest.mark.parametrize("radii", [(), (2, 2), (1, -2)])
+def test_settings_of_the_command_need_different_radii_of_0_or_more(radii):
+    with pytest.raises(ValueError, match="radii .*: one or more different numbers of pixels, 0 or more"):
+        MaskSettings(radii=radii)
