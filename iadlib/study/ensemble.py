@@ -80,22 +80,24 @@ def best(metrics: pd.DataFrame, group: str, metric: str) -> str:
 
 
 def against(cells: Cells, metrics: pd.DataFrame, categories: Sequence[str] = ()) -> pd.DataFrame:
-    """The feature ensemble and features alone, each less every detector alone and every output-level ensemble.
+    """The feature ensemble and features alone, each minus every detector alone and every other ensemble.
 
     Means over kinds and over `categories` (default: all). The best entry of a group over all categories is marked.
     """
     rows = []
     for entry, (metric, title) in product((FEATURE, ALONE), DIFFERENCE_METRICS.items()):
-        for group in ("member", "output", "backbones"):
+        for group in ("member", "output", "backbones", "feature"):
             for other in dict.fromkeys(metrics.loc[metrics["group"] == group, "entry"]):
-                mark = " (best)" if other == best(metrics, group, metric) else ""
+                if other == entry:
+                    continue
+                mark = " (best)" if group != "feature" and other == best(metrics, group, metric) else ""
                 labels = {"ensemble": entry, "metric": title, "against": f"{GROUPS[group]}: {titled(other)}{mark}"}
                 rows.append(labels | difference(cells, entry, other, metric, categories=categories))
     return pd.DataFrame(rows).set_index(["ensemble", "metric", "against"])
 
 
 def against_best(cells: Cells, metrics: pd.DataFrame) -> pd.DataFrame:
-    """The feature ensemble less the best detector alone and the best output-level ensemble, by category and kind."""
+    """The feature ensemble minus the best detector alone and the best output-level ensemble, by category and kind."""
     rows = []
     for (metric, title), group in product(DIFFERENCE_METRICS.items(), ("member", "output")):
         other = best(metrics, group, metric)
@@ -108,7 +110,7 @@ def against_best(cells: Cells, metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_category(cells: Cells, entry: str, other: str, metric: str) -> pd.DataFrame:
-    """`entry` less `other`, mean over the kinds, with its interval; categories in rows."""
+    """`entry` minus `other`, mean over the kinds, with its interval; categories in rows."""
     categories = [category for category, name in cells if name == entry and cells[category, name].kinds()]
     found = {category: difference(cells, entry, other, metric, categories=[category]) for category in categories}
     return pd.DataFrame.from_dict(found, orient="index").rename_axis("category")
@@ -134,7 +136,7 @@ def seeds_of_designs(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_designs(values: pd.DataFrame) -> pd.DataFrame:
-    """Every other design less the study's, mean over categories and kinds, on the seeds of the designs."""
+    """Every other design minus the study's, mean over categories and kinds, on the seeds of the designs."""
     values = seeds_of_designs(values)
     cells = collect(values)
     designs = [ALONE, THESIS, *dict.fromkeys(values.loc[values["group"] == "design", "entry"])]
@@ -148,7 +150,7 @@ def of_designs(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_pairs(cells: Cells, metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """For every pair: the better member, the mean of the outputs, the features, and features less outputs.
+    """For every pair: the better member, the mean of the outputs, the features, and features minus outputs.
 
     Means over categories and kinds, on the seeds that the pairs were fitted with; the difference has its interval.
     """
@@ -162,7 +164,7 @@ def of_pairs(cells: Cells, metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
             "better member": max(mean[member] for member in name.split(" + ")),
             "outputs": mean[f"{name}: outputs"],
             "features": mean[f"{name}: features"],
-            "features less outputs": found["difference"],
+            "features minus outputs": found["difference"],
             "low": found["low"],
             "high": found["high"],
         }
@@ -172,7 +174,7 @@ def of_pairs(cells: Cells, metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
 def rank_changes(values: pd.DataFrame, per_kind: int = 2) -> pd.DataFrame:
     """Anomalous images where the feature ensemble disagrees most with the mean of the outputs: name, label, defect, ...
 
-    "rank change" is the image's rank among the test images by the ensemble's score less that by the mean's, of the
+    "rank change" is the image's rank among the test images by the ensemble's score minus that by the mean's, of the
     first seed. Of each kind, the `per_kind` images that rise most and the `per_kind` that fall most.
     """
     first = values[(values["seed"] == values["seed"].min()) & values["entry"].isin([FEATURE, MEAN])]
