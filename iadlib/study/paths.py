@@ -1,6 +1,7 @@
 """Where the files of one profile of the study lie, and what the study runs on."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,10 +25,6 @@ class Study:
     folder: str | Path = "."
 
     @property
-    def images(self) -> Path:
-        return ROOT / self.folder / "data" / self.profile
-
-    @property
     def artifacts(self) -> Path:
         return ROOT / self.folder / "artifacts" / self.profile
 
@@ -40,13 +37,16 @@ class Study:
         """params/grid.yaml: `methods` (the detectors), `categories`, `backgrounds`."""
         return yaml.safe_load((ROOT / self.folder / "params/grid.yaml").read_text())
 
-    def category(self, name: str) -> Category | None:
-        """The images of a category, or None with one printed line where they have not been rendered here."""
-        folder = self.images / name
-        if not folder.exists():
-            print(f"{folder.relative_to(ROOT / self.folder)} is missing: `dvc repro` renders it. No photographs here.")
-            return None
-        return open_category(folder)
+    def category(self, *parts: str) -> Category | None:
+        """The images below data/PROFILE/`parts`; None and one printed line where they are missing."""
+        folder = ROOT / self.folder / "data" / self.profile / Path(*parts)
+        return load_category(folder) if self._any([folder]) else None
+
+    def fitted(self, folders: dict[str, str]) -> dict[str, Path]:
+        """Folders of fitted detectors, from their paths below `artifacts`; one printed line where none exists."""
+        paths = {name: self.artifacts / folder for name, folder in folders.items()}
+        self._any(paths.values())
+        return {name: path for name, path in paths.items() if path.is_dir()}
 
     def table(self, *parts: str, **options) -> pd.DataFrame:
         """A CSV below `reports`; `DataError` where it is missing."""
@@ -56,6 +56,14 @@ class Study:
         """A JSON file below `reports`; `DataError` where it is missing."""
         return json.loads(self._existing(*parts).read_text())
 
+    def _any(self, folders: Iterable[Path]) -> bool:
+        """Whether one of the folders exists; prints one line where none does."""
+        if any(folder.is_dir() for folder in folders):
+            return True
+        missing = next(iter(folders)).relative_to(ROOT / self.folder)
+        print(f"{missing} is missing; `dvc repro` computes it. Figures that need it are left out here.")
+        return False
+
     def _existing(self, *parts: str) -> Path:
         path = self.reports.joinpath(*parts)
         if not path.is_file():
@@ -64,7 +72,5 @@ class Study:
 
 
 def open_category(data: str | Path) -> Category:
-    """The category in a folder of images, or in the folder that a `source.json` there refers to."""
-    folder = ROOT / data
-    reference = folder / "source.json"
-    return load_category(ROOT / json.loads(reference.read_text())["folder"] if reference.is_file() else folder)
+    """The category in a folder that is relative to the repository."""
+    return load_category(ROOT / data)

@@ -1,18 +1,37 @@
 """What all tables of the study share: titles, means with their spread, and measurements of time and memory."""
 
+import ast
 import re
+from functools import cache
 
 import pandas as pd
 
 from iadlib.study.paths import ROOT
 
 
-def titled(name: str) -> str:
-    """The name of a detector as tables print it; detectors' names within a longer name are replaced too."""
-    from iadlib.detectors import titles  # imports every detector, and with them torch
+@cache
+def titles() -> dict[str, str]:
+    """As `iadlib.detectors.titles`, read from the source code: to import all detectors takes every notebook seconds."""
+    found = {}
+    for path in sorted((ROOT / "iadlib/detectors").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "title" and node.value:
+                found[path.stem] = ast.literal_eval(node.value)
+    return found
 
-    known = titles()
-    return re.sub(r"\w+", lambda word: known.get(word[0], word[0].replace("_", " ")), name)
+
+def titled(name: str) -> str:
+    """The name with spaces, and with the titles of detectors in place of their names."""
+    return re.sub(r"\w+", lambda word: titles().get(word[0], spaced(word[0])), name)
+
+
+def with_titles(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with titles in the column method, as figures print them."""
+    return table.assign(method=table["method"].map(titled))
+
+
+def spaced(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def shown(mean: float | None, std: float | None = None) -> str:
@@ -35,8 +54,16 @@ def with_interval(mean: float, low: float, high: float) -> str:
     return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
 
 
+def ordered(table: pd.DataFrame, rows: str, columns: str, values: str) -> pd.DataFrame:
+    """A pivot table in the order in which rows and columns occur in `table`, with titles."""
+    wide = table.pivot(index=rows, columns=columns, values=values)
+    wide = wide.reindex(index=list(dict.fromkeys(table[rows])), columns=list(dict.fromkeys(table[columns])))
+    return wide.rename(index=titled, columns=titled).rename_axis(index=None, columns=None)
+
+
 def measured(what: str, profile: str) -> pd.DataFrame:
-    """The measurements in benchmarks/`what`-`profile`-DEVICE.csv of every device; empty where there is no file."""
+    """The measurements in benchmarks/WHAT-PROFILE-DEVICE.csv of every device; empty where there is no file."""
     files = sorted((ROOT / "benchmarks").glob(f"{what}-{profile}-*.csv"))
     tables = [pd.read_csv(file).assign(device=file.stem.rpartition("-")[2]) for file in files]
-    return pd.concat(tables).set_index(["device", "method"]) if tables else pd.DataFrame()
+    table = pd.concat(tables) if tables else pd.DataFrame(columns=["device", "method"])
+    return table.set_index(["device", "method"]).rename(index=titled, level="method")

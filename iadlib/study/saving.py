@@ -14,11 +14,11 @@ from iadlib.study.paths import ROOT
 DPI = 110
 
 
-def save(out: str | Path | None, tables: dict[str, pd.DataFrame], figures: dict[str, Figure]) -> None:
+def save(out: str | Path | None, tables: dict[str, pd.DataFrame], figures: dict[str, Figure | None]) -> None:
     """Write tables as CSV and figures as PNG, or JPEG where they show photographs, by their names.
 
     The folder `out`, relative to the repository, is replaced as a whole; None writes nothing. An index is written if
-    it has a name. An empty table is not written.
+    it has a name. Empty tables and figures that are None are not written.
     """
     if out is None:
         return
@@ -28,13 +28,14 @@ def save(out: str | Path | None, tables: dict[str, pd.DataFrame], figures: dict[
                 indexed = any(level is not None for level in table.index.names)
                 table.to_csv(folder / f"{name}.csv", index=indexed, float_format="%.6g")
         for name, figure in figures.items():
-            ending, content = _encoded(figure)
-            (folder / f"{name}.{ending}").write_bytes(content)
+            if figure is not None:
+                ending, content = _encoded(figure)
+                (folder / f"{name}.{ending}").write_bytes(content)
 
 
-def show(figure: Figure) -> Image:
+def show(figure: Figure | None) -> Image | None:
     """The figure as the output of a cell, as JPEG where it shows photographs: a sixth of the bytes of a PNG."""
-    return Image(_encoded(figure)[1])
+    return None if figure is None else Image(_encoded(figure)[1])
 
 
 def _encoded(figure: Figure) -> tuple[str, bytes]:

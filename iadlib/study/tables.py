@@ -1,129 +1,84 @@
-"""From metrics to tables: of one cell, and of all of them."""
+"""The metrics of all detectors on all categories as tables."""
 
-import json
 import re
-from pathlib import Path
+from collections.abc import Sequence
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from iadlib.data import Category
-from iadlib.metrics.report import OVERALL, PER_KIND
-from iadlib.study.folders import ROOT, read_grid, save_results
+from iadlib.metrics.report import KINDS, OVERALL, PER_KIND
+from iadlib.study.paths import Study
+from iadlib.study.reports import shown, titled
 
-
-def counts(category: Category) -> pd.DataFrame:
-    """How many images each split holds, by label."""
-    table = category.samples.groupby(["split", "label"]).size().unstack(fill_value=0)
-    return table.reindex(index=["train", "validation", "test"], columns=["good", "logical", "structural"], fill_value=0)
+LEVELS = {"at_image_threshold": "images", "at_pixel_threshold": "pixels"}
+TITLES = PER_KIND | OVERALL | LEVELS | {"f1_score": "F1", "iou": "IoU"}
 
 
-def metrics_table(metrics: dict) -> pd.DataFrame:
-    """Metrics in rows; logical, structural, their mean, and overall in columns."""
-    names = {**PER_KIND, **OVERALL}
-    columns = ["logical", "structural", "mean", "overall"]
-    rows = {
-        title: [
-            shown(metrics["mean"].get(f"{name}.{column}"), metrics["std"].get(f"{name}.{column}")) for column in columns
-        ]
-        for name, title in names.items()
-    }
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-
-
-def decisions_table(metrics: dict) -> pd.DataFrame:
-    """Metrics at the thresholds taken from normal validation images: of images, and of pixels."""
-    table = {}
-    for key, mean in metrics["mean"].items():
-        level, _, name = key.partition(".")
-        if level.startswith("at_") and name not in ("threshold", "recall"):  # recall is the true positive rate
-            column = level.removeprefix("at_").replace("_threshold", "s")
-            title = {"f1_score": "F1", "iou": "IoU"}.get(name, name.replace("_", " "))
-            table.setdefault(column, {})[title] = shown(mean, metrics["std"][key])
-    return pd.DataFrame(table)
-
-
-def image_threshold(metrics: dict, seed: int) -> float:
-    return metrics["seeds"][str(seed)]["at_image_threshold.threshold"]
-
-
-def gather(profile: str) -> pd.DataFrame:
-    """All cells of the grid, one line each metric: category, method, metric, kind, mean, std, low, high."""
-    grid = read_grid()
+def metrics_of(study: Study, categories: Sequence[str]) -> pd.DataFrame:
+    """One row for each metric: category, method, metric, kind, mean, std, low, high; empty where unknown."""
     rows = []
-    for category in grid["categories"]:
-        for method in grid["methods"]:
-            path = ROOT / "reports" / profile / "benchmark" / category / method / "metrics.json"
-            metrics = json.loads(path.read_text())
+    for category in categories:
+        for method in study.grid["methods"]:
+            metrics = study.json("benchmark", category, method, "metrics.json")
             for key, mean in metrics["mean"].items():
                 metric, kind = re.fullmatch(r"(.+?)\.(defect .+|[a-z_0-9]+)", key).groups()
                 row = {"category": category, "method": method, "metric": metric, "kind": kind, "mean": mean}
                 rows.append({**row, "std": metrics["std"][key], **metrics["interval"].get(key, {})})
-    return pd.DataFrame(rows)
+    columns = ["category", "method", "metric", "kind", "mean", "std", "low", "high"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[4:], float))
 
 
-def describe(profile: str, cells: pd.DataFrame) -> str:
-    methods, categories = cells["method"].nunique(), cells["category"].nunique()
-    return f"profile {profile}: {methods} method(s) on {categories} categor{'y' if categories == 1 else 'ies'}"
+def by_detector(metrics: pd.DataFrame) -> pd.DataFrame:
+    """The metrics of one category: detectors in rows; mean ± std, and the interval where there is one."""
+    rows = metrics[metrics["metric"].isin(PER_KIND | OVERALL) & metrics["kind"].isin([*KINDS, "overall"])]
+    return _by_detector(rows)
 
 
-def pivot(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One metric: category and kind in rows, methods in columns, mean ± std; and chance, where noise gets something."""
-    rows = cells[(cells["metric"] == metric) & ~cells["kind"].str.startswith("defect ")]
-    return _pivoted(rows, cells[cells["metric"] == f"chance_{metric}"])
+def decisions(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Metrics at the thresholds from normal validation images, of images and of pixels; detectors in rows."""
+    # The recall is the true positive rate.
+    return _by_detector(metrics[metrics["metric"].isin(LEVELS) & ~metrics["kind"].isin(["threshold", "recall"])])
 
 
-def _pivoted(rows: pd.DataFrame, chance: pd.DataFrame) -> pd.DataFrame:
-    labelled = rows.assign(shown=[shown(mean, std) for mean, std in zip(rows["mean"], rows["std"], strict=True)])
-    table = labelled.pivot(index=["category", "kind"], columns="method", values="shown")
+def _by_detector(rows: pd.DataFrame) -> pd.DataFrame:
+    cells = [
+        shown(mean, std) + ("" if pd.isna(low) else f" [{low:.2f}, {high:.2f}]")
+        for mean, std, low, high in rows[["mean", "std", "low", "high"]].itertuples(index=False)
+    ]
+    table = rows.assign(cell=cells).pivot(index="method", columns=["metric", "kind"], values="cell").fillna("")
+    columns = dict.fromkeys(zip(rows["metric"], rows["kind"], strict=True))
+    table = table.reindex(index=list(dict.fromkeys(rows["method"])), columns=list(columns))
+    columns = [(TITLES[metric], TITLES.get(kind, kind.replace("_", " "))) for metric, kind in columns]
+    return table.set_axis(pd.MultiIndex.from_tuples(columns, names=[None] * 2), axis=1).rename(index=titled)
+
+
+def pivot(metrics: pd.DataFrame, metric: str, defects: bool = False) -> pd.DataFrame:
+    """One metric, of kinds or of defects: categories in rows, detectors in columns, mean ± std.
+
+    The column "chance" is what a map of uniform noise reaches.
+    """
+    metrics = metrics[metrics["kind"].str.startswith("defect ") == defects]
+    metrics = metrics.assign(kind=metrics["kind"].str.removeprefix("defect ").str.replace("_", " "))
+    rows, chance = metrics[metrics["metric"] == metric], metrics[metrics["metric"] == f"chance_{metric}"]
+    cells = [shown(mean, std) for mean, std in zip(rows["mean"], rows["std"], strict=True)]
+    table = rows.assign(cell=cells).pivot(index=["category", "kind"], columns="method", values="cell")
     order = list(dict.fromkeys(zip(rows["category"], rows["kind"], strict=True)))
     table = table.reindex(index=pd.MultiIndex.from_tuples(order), columns=list(dict.fromkeys(rows["method"])))
     if len(chance):
-        floor = chance.drop_duplicates(["category", "kind"]).set_index(["category", "kind"])["mean"].reindex(order)
-        table.insert(0, "chance", floor.map("{:.3f}".format).to_numpy())
-    return table
+        noise = chance.drop_duplicates(["category", "kind"]).set_index(["category", "kind"])["mean"].reindex(order)
+        table.insert(0, "chance", noise.map("{:.3f}".format).to_numpy())
+    return table.rename(columns=titled).rename_axis(columns=None)
 
 
-def drop(cells: pd.DataFrame, metric: str = "image_auroc") -> pd.DataFrame:
-    """By method: the means of both kinds over the categories that have both, and structural less logical."""
-    rows = cells[(cells["metric"] == metric) & cells["kind"].isin(["logical", "structural"])]
+def by_kind(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The rows of logical and structural values of one metric."""
+    return metrics[(metrics["metric"] == metric) & metrics["kind"].isin(KINDS)]
+
+
+def drop(metrics: pd.DataFrame, metric: str = "image_auroc") -> pd.DataFrame:
+    """By detector: the means of both kinds over the categories that have both, and structural less logical."""
+    rows = by_kind(metrics, metric)
     both = rows.pivot(index=["method", "category"], columns="kind", values="mean").dropna()
     means = both.groupby("method", sort=False).mean().reindex(list(dict.fromkeys(rows["method"])))
     means["drop"] = means["structural"] - means["logical"]
     means.insert(0, "categories", both.groupby("method").size())
-    return means.round(3).rename_axis(columns=None)
-
-
-def speeds(profile: str) -> pd.DataFrame:
-    """What benchmarks/detectors.py measured for a profile, on every device that there is a file of."""
-    return measured("detectors", profile)
-
-
-def measured(what: str, profile: str) -> pd.DataFrame:
-    files = sorted((ROOT / "benchmarks").glob(f"{what}-{profile}-*.csv"))
-    tables = [pd.read_csv(file).assign(device=file.stem.rpartition("-")[2]) for file in files]
-    return pd.concat(tables).set_index(["device", "method"]) if tables else pd.DataFrame()
-
-
-def pivot_defects(cells: pd.DataFrame, metric: str = "au_spro_0.05") -> pd.DataFrame:
-    """One metric by defect: category and defect in rows, methods in columns."""
-    rows = cells[cells["kind"].str.startswith("defect ")]
-    rows = rows.assign(kind=rows["kind"].str.removeprefix("defect ").str.replace("_", " "))
-    return _pivoted(rows[rows["metric"] == metric], rows[rows["metric"] == f"chance_{metric}"])
-
-
-def by_kind(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Logical and structural values of one metric, with the ends of their intervals, for `figures.kind_comparison`."""
-    return cells[(cells["metric"] == metric) & cells["kind"].isin(["logical", "structural"])]
-
-
-def save_tables(cells: pd.DataFrame, pictures: dict[str, Figure], out: str | Path | None) -> None:
-    """All numbers as benchmark.csv, and the figures, into the folder `out`; None writes nothing."""
-    save_results(out, {"benchmark": cells}, pictures)
-
-
-def shown(mean: float | None, std: float | None) -> str:
-    """Three digits, and the spread over seeds where there are several."""
-    if mean is None or pd.isna(mean):
-        return ""
-    return f"{mean:.3f}" if std is None or pd.isna(std) else f"{mean:.3f} ± {std:.3f}"
+    return means.round(3).rename(index=titled).rename_axis(columns=None)

@@ -1,0 +1,83 @@
+"""All detectors on one category: the score of every test image, and the images that are worth a look."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from iadlib.study.paths import Study
+from iadlib.study.reports import titled
+
+
+def seeds_of(study: Study, category: str) -> pd.DataFrame:
+    """method, seed, threshold: every fit, with its image threshold from the normal validation images."""
+    rows = [
+        (method, int(seed), metrics.get("at_image_threshold.threshold"))
+        for method in study.grid["methods"]
+        for seed, metrics in study.json("benchmark", category, method, "metrics.json")["seeds"].items()
+    ]
+    return pd.DataFrame(rows, columns=["method", "seed", "threshold"]).astype({"threshold": float})
+
+
+def values_of(study: Study, category: str) -> pd.DataFrame:
+    """values.csv: method, seed, name, label, defect, score, ... of every test image."""
+    values = study.table("benchmark", category, "values.csv", dtype={"name": str, "defect": str})
+    return values.rename(columns={"entry": "method"})
+
+
+def scores_of(study: Study, category: str) -> pd.DataFrame:
+    """method, seed, split, name, label, score of validation and test images, lowest seed of every detector."""
+    scores = study.table("benchmark", category, "scores.csv", dtype={"name": str})
+    return first_seeds(scores.rename(columns={"detector": "method"}))
+
+
+def thresholds_of(study: Study, category: str) -> dict[str, float]:
+    """The image threshold of the lowest seed of every detector, by title."""
+    first = first_seeds(seeds_of(study, category))
+    return dict(zip(first["method"].map(titled), first["threshold"], strict=True))
+
+
+def first_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of every detector's lowest seed."""
+    return table[table["seed"] == table.groupby("method")["seed"].transform("min")]
+
+
+def ranks(values: pd.DataFrame) -> pd.DataFrame:
+    """The rank of every test image among all test images, 1 for the highest score; detectors in columns.
+
+    Means over the seeds. Ranks are comparable between detectors; scores are not.
+    """
+    shares = values.groupby(["method", "seed"])["score"].rank(pct=True)
+    return values.assign(rank=shares).pivot_table(index=["name", "label", "defect"], columns="method", values="rank")
+
+
+def most_disputed(ranks: pd.DataFrame, count: int = 3) -> list[str]:
+    """The anomalous images whose ranks have the largest standard deviation over the detectors."""
+    return _names(ranks.query("label != 'good'").std(axis=1).nlargest(count))
+
+
+def worst_misses(ranks: pd.DataFrame, count: int = 3) -> list[str]:
+    """The anomalous images with the lowest rank in the mean over the detectors."""
+    return _names(ranks.query("label != 'good'").mean(axis=1).nsmallest(count))
+
+
+def worst_false_alarms(ranks: pd.DataFrame, count: int = 3) -> list[str]:
+    """The good images with the highest rank in the mean over the detectors."""
+    return _names(ranks.query("label == 'good'").mean(axis=1).nlargest(count))
+
+
+def _names(chosen: pd.Series) -> list[str]:
+    return list(chosen.index.get_level_values("name"))
+
+
+def fitted(study: Study, category: str, values: pd.DataFrame) -> dict[str, Path]:
+    """The folder of every detector, fitted with its lowest seed; one printed line where there is none."""
+    lowest = values.groupby("method", sort=False)["seed"].min()
+    return study.fitted({method: f"benchmark/{category}/{method}/{seed}" for method, seed in lowest.items()})
+
+
+def training(folders: dict[str, Path]) -> dict[str, pd.DataFrame]:
+    """phase, step and loss of every detector that learns weights, by title."""
+    from iadlib.results import read_training  # imports torch
+
+    tables = {titled(method): read_training(folder) for method, folder in folders.items()}
+    return {title: table for title, table in tables.items() if len(table)}
