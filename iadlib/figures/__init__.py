@@ -10,10 +10,11 @@ from typing import Any
 _NAMES = {
     "calibration": ["calibration_functions", "reliability_diagrams"],
     "connector": ["defect_heat_map", "detection_by_size", "radius_curves", "size_and_strength"],
-    "ensembles": ["cumulative_variance", "differences", "differences_in_panels", "discriminator_curves"],
-    "images": ["gallery", "heat_map_panel", "image_grid", "maps_side_by_side", "saturation_curves", "saturation_steps"],
+    "images": ["gallery", "image_grid", "maps_by_detector", "saturation_curves", "saturation_steps"],
+    "intervals": ["differences", "differences_in_panels"],
+    "learning": ["cumulative_variance", "discriminator_curves", "learning_curves"],
     "pictures": ["heat_map_picture"],
-    "scores": ["kind_comparison", "learning_curve", "roc_curves", "score_histogram", "scores_by_defect"],
+    "scores": ["kind_comparison", "roc_by_detector", "scores_by_detector"],
     "style": ["KIND_COLOURS"],
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}

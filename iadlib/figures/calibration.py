@@ -1,25 +1,28 @@
-"""Scores into probabilities."""
+"""From scores to probabilities."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from iadlib.figures.style import KIND_COLOURS, axes_of, finished, kinds_present
+from iadlib.figures.style import KIND_COLOURS, axes_of, finished, kinds_present, label
 
 
 def calibration_functions(
-    scores: np.ndarray, kinds: Sequence[str], at: np.ndarray, curves: dict[str, np.ndarray], title: str
+    scores: np.ndarray, kinds: Sequence[str], at: np.ndarray, curves: Mapping[str, np.ndarray], title: str
 ) -> Figure:
-    """Scores by kind, and above them what calibrators make of a score: `curves` of probabilities at the scores `at`."""
-    figure, (above, below) = axes_of(2, 1, figsize=(7, 4.6), sharex=True, height_ratios=[2, 1])
+    """Above, the probabilities that calibrators assign to the scores `at`; below, a histogram of scores by kind.
+
+    Ticks in the upper panel are images: good ones at 0, anomalous ones at 1.
+    """
+    figure, (above, below) = axes_of(2, 1, size=(8, 4.2), sharex=True, height_ratios=[2, 1])
     for (name, values), style in zip(curves.items(), ("--", "-", "-.", ":"), strict=False):
-        above.plot(at, values, style, color="black", label=name)
+        above.plot(at, values, style, color="black", label=label(name))
     kinds = np.asarray(kinds)
     present = kinds_present(kinds)
     for kind in present:
-        above.plot(scores[kinds == kind], np.full((kinds == kind).sum(), float(kind != "good")), "|",
-                   color=KIND_COLOURS[kind], markersize=9)  # fmt: skip
+        at_kind = scores[kinds == kind]
+        above.plot(at_kind, np.full(len(at_kind), float(kind != "good")), "|", color=KIND_COLOURS[kind], markersize=8)
     below.hist(
         [scores[kinds == kind] for kind in present],
         bins=30,
@@ -34,14 +37,14 @@ def calibration_functions(
     return finished(figure)
 
 
-def reliability_diagrams(found: dict[str, tuple], title: str) -> Figure:
-    """One column a calibrator: the share of anomalous images by probability, and how often each was said.
+def reliability_diagrams(found: Mapping[str, tuple], title: str) -> Figure:
+    """One column for each calibrator: the share of anomalous images by probability, and a histogram of probabilities.
 
-    `found` has for each name a curve with probability, share, low, high and count by bin, and all probabilities (N,).
+    `found` has for each calibrator a curve with probability, share, low, high and count by bin, and all probabilities
+    (N,). The numbers at the dots are the images in the bins.
     """
-    figure, axes = axes_of(
-        2, len(found), figsize=(2.5 * len(found), 3.9), sharex=True, sharey="row", squeeze=False, height_ratios=[2.4, 1]
-    )
+    size = (0.5 + 2.1 * len(found), 3.6)
+    figure, axes = axes_of(2, len(found), size=size, sharex=True, sharey="row", squeeze=False, height_ratios=[2.4, 1])
     for (above, below), (name, (curve, values)) in zip(axes.T, found.items(), strict=True):
         above.plot([0, 1], [0, 1], color="0.6", linewidth=1)
         above.vlines(curve.probability, curve.low, curve.high, color=KIND_COLOURS["logical"], linewidth=3, alpha=0.35)
@@ -49,8 +52,9 @@ def reliability_diagrams(found: dict[str, tuple], title: str) -> Figure:
         for x, y, count in zip(curve.probability, curve.share, curve.count, strict=True):
             above.annotate(str(count), (x, y), xytext=(4, -9 if y > 0.5 else 4), textcoords="offset points", fontsize=7)
         below.hist(values, bins=np.linspace(0, 1, 21), color="0.55")
-        above.set(title=name, xlim=(-0.05, 1.05), ylim=(-0.05, 1.05))
-        below.set(xlabel="probability")
+        above.set(title=label(name), xlim=(-0.05, 1.1), ylim=(-0.05, 1.05))
+        below.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        below.set_xlabel("probability")
     axes[0, 0].set_ylabel("share of anomalous images")
     axes[1, 0].set_ylabel("images")
     figure.suptitle(title)

@@ -1,102 +1,118 @@
 """The flat connector: masking by radius, defects by size and contrast."""
 
-import matplotlib.pyplot as plt
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
-from iadlib.figures.style import axes_of, finished
+from iadlib.figures.style import (
+    GREY,
+    HIGHLIGHTS,
+    axes_of,
+    finished,
+    in_order,
+    label,
+    legend_beside,
+    line_styles,
+    need,
+    panels,
+)
 
 
 def radius_curves(table: pd.DataFrame) -> Figure:
-    """Metrics in rows, backgrounds in columns, the radius on the x axis, one line a method.
+    """Methods in rows, metrics in columns, the radius on the x axis, one line for each background.
 
-    `table` has the columns method, category (the background), radius (in the order of the axis), metric, value.
+    `table` has the columns method, category (the background), radius (in the order of the axis), metric, value. The
+    panels of a column share their scale.
     """
-    metrics, grounds, radii, methods = (
-        list(dict.fromkeys(table[c])) for c in ("metric", "category", "radius", "method")
-    )
-    size = (2.6 + 2.7 * len(grounds), 1.9 * len(metrics))
-    figure, axes = axes_of(len(metrics), len(grounds), figsize=size, sharex=True, sharey="row", squeeze=False)
-    for row, metric in zip(axes, metrics, strict=True):
-        for axis, ground in zip(row, grounds, strict=True):
-            part = table[(table["metric"] == metric) & (table["category"] == ground)]
-            for method, colour in zip(methods, sns.color_palette("deep"), strict=False):
-                values = part[part["method"] == method].set_index("radius")["value"].reindex(radii)
-                axis.plot(range(len(radii)), values, "o-", markersize=3.5, color=colour, label=method.replace("_", " "))
-            axis.set_xticks(range(len(radii)), radii)
-        row[0].set_ylabel(metric.replace(", ", "\n"))
-    for axis, ground in zip(axes[0], grounds, strict=True):
-        axis.set_title(ground.replace("_", " "))
+    need(table, "method", "category", "radius", "metric", "value")
+    metrics, grounds, radii, methods = (in_order(table[c]) for c in ("metric", "category", "radius", "method"))
+    size = (3.2 + 2 * len(metrics), 0.9 + 0.95 * len(methods))
+    figure, axes = axes_of(len(methods), len(metrics), size=size, sharex=True, sharey="col", squeeze=False)
+    values = table.set_index(["method", "metric", "category", "radius"])["value"].sort_index()
+    for row, method in zip(axes, methods, strict=True):
+        for axis, metric in zip(row, metrics, strict=True):
+            for ground, style in line_styles(grounds).items():
+                found = values.reindex([(method, metric, ground, radius) for radius in radii])
+                axis.plot(range(len(radii)), found, **style, markersize=3.5, linewidth=1.2, label=label(ground))
+        row[0].set_ylabel(label(method, 16), rotation=0, ha="right", va="center")
+    for axis, metric in zip(axes[0], metrics, strict=True):
+        axis.set_title(metric.replace(", ", "\n"))
     for axis in axes[-1]:
+        axis.set_xticks(range(len(radii)), radii)
         axis.set_xlabel("radius, pixels")
-    axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    legend_beside(figure, axes[0, 0])
     return finished(figure)
 
 
-def detection_by_size(points: pd.DataFrame, curves: pd.DataFrame) -> Figure:
-    """One panel a defect: the share that is found against the size, by method; dots are bins, lines fitted curves.
+def detection_by_size(points: pd.DataFrame, curves: pd.DataFrame, highlight: Sequence[str] | None = None) -> Figure:
+    """One panel for each defect: the share that is found by size; markers are bins, lines are fitted curves.
 
-    Both tables have the columns panel, method, size, share.
+    Both tables have the columns panel ("defect: size, unit"), method, size, share. At most five methods have colours
+    and markers: those of `highlight`, or else those that find most in the mean over the panels.
     """
-    panels, methods = (list(dict.fromkeys(curves[column])) for column in ("panel", "method"))
-    columns = min(2, len(panels))
-    lines = -(-len(panels) // columns)
-    figure, axes = axes_of(lines, columns, figsize=(2.2 + 3.8 * columns, 2.9 * lines), sharey=True, squeeze=False)
-    for axis in axes.flat[len(panels) :]:
-        axis.set_axis_off()
-    colours = dict(zip(methods, sns.color_palette("deep", len(methods)), strict=True))
-    for axis, panel in zip(axes.flat, panels, strict=False):
-        for method, colour in colours.items():
-            for table, style in ((points, "o"), (curves, "-")):
-                part = table[(table["panel"] == panel) & (table["method"] == method)]
-                label = method.replace("_", " ") if style == "-" else None
-                axis.plot(part["size"], part["share"], style, color=colour, markersize=3.5, label=label)
-        axis.axhline(0.5, color="0.6", linewidth=0.8, zorder=0)
-        defect, _, size = panel.partition(": ")
-        axis.set(title=defect, xlabel=size, xscale="log", ylim=(-0.03, 1.03))
-        ticks = np.round(np.geomspace(*curves.loc[curves["panel"] == panel, "size"].agg(["min", "max"]), 5), 1)
-        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    for table in (points, curves):
+        need(table, "panel", "method", "size", "share")
+    names, methods = (in_order(curves[column]) for column in ("panel", "method"))
+    shares = points.groupby("method")["share"].mean().reindex(methods).sort_values(ascending=False, kind="stable")
+    coloured = list(shares.index if highlight is None else highlight)[:HIGHLIGHTS]
+    figure, axes = panels(len(names), 2, (3.7, 2.5), (2, 0), sharey=True)
+    for axis, name in zip(axes, names, strict=True):
+        for method, style in line_styles(methods, coloured).items():
+            line, dots = (table[(table["panel"] == name) & (table["method"] == method)] for table in (curves, points))
+            axis.plot(line["size"], line["share"], **(style | {"marker": ""}))
+            if method in coloured:
+                axis.plot(dots["size"], dots["share"], **(style | {"linestyle": ""}), markersize=4)
+                axis.plot([], [], **style, markersize=4, label=label(method))
+        axis.axhline(0.5, color="0.6", linewidth=0.8, zorder=1)
+        defect, _, size = name.partition(": ")
+        axis.set(title=label(defect), xlabel=size, xscale="log", ylim=(-0.03, 1.03))
+        ticks = np.geomspace(*curves.loc[curves["panel"] == name, "size"].agg(["min", "max"]), 5)
+        axis.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
         axis.minorticks_off()
-    for axis in axes[:, 0]:
-        axis.set_ylabel("share that is found")
-    axes.flat[columns - 1].legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    others = [label(method) for method in methods if method not in coloured]
+    if others:
+        axes[0].plot([], [], color=GREY, label="\n".join(others))
+    figure.supylabel("share that is found", fontsize=9)
+    legend_beside(figure, axes[0])
     return finished(figure)
 
 
 def size_and_strength(table: pd.DataFrame) -> Figure:
-    """One panel a method, one dot a scratch: its length and strength; the darker, the more of the seeds find it.
+    """One panel for each method, one dot for each scratch by its length and strength; darker: more seeds find it.
 
     `table` has the columns method, size, strength, share.
     """
-    methods = list(dict.fromkeys(table["method"]))
-    columns = min(4, len(methods))
-    lines = -(-len(methods) // columns)
-    size = (1.2 + 2.5 * columns, 2.5 * lines)
-    figure, axes = axes_of(lines, columns, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained")
-    for axis in axes.flat[len(methods) :]:
-        axis.set_axis_off()
-    for axis, method in zip(axes.flat, methods, strict=False):
+    need(table, "method", "size", "strength", "share")
+    methods = in_order(table["method"])
+    figure, axes = panels(len(methods), 4, (2.2, 2.1), (0.9, 0), sharex=True, sharey=True)
+    for axis, method in zip(axes, methods, strict=True):
         part = table[table["method"] == method]
-        dots = axis.scatter(part["size"], part["strength"], c=part["share"], cmap="viridis_r", vmin=0, vmax=1, s=22)
-        axis.set_title(method.replace("_", " "))
-    for axis in axes[-1]:
-        axis.set_xlabel("length, mm")
-    for axis in axes[:, 0]:
-        axis.set_ylabel("strength")
-    figure.colorbar(dots, ax=list(axes.flat), label="share of the seeds that find it", fraction=0.03, pad=0.02)
+        dots = axis.scatter(part["size"], part["strength"], c=part["share"], cmap="viridis_r", vmin=0, vmax=1, s=16)
+        axis.set_title(label(method, 24))
+    figure.supxlabel("length, mm", fontsize=9)
+    figure.supylabel("strength", fontsize=9)
+    figure.colorbar(dots, ax=axes, label="share of the seeds that find it", fraction=0.03, pad=0.02)
     return finished(figure)
 
 
-def defect_heat_map(table: pd.DataFrame, label: str) -> Figure:
-    """Defects in rows, methods in columns, a value in each cell; `table` has the columns defect, method and auroc."""
+def defect_heat_map(table: pd.DataFrame, name: str) -> Figure:
+    """Defects in rows, methods in columns, a value in each cell; `table` has the columns defect, method and auroc.
+
+    `name` is what the values are; the scale of the colours begins at 0.5, chance.
+    """
+    need(table, "defect", "method", "auroc")
     wide = table.pivot(index="defect", columns="method", values="auroc")
-    wide = wide.reindex(index=list(dict.fromkeys(table["defect"])), columns=list(dict.fromkeys(table["method"])))
-    wide = wide.rename(index=lambda name: name.replace("_", " "), columns=lambda name: name.replace("_", "\n"))
-    figure, axis = plt.subplots(figsize=(2 + 0.95 * len(wide.columns), 1.2 + 0.45 * len(wide)), dpi=110)
-    sns.heatmap(wide, annot=True, fmt=".2f", vmin=0.5, vmax=1, cmap="Blues", ax=axis, cbar_kws={"label": label})
-    axis.set(xlabel="", ylabel="")
-    axis.tick_params(axis="x", rotation=0, labelsize=8)
-    axis.tick_params(axis="y", rotation=0)
+    wide = wide.reindex(index=in_order(table["defect"]), columns=in_order(table["method"]))
+    figure, axis = axes_of(size=(2.4 + 0.76 * len(wide.columns), 0.9 + 0.36 * len(wide)))
+    shown = axis.imshow(wide, vmin=0.5, vmax=1, cmap="Blues", aspect="auto")
+    axis.grid(visible=False)
+    for (row, column), value in np.ndenumerate(wide.to_numpy()):
+        if np.isfinite(value):
+            colour = "white" if value > 0.8 else "black"
+            axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8.5)
+    axis.set_xticks(range(len(wide.columns)), [label(method, 12) for method in wide.columns], fontsize=7.5)
+    axis.set_yticks(range(len(wide)), [label(defect) for defect in wide.index])
+    figure.colorbar(shown, label=name, extend="min" if wide.min(axis=None) < 0.5 else "neither", pad=0.01)
     return finished(figure)

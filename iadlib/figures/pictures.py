@@ -35,14 +35,12 @@ def heat_map_picture(
     on their longer side. Saving a JPEG takes a few milliseconds, a PNG 0.1 s or more.
     """
     _check(image, heat, regions)
-    height, width = image.shape[:2]
-    scale = LONGER_SIDE / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    photograph = _resized(image, size)
-    photograph = photograph if photograph.mode == "RGB" else photograph.convert("RGB")
-    coloured = Image.fromarray(inferno(np.asarray(_resized(heat.astype(np.float32, copy=False), size)), low, high))
+    size = size_within(image.shape, LONGER_SIDE, LONGER_SIDE)
+    left = scaled(image, size)
+    left = left if left.mode == "RGB" else left.convert("RGB")
+    values = np.asarray(scaled(heat.astype(np.float32, copy=False), size))
+    halves = [left, Image.blend(left, Image.fromarray(inferno(values, low, high)), MAP_SHARE)]
     edges = outlines(regions, size) if regions else None
-    halves = [photograph, Image.blend(photograph, coloured, MAP_SHARE)]
     text, box = _measured(heading)
     top = box[3] + GAP if heading else 0
     picture = Image.new("RGB", (max(2 * size[0] + GAP, box[2] + GAP), top + size[1]), "white")
@@ -53,6 +51,25 @@ def heat_map_picture(
             half.paste(OUTLINE, mask=edges)
         picture.paste(half, (index * (size[0] + GAP), top))
     return picture
+
+
+def size_within(shape: tuple[int, ...], width: float, height: float) -> tuple[int, int]:
+    """The width and height, in pixels, of an image (H, W, ...) that is scaled to fit into a box."""
+    scale = min(width / shape[1], height / shape[0])
+    return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
+
+
+def scaled(array: np.ndarray, size: tuple[int, int]) -> Image.Image:
+    """An array (H, W) or (H, W, 3) as a picture of that width and height."""
+    return Image.fromarray(array).resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
+
+
+def outlined(image: np.ndarray, regions: Sequence[Region]) -> np.ndarray:
+    """The image, (H, W, 3) or (H, W), in colours with the borders of its regions; their masks may have another size."""
+    picture = Image.fromarray(image).convert("RGB")
+    if regions:
+        picture.paste(OUTLINE, mask=outlines(regions, picture.size))
+    return np.asarray(picture)
 
 
 def outlines(regions: Sequence[Region], size: tuple[int, int]) -> Image.Image:
@@ -79,10 +96,14 @@ def outlines(regions: Sequence[Region], size: tuple[int, int]) -> Image.Image:
     return shrunk.point(lambda covered: 255 if covered else 0)
 
 
-def inferno(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Colours (H, W, 3), uint8, of values (H, W); values outside `low` and `high` get the colours of the ends."""
+def inferno(values: np.ndarray, low: float, high: float, levels: int = 256) -> np.ndarray:
+    """Colours (H, W, 3), uint8, of values (H, W); values outside `low` and `high` get the colours of the ends.
+
+    Fewer `levels` than 256 are shades in steps, which make a PNG file smaller.
+    """
     share = (values - low) / (high - low) if high > low else np.zeros_like(values)
-    return _colours()[(share.clip(0, 1) * 255).astype(np.uint8)]
+    steps = (share.clip(0, 1) * (levels - 1)).round()
+    return _colours()[(steps * (255 / (levels - 1))).astype(np.uint8)]
 
 
 @cache
@@ -90,10 +111,6 @@ def _colours() -> np.ndarray:
     anchors = np.frombuffer(_INFERNO, dtype=np.uint8).reshape(-1, 3)
     at = np.linspace(0, 255, len(anchors))
     return np.stack([np.interp(np.arange(256), at, channel) for channel in anchors.T], axis=1).round().astype(np.uint8)
-
-
-def _resized(array: np.ndarray, size: tuple[int, int]) -> Image.Image:
-    return Image.fromarray(array).resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
 
 
 def _pooled(labels: np.ndarray, factor: int) -> np.ndarray:

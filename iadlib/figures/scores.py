@@ -1,112 +1,128 @@
-"""What one detector says, and all of them side by side."""
+"""Scores of all detectors on one category, and logical beside structural anomalies over all categories."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from iadlib.figures.style import KIND_COLOURS, axes_of, finished, kinds_present
+from iadlib.figures.intervals import draw_intervals
+from iadlib.figures.style import (
+    HIGHLIGHTS,
+    KIND_COLOURS,
+    KIND_MARKERS,
+    axes_of,
+    finished,
+    in_order,
+    kinds_present,
+    label,
+    legend_beside,
+    line_styles,
+    message,
+    need,
+    panels,
+)
 
 
-def score_histogram(scores: np.ndarray, kinds: Sequence[str], threshold: float) -> Figure:
-    """Image scores by kind, with the threshold taken from normal validation images."""
-    figure, axis = axes_of(figsize=(7, 3))
-    table = pd.DataFrame({"image score": scores, "kind": list(kinds)})
-    sns.histplot(
-        table,
-        x="image score",
-        hue="kind",
-        hue_order=kinds_present(kinds),
-        palette=KIND_COLOURS,
-        bins=25,
-        ax=axis,
-        alpha=0.6,
+def scores_by_detector(table: pd.DataFrame, thresholds: Mapping[str, float]) -> Figure:
+    """Image scores in one row for each detector: a dot for each test image, and a line at the detector's threshold.
+
+    `table` has the columns method, split, label and score, and in it validation images of every method: scores and
+    `thresholds` (by method) are shown less the mean of the validation scores, divided by their standard deviation. The
+    axis is linear up to 3 standard deviations and logarithmic beyond.
+    """
+    need(table, "method", "split", "label", "score")
+    methods = in_order(table["method"])
+    kinds = kinds_present(table.loc[table["split"] == "test", "label"])
+    figure, axis = axes_of(size=(9.5, 0.9 + 0.42 * len(methods)))
+    offsets = dict(zip(kinds, np.linspace(-0.24, 0.24, len(kinds)) if len(kinds) > 1 else [0], strict=True))
+    for row, method in enumerate(methods):
+        part = table[table["method"] == method]
+        mean, deviation = _validation_statistics(part, method)
+        test = part[part["split"] == "test"]
+        for kind in kinds:
+            shown = (test.loc[test["label"] == kind, "score"] - mean) / deviation
+            axis.plot(
+                shown, np.full(len(shown), row + offsets[kind]), KIND_MARKERS[kind], color=KIND_COLOURS[kind],
+                markersize=3.5, alpha=0.55, markeredgewidth=0, label=kind if row == 0 else None,
+            )  # fmt: skip
+        if method in thresholds:
+            at = (thresholds[method] - mean) / deviation
+            axis.vlines(at, row - 0.42, row + 0.42, color="black", linewidth=1.3, label=None if row else "threshold")
+    axis.set_xscale("symlog", linthresh=3, linscale=1.5)
+    _readable_ticks(axis)
+    axis.set_yticks(range(len(methods)), [label(method) for method in methods])
+    axis.set(
+        ylim=(len(methods) - 0.5, -0.5), xlabel="image score, standard deviations above the validation images' mean"
     )
-    axis.axvline(threshold, color="black", linestyle="--", linewidth=1.2)
-    axis.annotate(
-        "threshold", (threshold, 1), xycoords=("data", "axes fraction"), xytext=(4, -12), textcoords="offset points"
-    )
-    axis.set_ylabel("images")
+    axis.grid(visible=False, axis="y")
+    legend_beside(figure, axis)
     return finished(figure)
 
 
-def roc_curves(scores: np.ndarray, kinds: Sequence[str]) -> Figure:
-    """One curve for each anomaly kind, against the good images."""
-    figure, axis = axes_of(figsize=(4.2, 4))
-    kinds = np.asarray(kinds)
-    for kind in kinds_present(kinds):
-        if kind == "good":
-            continue
-        chosen = (kinds == kind) | (kinds == "good")
-        labels = kinds[chosen] == kind
-        area = roc_auc_score(labels, scores[chosen])
-        axis.plot(*roc_curve(labels, scores[chosen])[:2], color=KIND_COLOURS[kind], label=f"{kind}: {area:.3f}")
-    axis.plot([0, 1], [0, 1], color="0.7", linestyle=":", linewidth=1)
-    axis.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
-    axis.legend(title="image AUROC", loc="lower right")
-    return finished(figure)
+def _validation_statistics(part: pd.DataFrame, method: str) -> tuple[float, float]:
+    scores = part.loc[part["split"] == "validation", "score"]
+    deviation = scores.std()
+    if not deviation > 0:
+        raise ValueError(
+            f"{method}: {len(scores)} validation scores have no spread to standardise by; "
+            "2 or more validation images with different scores are needed"
+        )
+    return scores.mean(), deviation
 
 
-def scores_by_defect(scores: np.ndarray, defects: Sequence[str], kinds: Sequence[str], threshold: float) -> Figure:
-    """Every test image as a dot, one line a defect: what is found, and what stays below the threshold."""
-    table = pd.DataFrame({"image score": scores, "defect": list(defects), "kind": list(kinds)})
-    order = table.sort_values(["kind", "defect"])["defect"].unique()
-    figure, axis = axes_of(figsize=(7, 0.5 + 0.42 * len(order)))
-    sns.stripplot(
-        table,
-        x="image score",
-        y="defect",
-        order=order,
-        hue="kind",
-        hue_order=kinds_present(kinds),
-        palette=KIND_COLOURS,
-        size=4.5,
-        ax=axis,
-        jitter=False,
-        alpha=0.7,
-    )
-    axis.axvline(threshold, color="black", linestyle="--", linewidth=1.2)
-    axis.set_ylabel("")
-    sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), frameon=False, title="")
+def _readable_ticks(axis: Axes) -> None:
+    """Ticks of a symmetrical logarithmic axis within the range of the data, as plain numbers."""
+    low, high = axis.get_xlim()
+    ticks = [sign * value for value in (1, 2, 3, 10, 30, 100, 300, 1000, 3000, 10000) for sign in (-1, 1)]
+    ticks = sorted(tick for tick in [0, *ticks] if low <= tick <= high)
+    axis.set_xticks(ticks, [f"{tick:g}".replace("-", "\N{MINUS SIGN}") for tick in ticks])
+    axis.minorticks_off()
+
+
+def roc_by_detector(table: pd.DataFrame) -> Figure:
+    """A panel for each kind of anomaly, with a curve for each detector; the legend has the areas, highest first.
+
+    `table` has the columns method, label and score, one score for each method and test image; where there is a column
+    split, rows of other splits than test are left out. The five highest areas of a panel are coloured.
+    """
+    need(table, "method", "label", "score")
+    table = table[table["split"] == "test"] if "split" in table.columns else table
+    if "seed" in table.columns and table.groupby("method")["seed"].nunique().max() > 1:
+        raise ValueError("scores of several seeds have no common ROC curve: choose one seed of every method")
+    methods, kinds = in_order(table["method"]), kinds_present(table["label"])
+    if len(kinds) < 2 or kinds[0] != "good":
+        return message("no ROC curve: both good and anomalous test images are needed")
+    figure, axes = panels(len(kinds) - 1, 2, (5.7, 3.4))
+    for axis, kind in zip(axes, kinds[1:], strict=True):
+        chosen = table[table["label"].isin(["good", kind])]
+        found = {method: (part["label"] == kind, part["score"]) for method, part in chosen.groupby("method")}
+        areas = {method: roc_auc_score(*found[method]) for method in methods}
+        ranked = sorted(methods, key=areas.get, reverse=True)
+        styles = line_styles(methods, ranked[:HIGHLIGHTS])
+        for method in ranked:
+            style = styles[method] | {"marker": ""}
+            axis.plot(*roc_curve(*found[method])[:2], **style, label=f"{areas[method]:.3f}  {label(method)}")
+        axis.plot([0, 1], [0, 1], color="0.8", linewidth=0.8, zorder=1)
+        axis.set(xlabel="false positive rate", ylabel="true positive rate", title=f"{kind} anomalies", box_aspect=1)
+        axis.legend(title="image AUROC", loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)
     return finished(figure)
 
 
 def kind_comparison(table: pd.DataFrame, label: str) -> Figure:
-    """Logical beside structural for every method, one panel a category.
+    """Logical beside structural anomalies for every method, one panel for each category; a line at 0.5.
 
-    `table` has the columns category, method, kind, mean, and low and high, the ends of an interval.
+    `table` has the columns category, method, kind, mean, and low and high, the ends of an interval. `label` names the
+    values.
     """
-    categories, methods = (list(dict.fromkeys(table[column])) for column in ("category", "method"))
-    columns = min(3, len(categories))
-    lines = -(-len(categories) // columns)
-    size = (2.2 + 3.4 * columns, (0.9 + 0.42 * len(methods)) * lines)
-    figure, axes = axes_of(lines, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
-    for axis in axes.flat[len(categories) :]:
-        axis.set_axis_off()
-    for axis, category in zip(axes.flat, categories, strict=False):
-        for offset, kind in ((-0.12, "logical"), (0.12, "structural")):
-            rows = table[(table["category"] == category) & (table["kind"] == kind)].set_index("method").reindex(methods)
-            positions = np.arange(len(methods)) + offset
-            axis.hlines(positions, rows["low"], rows["high"], color=KIND_COLOURS[kind], linewidth=2.5, alpha=0.5)
-            axis.plot(rows["mean"], positions, "o", color=KIND_COLOURS[kind], label=kind)
-        axis.axvline(0.5, color="0.8", linewidth=0.8, zorder=0)
-        axis.set(title=category.replace("_", " "), ylim=(len(methods) - 0.5, -0.5))
-        axis.set_yticks(range(len(methods)), [method.replace("_", " ") for method in methods])
-    for axis in axes[-1]:
-        axis.set_xlabel(label)
-    axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    return finished(figure)
-
-
-def learning_curve(losses: dict[str, Sequence[float]]) -> Figure:
-    """Loss at every step, thin, and its running mean; one axis each for what was learned one after the other."""
-    figure, axes = axes_of(1, len(losses), figsize=(6 * len(losses), 2.8), squeeze=False)
-    for axis, (name, values) in zip(axes.flat, losses.items(), strict=True):
-        values = pd.Series(values)
-        axis.plot(values, color="0.75", linewidth=0.8)
-        axis.plot(values.rolling(max(1, len(values) // 50), min_periods=1).mean(), color=KIND_COLOURS["logical"])
-        axis.set(xlabel="step", ylabel="loss", title="" if len(losses) == 1 else name)
+    need(table, "category", "method", "kind", "mean", "low", "high")
+    categories, methods = (in_order(table[column]) for column in ("category", "method"))
+    cell = (3.1, 0.7 + 0.3 * len(methods))
+    figure, axes = panels(len(categories), 3, cell, (1.8, 0.2), sharex=True, sharey=True)
+    for axis, category in zip(axes, categories, strict=True):
+        draw_intervals(axis, table[table["category"] == category], "method", "mean", methods, at=0.5, title=category)
+    figure.supxlabel(label, fontsize=9)
+    legend_beside(figure, axes[0])
     return finished(figure)

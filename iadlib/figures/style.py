@@ -1,58 +1,167 @@
-"""What all figures share: colours, axes, and the finish.
+"""What all figures share: colours and names, panels, and text that is drawn as it is.
 
-Colours stand for the same thing everywhere: good grey, logical blue, structural orange, ground truth outlined in cyan.
+Colours stand for the same thing everywhere: good grey, logical blue, structural vermilion (Okabe and Ito's colours),
+ground truth outlined in cyan. Kinds also differ by marker, and methods also by line style and marker, so that a figure
+can be read in grey.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from textwrap import fill
 
 import matplotlib.pyplot as plt
-import numpy as np
-import seaborn as sns
+import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
 
-from iadlib.types import Region
+DPI = 90
+KIND_COLOURS = {"good": "0.55", "logical": "#0072B2", "structural": "#D55E00"}
+KIND_MARKERS = {"good": "D", "logical": "o", "structural": "^"}
+GREY = "0.72"  # lines that are not highlighted
+HIGHLIGHTS = 5  # lines in colour in one panel, at most
+# Paul Tol's palette "muted", which colour-blind readers can tell apart.
+_COLOURS = ("#332288", "#CC6677", "#117733", "#88CCEE", "#882255", "#999933", "#44AA99", "#AA4499", "#DDCC77")
+_COLOURS += ("#000000", "#EE7733", "#0077BB")  # and three of his palette "vibrant", for more methods
+_LINES, _MARKERS = ("-", "--", "-.", ":"), ("o", "s", "^", "D", "v", "P", "X")
+_STYLE = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": "0.8",
+    "axes.grid": True,
+    "axes.labelsize": 9,
+    "axes.titlesize": 10,
+    "figure.titlesize": 11,
+    "font.size": 9,
+    "grid.color": "0.88",
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "xtick.bottom": False,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8.5,
+    "ytick.left": False,
+}
 
-KIND_COLOURS = {"good": "0.55", "logical": "#1f6fb4", "structural": "#e07b1a"}
-OUTLINE = "#00e5ff"
+
+def label(name: str, width: int | None = None) -> str:
+    """An identifier as words, on lines of at most `width` characters if possible.
+
+    >>> label("cut_corner")
+    'cut corner'
+    """
+    words = str(name).replace("_", " ")
+    return words if width is None else wrapped(words, width)
 
 
-def axes_of(*shape: int, **options) -> tuple:
-    """plt.subplots in the study's style, which stays out of the caller's other figures."""
-    with sns.axes_style("whitegrid"), sns.plotting_context("notebook", font_scale=0.85):
-        return plt.subplots(*shape, dpi=110, **options)
+def wrapped(text: str, width: int) -> str:
+    """The text on lines of at most `width` characters; longer words stay whole."""
+    return fill(text, width, break_long_words=False)
 
 
-def kinds_present(kinds: Sequence[str]) -> list[str]:
-    return [kind for kind in KIND_COLOURS if kind in set(kinds)]
+def in_order(values: Iterable) -> list:
+    """The different values in the order in which they first appear."""
+    return list(dict.fromkeys(values))
 
 
-def outline(axis: Axes, regions: list[Region]) -> None:
-    for region in regions:
-        axis.contour(region.mask, levels=[0.5], colors=OUTLINE, linewidths=1)
+def kinds_present(kinds: Iterable[str]) -> list[str]:
+    present = set(kinds)
+    return [kind for kind in KIND_COLOURS if kind in present]
 
 
-def grid(pictures: Sequence[np.ndarray], columns: int) -> tuple[Figure, np.ndarray]:
-    """As many axes as pictures, without ticks, each cell shaped as the pictures' mean, but no taller than wide."""
-    columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
-    cell = min(3.6, 10 / columns)
-    height = cell * min(1, np.mean([picture.shape[0] / picture.shape[1] for picture in pictures]))
-    figure, axes = axes_of(
-        rows,
-        columns,
-        figsize=(cell * columns, (height + 0.3) * rows),
-        squeeze=False,
-        layout="constrained",
-    )
-    for axis in axes.flat:
-        axis.axis("off")
-    return figure, axes.flat[: len(pictures)]
+def line_styles(methods: Sequence[str], coloured: Collection[str] | None = None) -> dict[str, dict]:
+    """Colour, line style and marker of every method, as keyword arguments of `plot`.
+
+    They depend on the place of a method in `methods` alone: figures that are given the same methods in the same order
+    agree. Methods that are not `coloured` (None: all) are grey and lie behind the others.
+    """
+    styles = {}
+    for place, method in enumerate(methods):
+        grey = coloured is not None and method not in coloured
+        styles[method] = {
+            "color": GREY if grey else _COLOURS[place % len(_COLOURS)],
+            "linestyle": _LINES[(place // len(_COLOURS) + place) % len(_LINES)],
+            "marker": _MARKERS[place % len(_MARKERS)],
+            "zorder": 1.5 if grey else 2,
+        }
+    return styles
+
+
+def axes_of(*shape: int, size: tuple[float, float], layout: str = "constrained", **options) -> tuple:
+    """`plt.subplots` of that size in inches, in the study's style, which does not change the caller's own figures."""
+    with plt.rc_context(_STYLE):
+        return plt.subplots(*shape, figsize=size, dpi=DPI, layout=layout, **options)
+
+
+def panels(
+    count: int, columns: int, cell: tuple[float, float], extra: tuple[float, float] = (0, 0), **options
+) -> tuple:
+    """`count` axes in rows of up to `columns`, each of the size `cell` in inches; the figure is larger by `extra`.
+
+    Returns the figure and a list of its axes.
+    """
+    columns = balanced(count, columns)
+    rows = -(-count // columns)
+    size = (cell[0] * columns + extra[0], cell[1] * rows + extra[1])
+    figure, axes = axes_of(rows, columns, size=size, squeeze=False, **options)
+    for axis in axes.flat[count:]:
+        axis.set_axis_off()
+    for axis in axes.flat[:count][-columns:]:  # with nothing below them, even if a row ends early
+        axis.tick_params(labelbottom=True)
+    return figure, list(axes.flat[:count])
+
+
+def balanced(count: int, columns: int) -> int:
+    """Columns, at most `columns`, such that the rows are about equally long.
+
+    >>> balanced(6, 4)
+    3
+    """
+    return -(-count // max(1, -(-count // columns)))
+
+
+def few_ticks(axis: Axes, count: int = 5) -> None:
+    """Ticks of the x axis, so few and so short that their labels do not touch in a narrow panel."""
+    axis.xaxis.set_major_locator(MaxNLocator(nbins=count, steps=[1, 2, 5, 10]))
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:.10g}".replace("-", "\N{MINUS SIGN}"))
+
+
+def legend_beside(figure: Figure, axis: Axes, **options) -> None:
+    """The legend of an axis, right of all panels."""
+    handles, names = axis.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize=9, **options)
+
+
+def message(text: str) -> Figure:
+    """A figure that says why there is nothing to draw."""
+    figure, axis = axes_of(size=(5, 0.6))
+    axis.set_axis_off()
+    axis.text(0.5, 0.5, text, ha="center", va="center")
+    return finished(figure)
+
+
+def need(table: pd.DataFrame, *columns: str) -> None:
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise ValueError(f"the table has no column {', '.join(missing)}; its columns are {', '.join(table.columns)}")
 
 
 def finished(figure: Figure) -> Figure:
-    """Laid out, and closed for pyplot: a notebook shows a figure because a cell returns it, once."""
-    if figure.get_layout_engine() is None:
-        figure.tight_layout()
+    """The figure with every text drawn as it is, and closed for pyplot.
+
+    A `$` in the name of a file is no formula. A notebook shows a closed figure once, where a cell returns it.
+    """
+    for text in _texts(figure):
+        text.set_parse_math(False)
     plt.close(figure)
     return figure
+
+
+def _texts(artist: Artist) -> Iterator[Text]:
+    """All texts, but for tick labels of axes that are switched off, which matplotlib has not made yet."""
+    if isinstance(artist, Text):
+        yield artist
+    if not (isinstance(artist, Axis) and not artist.axes.axison):
+        for child in artist.get_children():
+            yield from _texts(child)
