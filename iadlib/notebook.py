@@ -4,12 +4,12 @@
         -f params/study.yaml:common,embedded -p category flat_connector
 
 What the wrapper adds: values come from blocks of params files with their types, and a name that the notebook does not
-have is an error; the output file appears whole or not at all; the output is canonical (no times, no random ids), so that
-the same results are the same bytes; progress bars reach the terminal; the notebook ends when its parent process ends.
+have is an error; the output file appears whole or not at all; the output is canonical (no times, no random ids), so
+that the same results are the same bytes; progress bars reach the terminal; the notebook ends when its parent process
+ends.
 """
 
 import argparse
-import ctypes
 import os
 import re
 import signal
@@ -25,11 +25,11 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
+from iadlib.parallel import end_with_parent
 from iadlib.params import read_blocks
 from iadlib.progress import TERMINAL
 
 PACKAGE = Path(__file__).resolve().parent
-SIGNAL_WHEN_PARENT_ENDS = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 def run_notebook(source: Path, output: Path, parameters: dict) -> None:
@@ -79,12 +79,6 @@ def canonical(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         for output in cell.get("outputs", []):
             output.get("metadata", {}).clear()
     return notebook
-
-
-def end_with_parent(sent: signal.Signals) -> None:
-    """Let this process receive a signal when its parent ends; on Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(SIGNAL_WHEN_PARENT_ENDS, sent)
 
 
 def main(arguments: list[str] | None = None) -> None:

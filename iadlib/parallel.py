@@ -1,15 +1,18 @@
 """Independent tasks spread over the cores, one thread each: the results do not depend on the number of cores."""
 
+import ctypes
 import multiprocessing
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any, TypeVar
-
-from joblib import Parallel, delayed
 
 from iadlib.progress import track
 
 Outcome = TypeVar("Outcome")
+SIGNAL_WHEN_PARENT_ENDS = 1  # PR_SET_PDEATHSIG of prctl(2)
 # What the forked processes work on: they inherit it, so that images and fitted members are shared and not copied.
 _inherited: tuple[Callable[..., Any], Sequence[tuple]] | None = None
 
@@ -37,10 +40,14 @@ def in_parallel(function: Callable[..., Outcome], tasks: Iterable[tuple], descri
         if processes <= 1 or not _can_fork() or torch.cuda.is_available():
             return [function(*task) for task in track(tasks, description)]
         _inherited = function, tasks
-        work = Parallel(processes, backend="multiprocessing", return_as="generator", batch_size=1)(
-            delayed(_run)(index) for index in range(len(tasks))
-        )
-        return list(track(work, description, total=len(tasks)))
+        context = multiprocessing.get_context("fork")
+        with ProcessPoolExecutor(processes, context, initializer=end_with_parent, initargs=(signal.SIGKILL,)) as pool:
+            outcomes = pool.map(_run, range(len(tasks)))
+            try:
+                return list(track(outcomes, description, total=len(tasks)))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     finally:
         _inherited = None
         torch.set_num_threads(threads)
@@ -53,3 +60,9 @@ def _can_fork() -> bool:
 def _run(index: int) -> Any:
     function, tasks = _inherited
     return function(*tasks[index])
+
+
+def end_with_parent(sent: signal.Signals) -> None:
+    """Let this process receive a signal when its parent ends; on Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SIGNAL_WHEN_PARENT_ENDS, sent)

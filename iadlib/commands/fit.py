@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from iadlib import results
-from iadlib.data import Category, DataError, load_category
+from iadlib.data import Category, DataError, fit_size, load_category
 from iadlib.detectors import DETECTORS, create, detector_class
 from iadlib.detectors.base import Detector
 from iadlib.files import require_new, whole_folder
@@ -100,7 +100,7 @@ def require_normal_images(category: Category) -> None:
 
 def load_images(category: Category, detector: str, image_size: int | Sequence[int] | None) -> dict[str, Tensor]:
     """The images (N, 3, H, W) of every split that has some, at the size that the detector is to work at."""
-    size = category.working_size(detector_class(detector).image_size if image_size is None else image_size)
+    size = fit_size(category.sizes(), detector_class(detector).image_size if image_size is None else image_size)
     present = [split for split in ("train", "validation", "test") if not category.of(split).empty]
     return {split: category.images(split, size) for split in present}
 

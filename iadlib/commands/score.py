@@ -80,11 +80,13 @@ def score(
     folders = results.find(result)
     names = relative_names(find_photographs(photographs))
     with whole_folder(out) as folder:
-        outcomes = [_score_into(folder / each.relative_to(result), Scorer(each), names, pictures) for each in folders]
+        tasks = [(folder / each.relative_to(result), each, names, pictures) for each in folders]
+        outcomes = in_parallel(_score_into, tasks, "scoring")
     return outcomes[0]
 
 
-def _score_into(folder: Path, scorer: Scorer, names: dict[Path, str], pictures: bool) -> tuple[pd.DataFrame, list[str]]:
+def _score_into(folder: Path, result: Path, names: dict[Path, str], pictures: bool) -> tuple[pd.DataFrame, list[str]]:
+    scorer = Scorer(result)
     rows, errors, files = [], [], list(names)
     batches = [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
     for batch in track(batches, f"scoring with {scorer.detector.title}"):

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from iadlib import results
 from iadlib.commands.score import BATCH, COLUMNS, Scorer, picture_name
-from iadlib.data import DataError, walk_photographs
+from iadlib.data import DataError
+from iadlib.data.photographs import photographs_below
 from iadlib.files import write_json
 
 PAUSE = 0.5  # seconds between two looks into the folder
@@ -71,14 +72,19 @@ class Arrivals:
     """The photographs of a folder that are complete and not yet done."""
 
     def __init__(self, folder: Path, done: set[str]):
-        self.folder, self.finished = folder, set(done)
+        self.folder, self.finished, self.problems = folder, set(done), set()
         self.seen: dict[str, tuple[tuple[int, int], float]] = {}  # file -> state and when it was first seen like that
         self.failed: dict[str, tuple[int, int]] = {}  # file -> the state in which it could not be read
 
     def ready(self) -> Iterator[Path]:
         """Files whose size and time of change are those of an earlier look."""
-        present = set()
-        for path in walk_photographs(self.folder):
+        present, problems = set(), []
+        photographs, _ = photographs_below(self.folder, problems)
+        for problem in problems:
+            if problem not in self.problems:  # a link without a target, an image format that is not read
+                self.problems.add(problem)
+                print(f"error: {problem}", flush=True)
+        for path in photographs:
             name = str(path.relative_to(self.folder))
             present.add(name)
             if name in self.finished:
@@ -86,7 +92,7 @@ class Arrivals:
             try:
                 status = path.stat()
             except OSError:
-                continue  # a link without a target, or gone in the meantime
+                continue  # gone in the meantime
             state, now = (status.st_size, status.st_mtime_ns), time.monotonic()
             known, since = self.seen.get(name, (None, now))
             if state != known:

@@ -22,7 +22,7 @@ def test_settings_say_how_the_detector_was_fitted_and_where_its_threshold_comes_
     settings = json.loads((result / results.SETTINGS).read_text())
     assert settings["detector"] == "padim"
     assert settings["hyperparameters"]["channels"] == 20
-    assert settings["image_size"] == [64, 96]
+    assert settings["image_size"] == [64, 64]
     assert settings["thresholds"]["validation_images"] == 2
     scores = results.read_scores(result)["score"]
     assert scores.min() <= settings["thresholds"]["image"] <= scores.max()
@@ -32,7 +32,7 @@ def test_fit_prints_how_many_photographs_it_uses_and_what_the_threshold_rests_on
     fit([good_parts], "padim", tmp_path / "out", SMALL)
     printed = capsys.readouterr().out
     assert "10" in printed
-    assert "5 of 100 good parts would be alarms; it rests on 2 validation images, so between 0 and" in printed
+    assert "5 of 100 good parts would be alarms; it rests on 2 validation images, so between 1 and 84" in printed
 
 
 def test_several_seeds_and_folders_have_a_folder_each_and_do_not_depend_on_one_another(good_parts, tmp_path):
