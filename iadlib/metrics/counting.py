@@ -4,7 +4,7 @@ Curves need these numbers at the scores of defective pixels only. So the defect-
 numbers are looked up in every chunk and added, and no chunk is kept.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,42 +33,58 @@ class Counts:
 def count_defect_free(
     maps: Sequence[np.ndarray],
     truth: Sequence[GroundTruth],
-    questions: Sequence[tuple[np.ndarray, np.ndarray]],
+    values: np.ndarray,
+    questions: Sequence[tuple[np.ndarray, np.ndarray | slice]],
     lowest: float = -np.inf,
 ) -> list[Counts]:
-    """For every question, the counts of the defect-free pixels of some images at some values.
+    """For every question, the counts of the defect-free pixels of some images at some of the `values`.
 
-    A question is (which images (N,) bool, values (V,) ascending and distinct). Images that occur in the same questions
-    are sorted together. Pixels below `lowest` are not sorted, so values must not be lower.
+    `values` (V,) are distinct and ascend. A question is (which images (N,) bool, the indices of some of the values).
+    Images that occur in the same questions are sorted together. Pixels below `lowest` are not sorted, so no value may
+    be lower.
     """
     asked = np.array([images for images, _ in questions], dtype=bool).reshape(len(questions), len(truth))
-    below, up_to = ([np.zeros(len(values), dtype=np.int64) for _, values in questions] for _ in range(2))
+    below, up_to = ([np.zeros(len(values[chosen]), dtype=np.int64) for _, chosen in questions] for _ in range(2))
     total, counted = np.zeros((2, len(questions)), dtype=np.int64)
     for combination in {tuple(column): column for column in asked.T}.values():
-        images = np.flatnonzero((asked == combination[:, None]).all(axis=0))
         which = np.flatnonzero(combination)
         if not len(which):
             continue
+        images = np.flatnonzero((asked == combination[:, None]).all(axis=0))
+        found = np.zeros((2, len(values)), dtype=np.int64)
         for chunk, pixels in _sorted_chunks(maps, truth, images, lowest):
             total[which] += pixels
             counted[which] += len(chunk)
-            for i in which:
-                found = _count_in(chunk, questions[i][1])
-                below[i] += found[0]
-                up_to[i] += found[1]
+            for each, number in zip(found, _count_in(chunk, values), strict=True):
+                each += number
+        for i in which:
+            below[i] += found[0][questions[i][1]]
+            up_to[i] += found[1][questions[i][1]]
     return [
-        Counts(values, below[i] + rest, up_to[i] + rest, int(total[i]), lowest, int(counted[i]))
-        for i, ((_, values), rest) in enumerate(zip(questions, total - counted, strict=True))
+        Counts(values[chosen], below[i] + rest, up_to[i] + rest, int(total[i]), lowest, int(counted[i]))
+        for i, ((_, chosen), rest) in enumerate(zip(questions, total - counted, strict=True))
     ]
 
 
 def _count_in(chunk: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(V,) twice: how many of an ascending chunk are below each value, and at most it."""
-    if 2 * len(values) <= len(chunk):
-        return np.searchsorted(chunk, values, side="left"), np.searchsorted(chunk, values, side="right")
-    places = (np.searchsorted(values, chunk, side=side) for side in ("right", "left"))
-    below, up_to = (np.cumsum(np.bincount(each, minlength=len(values) + 1)[: len(values)]) for each in places)
+    if len(values) > len(chunk):
+        places = (np.searchsorted(values, chunk, side=side) for side in ("right", "left"))
+        below, up_to = (np.cumsum(np.bincount(each, minlength=len(values) + 1)[: len(values)]) for each in places)
+        return below, up_to
+    below = np.searchsorted(chunk, values, side="left")
+    up_to = below.copy()
+    tied = np.flatnonzero(chunk[np.minimum(below, len(chunk) - 1)] == values)
+    up_to[tied] = np.searchsorted(chunk, values[tied], side="right")
     return below, up_to
+
+
+def distinct(values: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct values of all arrays, ascending, and how often each occurs; both (V,)."""
+    ordered = np.concatenate([np.empty(0, np.float32), *values])
+    ordered.sort()
+    first = np.flatnonzero(np.r_[True, ordered[1:] > ordered[:-1]][: len(ordered)])
+    return ordered[first], np.diff(first, append=len(ordered))
 
 
 def _sorted_chunks(

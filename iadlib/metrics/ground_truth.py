@@ -34,18 +34,22 @@ class GroundTruth(Sequence):
     """
 
     def __init__(self, regions: Iterable[Region]):
-        self.shape, inside = None, []
-        names = []
+        regions = list(regions)
+        shapes = sorted({region.shape for region in regions})
+        if len(shapes) > 1:
+            raise ValueError(f"regions of one image are of shapes {shapes[0]} and {shapes[1]}")
+        self.shape = shapes[0] if shapes else None
+        defective = np.zeros(self.shape or (0, 0), dtype=bool)
         for region in regions:
-            if self.shape not in (None, region.mask.shape):
-                raise ValueError(f"regions of one image are of shapes {self.shape} and {region.mask.shape}")
-            self.shape = region.mask.shape
-            inside.append(np.flatnonzero(region.mask))
-            names.append((region.saturation_area, region.defect_name))
-        self.pixels = np.unique(np.concatenate(inside)) if inside else np.empty(0, dtype=int)
+            defective[region.box] |= region.part
+        self.pixels = np.flatnonzero(defective)
         self._regions = [
-            RegionPixels(np.searchsorted(self.pixels, pixels).astype(np.int32), *name)
-            for pixels, name in zip(inside, names, strict=True)
+            RegionPixels(
+                np.searchsorted(self.pixels, _pixels_of(region)).astype(np.int32),
+                region.saturation_area,
+                region.defect_name,
+            )
+            for region in regions
         ]
 
     def __len__(self) -> int:
@@ -53,6 +57,12 @@ class GroundTruth(Sequence):
 
     def __getitem__(self, i: int) -> RegionPixels:
         return self._regions[i]
+
+
+def _pixels_of(region: Region) -> np.ndarray:
+    """Row-major indices of the region's pixels in its image, ascending."""
+    rows, columns = np.nonzero(region.part)
+    return (rows + region.box[0].start) * region.shape[1] + columns + region.box[1].start
 
 
 def ground_truths(regions: Regions) -> list[GroundTruth]:

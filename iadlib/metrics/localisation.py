@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from iadlib.metrics.counting import Counts, count_defect_free, likely_bound
+from iadlib.metrics.counting import Counts, count_defect_free, distinct, likely_bound
 from iadlib.metrics.ground_truth import GroundTruth, Regions, ground_truths
 from iadlib.types import Region
 
@@ -142,12 +142,6 @@ def gains_of(
     ]
 
 
-def distinct(gains: Iterable[Iterable[Gain]], lowest: float = -np.inf) -> np.ndarray:
-    """All scores of at least `lowest` at which some region gains, ascending."""
-    values = np.unique(np.concatenate([np.empty(0, np.float32), *(gain.scores for each in gains for gain in each)]))
-    return values[values >= lowest]
-
-
 def _measured(
     maps: Maps, regions: Regions, max_fpr: float, defect_name: str | None = None, whole: bool = False
 ) -> tuple[list[list[Gain]], Counts]:
@@ -157,8 +151,10 @@ def _measured(
     truth = ground_truths(regions)
     gains = gains_of(defective_scores(maps, truth), truth, defect_name, whole)
     everything = np.ones(len(truth), bool)
+    values, _ = distinct(gain.scores for each in gains for gain in each)
     for lowest in (likely_bound(maps, truth, max_fpr), -np.inf):
-        [counts] = count_defect_free(maps, truth, [(everything, distinct(gains, lowest))], lowest)
+        reached = values[values >= lowest]
+        [counts] = count_defect_free(maps, truth, reached, [(everything, slice(None))], lowest)
         if lowest == -np.inf or counts.above_lowest > math.ceil(max_fpr * counts.total):
             return gains, counts
 
@@ -170,7 +166,7 @@ def curve_of(gains: Sequence[Gain], counts: Counts, max_fpr: float) -> tuple[np.
     reached = [gain.scores[np.searchsorted(gain.scores, counts.lowest) :] for gain in gains]
     weights = [1 / (gain.saturation_area * len(gains)) for gain in gains]
     scores, weights = np.concatenate(reached), np.repeat(weights, [len(each) for each in reached])
-    values = np.unique(scores)
+    values, _ = distinct([scores])
     gained = np.bincount(np.searchsorted(values, scores), weights, len(values))[::-1]  # the highest score first
     places = np.searchsorted(counts.values, values[::-1])
     above, not_below = counts.total - counts.up_to[places], counts.total - counts.below[places]  # > and >= the score
@@ -223,10 +219,8 @@ def pixel_aupr(maps: Maps, regions: Regions) -> float:
 
 def _all_pixels(maps: Maps, regions: Regions) -> tuple[np.ndarray, Counts]:
     truth = ground_truths(regions)
-    values, times = np.unique(
-        np.concatenate([np.empty(0, np.float32), *defective_scores(maps, truth)]), return_counts=True
-    )
-    [counts] = count_defect_free(maps, truth, [(np.ones(len(truth), bool), values)])
+    values, times = distinct(defective_scores(maps, truth))
+    [counts] = count_defect_free(maps, truth, values, [(np.ones(len(truth), bool), slice(None))])
     return times, counts
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from iadlib.metrics.counting import Counts, count_defect_free
+from iadlib.metrics.counting import Counts, count_defect_free, distinct
 from iadlib.metrics.detection import image_aupr, image_auroc
 from iadlib.metrics.ground_truth import Regions, ground_truths
 from iadlib.metrics.localisation import (
@@ -24,7 +24,6 @@ from iadlib.metrics.localisation import (
     chance_au_spro,
     curve_of,
     defective_scores,
-    distinct,
     gains_of,
 )
 
@@ -82,17 +81,12 @@ def map_report_and_values(maps: Maps, regions: Regions, kinds: Sequence[str]) ->
     by_defect = {name: gains_of(scores, truth, name) for name in names}
     showing = {name: np.array([bool(each) for each in listed]) for name, listed in by_defect.items()}
     present = [kind for kind in KINDS if kind in kinds]
-    values, times = np.unique(np.concatenate([np.empty(0, np.float32), *scores]), return_counts=True)
-    counts = count_defect_free(
-        maps,
-        truth,
-        [
-            *((good | (kinds == kind), distinct(_of(gains, kinds == kind))) for kind in present),
-            *((good | showing[name], distinct(by_defect[name])) for name in names),
-            (np.ones(len(truth), bool), values),
-        ],
-    )
-    *of_subsets, overall = counts
+    values, times = distinct(scores)
+    subsets = [(good | (kinds == kind), _of(gains, kinds == kind)) for kind in present]
+    subsets += [(good | showing[name], by_defect[name]) for name in names]
+    questions = [(images, _met(values, of_images)) for images, of_images in subsets]
+    everything = np.ones(len(truth), bool), slice(None)
+    *of_subsets, overall = count_defect_free(maps, truth, values, [*questions, everything])
     of_kind = dict(zip(present, of_subsets, strict=False))
     report = {}
     for limit in LIMITS:
@@ -116,6 +110,14 @@ def map_report_and_values(maps: Maps, regions: Regions, kinds: Sequence[str]) ->
 
 def _of(values: Sequence, chosen: np.ndarray) -> list:
     return [values[i] for i in np.flatnonzero(chosen)]
+
+
+def _met(values: np.ndarray, gains: Sequence[Sequence[Gain]]) -> np.ndarray:
+    """The indices of those values (V,) at which a region gains."""
+    met = np.zeros(len(values), bool)
+    for gain in (gain for each in gains for gain in each):
+        met[np.searchsorted(values, gain.scores)] = True
+    return np.flatnonzero(met)
 
 
 def _area(gains: Sequence[Sequence[Gain]], counts: Counts, limit: float) -> float:
