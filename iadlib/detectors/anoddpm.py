@@ -36,18 +36,14 @@ from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
-from diffusers import DDPMScheduler, UNet2DModel
 from torch import Tensor, nn
 
 from iadlib.detectors.base import Detector
 from iadlib.detectors.training import seeded, train
 from iadlib.features import resolve_device
+from iadlib.noise import simplex_noise
 
 NOISES = ("simplex", "gaussian")
-SKEW = (math.sqrt(3) - 1) / 2  # takes the simplex lattice to the square one
-UNSKEW = (3 - math.sqrt(3)) / 6
-# Mean square of one octave: per corner, half the integral of r^2 (1/2 - r^2)^8 over the disc; over a cell's area.
-OCTAVE_VARIANCE = math.pi / 2 * 0.5**10 / 90 * math.sqrt(3)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -86,8 +82,7 @@ class AnoDDPM(Detector):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.noise not in NOISES:
-            raise ValueError(f"noise {self.noise!r}: one of {', '.join(NOISES)}")
+        self._require_choice(noise=NOISES)
         if not 0 <= self.depth <= self.trained_timesteps <= self.timesteps or self.trained_timesteps < 1:
             raise ValueError(
                 f"depth {self.depth}, trained_timesteps {self.trained_timesteps}, timesteps {self.timesteps}: "
@@ -100,12 +95,9 @@ class AnoDDPM(Detector):
                 f"octaves {self.octaves}, largest_structure {self.largest_structure}: 1 octave or more, and structures "
                 "of the last, halved from one to the next, of at least 2 pixels"
             )
-        for name in ("stochasticity", "persistence", "average_decay"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} {getattr(self, name)}: 0 to 1")
-        for name in ("reconstructions", "patch_size", "steps", "training_batch_size", "layers_per_level"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)}: 1 or more")
+        self._require_share("stochasticity", "persistence", "average_decay")
+        self._require_at_least(1, "reconstructions", "patch_size", "steps", "training_batch_size", "layers_per_level")
+        self._require_positive("learning_rate", "max_gradient_norm")
         if not self.channels or any(width % 8 for width in self.channels):
             raise ValueError(f"channels {list(self.channels)}: one multiple of 8 a level")
         if any(not 0 <= level < len(self.channels) for level in self.attention):
@@ -177,7 +169,7 @@ class AnoDDPM(Detector):
             noised = reverse_step(noised, noise, signal, next_signal, self.stochasticity, fresh)
         return noised
 
-    def _estimate(self, network: UNet2DModel, noised: Tensor, step: Tensor) -> Tensor:
+    def _estimate(self, network: nn.Module, noised: Tensor, step: Tensor) -> Tensor:
         """The network's opinion of the noise; its own count of steps starts at 0."""
         folded = F.pixel_unshuffle(noised, self.patch_size).contiguous(memory_format=torch.channels_last)
         return F.pixel_shuffle(network(folded, step - 1).sample, self.patch_size)
@@ -205,7 +197,9 @@ class AnoDDPM(Detector):
             )
         return F.pad(images, (0, missing_width, 0, missing_height), mode="reflect")
 
-    def _new_network(self) -> UNet2DModel:
+    def _new_network(self) -> nn.Module:
+        from diffusers import UNet2DModel  # importing it takes seconds
+
         levels = range(len(self.channels))
         network = UNet2DModel(
             in_channels=3 * self.patch_size**2,
@@ -222,7 +216,7 @@ class AnoDDPM(Detector):
     @cached_property
     def _signal(self) -> Tensor:
         """Share of the image's variance after 0 to T steps, (T + 1,)."""
-        products = DDPMScheduler(num_train_timesteps=self.timesteps, beta_schedule="linear").alphas_cumprod
+        products = (1 - torch.linspace(0.0001, 0.02, self.timesteps)).cumprod(dim=0)  # DDPM, section 4
         return torch.cat([torch.ones(1), products]).to(resolve_device(self.device))
 
 
@@ -246,58 +240,3 @@ def reverse_step(
     noise = (noised - signal**0.5 * image) / (1 - signal) ** 0.5  # that of the clamped image
     variance = stochasticity**2 * (1 - next_signal) / (1 - signal) * (1 - signal / next_signal)  # sigma^2
     return next_signal**0.5 * image + (1 - next_signal - variance) ** 0.5 * noise + variance**0.5 * fresh
-
-
-def simplex_noise(
-    count: int,
-    height: int,
-    width: int,
-    largest_structure: float = 64.0,
-    octaves: int = 6,
-    persistence: float = 0.8,
-    generator: torch.Generator | None = None,
-    device: torch.device | str = "cpu",
-) -> Tensor:
-    """Fields (count, height, width) of unit variance, the sum of octaves, each `persistence` times the one before.
-
-    Independent of each other but for the lattice, which all fields of a call share. The variance is that over places
-    and calls: a few large structures make a single field brighter or darker as a whole.
-    """
-    total = torch.zeros(count, height, width, device=device)
-    for octave in range(octaves):
-        field = _octave(count, height, width, largest_structure / 2**octave, generator, device)
-        total += persistence**octave * field
-    variance = OCTAVE_VARIANCE * sum(persistence ** (2 * octave) for octave in range(octaves))
-    return total / variance**0.5
-
-
-def _octave(
-    count: int,
-    height: int,
-    width: int,
-    wavelength: float,
-    generator: torch.Generator | None,
-    device: torch.device | str,
-) -> Tensor:
-    """Two-dimensional simplex noise: around every corner of a triangular lattice, a slope that fades with distance."""
-    rows = torch.arange(height, device=device).view(-1, 1) / wavelength
-    columns = torch.arange(width, device=device).view(1, -1) / wavelength
-    shift = torch.rand(2, generator=generator, device=device)
-    skew = (rows + columns) * SKEW
-    i, j = columns + skew + shift[0], rows + skew + shift[1]  # on the square lattice, (H, W)
-    first_i, first_j = i.floor().long(), j.floor().long()
-    i, j = i - first_i, j - first_j
-    lower = (i > j).long()  # which of a square's two triangles
-    size_i, size_j = int(first_i.max()) + 2, int(first_j.max()) + 2
-    angles = 2 * math.pi * torch.rand(count, size_i * size_j, generator=generator, device=device)
-    slopes = angles.cos(), angles.sin()
-    total = torch.zeros(count, height * width, device=device)
-    for corner_i, corner_j in ((0, 0), (lower, 1 - lower), (1, 1)):
-        away_i, away_j = i - corner_i, j - corner_j
-        unskew = (away_i + away_j) * UNSKEW
-        away = away_i - unskew, away_j - unskew
-        falloff = (0.5 - away[0].square() - away[1].square()).clamp(min=0) ** 4
-        corner = ((first_i + corner_i) * size_j + first_j + corner_j).flatten()
-        for slope, distance in zip(slopes, away, strict=True):
-            total.addcmul_(slope[:, corner], (falloff * distance).flatten())
-    return total.view(count, height, width)

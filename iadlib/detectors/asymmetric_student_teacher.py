@@ -69,7 +69,8 @@ class AsymmetricStudentTeacher(Detector):
             raise ValueError(
                 f"position_channels {self.position_channels}: a multiple of 4, sine and cosine of each axis"
             )
-        for name in (
+        self._require_at_least(
+            1,
             "teacher_blocks",
             "teacher_hidden_channels",
             "student_blocks",
@@ -77,12 +78,8 @@ class AsymmetricStudentTeacher(Detector):
             "teacher_epochs",
             "student_epochs",
             "training_batch_size",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)}: 1 or more")
-        for name in ("clamp", "learning_rate", "max_gradient_norm"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} {getattr(self, name)}: above 0")
+        )
+        self._require_positive("clamp", "learning_rate", "max_gradient_norm")
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Train the teacher, then the student; the validation images are not needed."""

@@ -208,6 +208,16 @@ class Detector(ABC):
             if (value := getattr(self, name)) is not None and not value > 0:
                 raise ValueError(f"{name} {value}: above 0")
 
+    def _require_share(self, *names: str) -> None:
+        for name in names:
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise ValueError(f"{name} {value}: 0 to 1")
+
+    def _require_odd(self, *names: str) -> None:
+        for name in names:
+            if (value := getattr(self, name)) < 1 or value % 2 == 0:
+                raise ValueError(f"{name} {value}: an odd number, 1 or more")
+
     def _require_choice(self, **choices: tuple[str, ...]) -> None:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:

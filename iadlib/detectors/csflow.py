@@ -64,16 +64,11 @@ class CSFlow(Detector):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.image_score not in IMAGE_SCORES:
-            raise ValueError(f"image_score {self.image_score!r}: one of {', '.join(IMAGE_SCORES)}")
+        self._require_choice(image_score=IMAGE_SCORES)
         if not self.kernel_sizes or any(size < 1 or size % 2 == 0 for size in self.kernel_sizes):
             raise ValueError(f"kernel_sizes {list(self.kernel_sizes)}: one odd number a coupling block")
-        for name in ("hidden_channels", "epochs", "training_batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)}: 1 or more")
-        for name in ("clamp", "learning_rate", "max_gradient_norm"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} {getattr(self, name)}: above 0")
+        self._require_at_least(1, "hidden_channels", "epochs", "training_batch_size")
+        self._require_positive("clamp", "learning_rate", "max_gradient_norm")
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Train the flow for `epochs` passes; the validation images are not needed."""

@@ -17,23 +17,20 @@ grids, so that any sides of 32 pixels or more fit, and is bilinear without align
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
-from torchvision.transforms.v2 import functional as operations
 
 from iadlib.detectors.base import Detector
 from iadlib.detectors.training import seeded, train
 from iadlib.features import resolve_device
+from iadlib.noise import paint_anomalies, texture_files
 
-TEXTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 SMALLEST_SIDE = 32  # one pixel on the last of six levels
 FOCUS = 2.0  # gamma of the focal loss
@@ -64,23 +61,21 @@ class DRAEM(Detector):
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("reconstructive_width", "discriminative_width", "steps", "training_batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)}: 1 or more")
-        if self.perlin_octaves < 0:
-            raise ValueError(f"perlin_octaves {self.perlin_octaves}: 0 or more")
-        if not 0 <= self.lowest_opacity <= 1:
-            raise ValueError(f"lowest_opacity {self.lowest_opacity}: 0 to 1")
-        if self.score_window < 1 or self.score_window % 2 == 0:
-            raise ValueError(f"score_window {self.score_window}: an odd number of pixels, 1 or more")
-        if self.learning_rate <= 0:
-            raise ValueError(f"learning_rate {self.learning_rate}: above 0")
+        self._require_at_least(1, "reconstructive_width", "discriminative_width", "steps", "training_batch_size")
+        self._require_at_least(0, "perlin_octaves")
+        self._require_positive("learning_rate")
+        self._require_share("lowest_opacity")
+        self._require_odd("score_window")
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Train both networks together for `steps` batches; the validation images are not needed."""
-        _check_size(train_images)
+        if min(train_images.shape[-2:]) < SMALLEST_SIDE:
+            size = " x ".join(map(str, train_images.shape[-2:]))
+            raise ValueError(
+                f"images of {size} pixels are too small: sides of {SMALLEST_SIDE} pixels or more are needed"
+            )
         if len(train_images) < 2:
-            raise ValueError("one training image cannot be normalised over a batch: two or more are needed")
+            raise ValueError("one training image: batch normalisation needs two or more")
         textures = None if self.textures is None else texture_files(self.textures)
         self.build()
         for network in (self.reconstructive_, self.discriminative_):
@@ -90,7 +85,14 @@ class DRAEM(Detector):
         milestones = [math.ceil(share * self.steps) for share in (0.8, 0.9)]
 
         def loss(images: Tensor) -> Tensor:
-            painted, masks = self.painted(images, train_images, textures)
+            painted, masks = paint_anomalies(
+                images,
+                train_images,
+                textures,
+                octaves=self.perlin_octaves,
+                threshold=self.perlin_threshold,
+                lowest_opacity=self.lowest_opacity,
+            )
             reconstruction = self.reconstructive_(painted)
             answer = self.discriminative_(torch.cat([reconstruction, painted], dim=1))
             similarity = structural_similarity(reconstruction, images)
@@ -120,7 +122,6 @@ class DRAEM(Detector):
             network.to(resolve_device(self.device), memory_format=torch.channels_last)
 
     def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
-        _check_size(images)
         images = images.to(resolve_device(self.device), memory_format=torch.channels_last)
         reconstruction = self.reconstructive_(images)
         yield "residual", (images - reconstruction).abs()  # (N, 3, H, W)
@@ -131,106 +132,6 @@ class DRAEM(Detector):
         window = self.score_window
         averages = F.avg_pool2d(scores, window, stride=1, padding=window // 2)
         yield "image_scores", averages.amax(dim=(1, 2, 3))  # equation 7
-
-    def painted(self, images: Tensor, others: Tensor, textures: Sequence[Path] | None) -> tuple[Tensor, Tensor]:
-        """Images (N, 3, H, W), about half of them with an anomaly, and its masks (N, H, W), 1 inside."""
-        count, _, *size = images.shape
-        masks = torch.stack([self._mask(*size) for _ in range(count)])  # (N, H, W)
-        patterns = torch.stack([self._texture(others, textures, size) for _ in range(count)])
-        opacity = self.lowest_opacity + (1 - self.lowest_opacity) * torch.rand(count, 1, 1, 1)
-        weight = (masks.unsqueeze(1) * opacity).to(images.device)
-        painted = images * (1 - weight) + patterns.to(images.device) * weight  # equation 3
-        return painted.contiguous(memory_format=torch.channels_last), masks.to(images.device)
-
-    def _mask(self, height: int, width: int) -> Tensor:
-        if torch.rand(()) < 0.5:
-            return torch.zeros(height, width)
-        return (perlin_noise(height, width, *self._cells()) > self.perlin_threshold).float()
-
-    def _cells(self) -> list[int]:
-        return (2 ** torch.randint(0, self.perlin_octaves + 1, (2,))).tolist()
-
-    def _texture(self, others: Tensor, textures: Sequence[Path] | None, size: Sequence[int]) -> Tensor:
-        """A pattern (3, H, W) in [0, 1], of a file if there are some."""
-        if textures is not None:
-            path = textures[int(torch.randint(len(textures), ()))]
-            with Image.open(path) as file:
-                pattern = operations.to_image(file.convert("RGB"))
-            pattern = operations.resize(pattern, list(size), antialias=True)
-        elif torch.rand(()) < 0.5:
-            noise = torch.stack([perlin_noise(*size, *self._cells()) for _ in range(3)])
-            pattern = ((noise + 1) * 127.5).clamp(0, 255).to(torch.uint8)
-        else:
-            other = others[int(torch.randint(len(others), ()))].cpu()
-            pattern = (shuffled_blocks(other, 2 ** int(torch.randint(1, 5, ()))) * 255).to(torch.uint8)
-        return recoloured(pattern).float() / 255
-
-
-def texture_files(folder: str) -> list[Path]:
-    """Photographs anywhere under a folder, in order of name."""
-    found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in TEXTURE_SUFFIXES)
-    if not found:
-        raise FileNotFoundError(f"textures {folder}: no such folder, or no {', '.join(TEXTURE_SUFFIXES)} in it")
-    return found
-
-
-def perlin_noise(height: int, width: int, rows: int, columns: int) -> Tensor:
-    """Perlin's noise (height, width) of about [-1, 1] with rows x columns cells, turned by a random angle.
-
-    Drawn from PyTorch's generator. Perlin, "Improving noise", SIGGRAPH 2002.
-    """
-    y = (torch.arange(height).view(-1, 1) + 0.5) / height - 0.5
-    x = (torch.arange(width).view(1, -1) + 0.5) / width - 0.5
-    angle = (torch.rand(()) - 0.5) * math.pi
-    y, x = (y * angle.cos() + x * angle.sin()) * rows, (x * angle.cos() - y * angle.sin()) * columns
-    y, x = y - y.min(), x - x.min()
-    row, column = y.long(), x.long()
-    y, x = y - row, x - column
-    lattice = int(column.max()) + 2
-    directions = 2 * math.pi * torch.rand((int(row.max()) + 2) * lattice)
-    up, right = directions.sin(), directions.cos()
-
-    def corner(down: int, across: int) -> Tensor:
-        index = (row + down) * lattice + column + across
-        return up[index] * (y - down) + right[index] * (x - across)
-
-    fade_y, fade_x = (t**3 * (t * (6 * t - 15) + 10) for t in (y, x))
-    top = torch.lerp(corner(0, 0), corner(0, 1), fade_x)
-    bottom = torch.lerp(corner(1, 0), corner(1, 1), fade_x)
-    return math.sqrt(2) * torch.lerp(top, bottom, fade_y)
-
-
-def shuffled_blocks(image: Tensor, blocks: int) -> Tensor:
-    """An image (C, H, W) cut into blocks x blocks pieces that lie in another order."""
-    height, width = image.shape[1:]
-    rows, columns = min(blocks, height), min(blocks, width)
-    cropped = image[:, : height - height % rows, : width - width % columns]
-    pieces = cropped.unflatten(1, (rows, -1)).unflatten(3, (columns, -1)).permute(1, 3, 0, 2, 4).flatten(0, 1)
-    pieces = pieces[torch.randperm(len(pieces))].unflatten(0, (rows, columns))
-    shuffled = pieces.permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2)
-    return F.interpolate(shuffled[None], size=(height, width), mode="nearest")[0]
-
-
-def recoloured(pattern: Tensor) -> Tensor:
-    """A pattern (3, H, W) of bytes after three different random operations on its colours."""
-
-    def between(low: float, high: float) -> float:
-        return low + (high - low) * float(torch.rand(()))
-
-    choices = [
-        lambda p: operations.adjust_gamma(p, between(0.5, 2.0)),
-        lambda p: operations.adjust_brightness(p, between(0.5, 1.5)),
-        lambda p: operations.adjust_sharpness(p, between(0.0, 3.0)),
-        lambda p: operations.solarize(p, between(32, 128)),
-        lambda p: operations.posterize(p, int(torch.randint(2, 6, ()))),
-        lambda p: operations.invert(p),
-        lambda p: operations.autocontrast(p),
-        lambda p: operations.equalize(p),
-        lambda p: operations.adjust_hue(p, between(-0.5, 0.5)),
-    ]
-    for chosen in torch.randperm(len(choices))[:3].tolist():
-        pattern = choices[chosen](pattern)
-    return pattern
 
 
 def focal_loss(answer: Tensor, masks: Tensor) -> Tensor:
@@ -316,10 +217,3 @@ def _convolution(before: int, after: int) -> nn.Sequential:
 
 def _block(before: int, after: int) -> nn.Sequential:
     return nn.Sequential(_convolution(before, after), _convolution(after, after))
-
-
-def _check_size(images: Tensor) -> None:
-    if min(images.shape[-2:]) < SMALLEST_SIDE:
-        raise ValueError(
-            f"images of {tuple(images.shape[-2:])} are too small: sides of {SMALLEST_SIDE} pixels or more fit"
-        )

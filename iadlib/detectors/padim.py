@@ -54,10 +54,8 @@ class PaDiM(Detector):
         super().__post_init__()
         if sorted(set(self.layers)) != list(self.layers):
             raise ValueError(f"layers {list(self.layers)}: from the finest grid to the coarsest, each once")
-        if self.channels is not None and self.channels < 1:
-            raise ValueError(f"channels {self.channels}: 1 or more, or None for all")
-        if self.regularisation <= 0:
-            raise ValueError(f"regularisation {self.regularisation}: above 0, else a covariance may be singular")
+        self._require_at_least(1, "channels")
+        self._require_positive("regularisation")  # else a covariance may be singular
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Fit one Gaussian a position; the validation images are not needed."""
@@ -75,11 +73,6 @@ class PaDiM(Detector):
 
     def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
         embedding = self.patches(images)  # (N, d, h, w)
-        if embedding.shape[1:] != self.mean_.shape:
-            raise ValueError(
-                f"images of {tuple(images.shape[-2:])} have a grid of {tuple(embedding.shape[-2:])}, but the Gaussians "
-                f"stand on one of {tuple(self.mean_.shape[-2:])}: only images of the training images' size fit"
-            )
         yield "embedding", embedding
         residual = (embedding - self.mean_).flatten(2).permute(2, 1, 0)  # (h w, d, N)
         with one_thread():

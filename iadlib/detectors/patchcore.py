@@ -56,8 +56,9 @@ class PatchCore(Detector):
         super().__post_init__()
         if not 0 < self.coreset_fraction <= 1:
             raise ValueError(f"coreset_fraction {self.coreset_fraction}: a share, above 0 and at most 1")
-        if self.patch_size < 1 or self.patch_size % 2 == 0:
-            raise ValueError(f"patch_size {self.patch_size}: an odd number of patches, 1 or more")
+        self._require_odd("patch_size")
+        self._require_at_least(0, "reweighting_neighbours")
+        self._require_at_least(1, "embedding_dimension", "projection_dimension")
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Fill the memory bank; the validation images are not needed."""

@@ -66,11 +66,8 @@ class ReverseDistillation(Detector):
             raise ValueError(
                 f"blocks {list(self.blocks)}: one number for the embedding and one a layer, 1 or more each"
             )
-        for name in ("epochs", "training_batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)}: 1 or more")
-        if self.learning_rate <= 0:
-            raise ValueError(f"learning_rate {self.learning_rate}: above 0")
+        self._require_at_least(1, "epochs", "training_batch_size")
+        self._require_positive("learning_rate")
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Train bottleneck and decoder for `epochs` passes; the validation images are not needed."""

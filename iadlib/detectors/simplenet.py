@@ -59,18 +59,11 @@ class SimpleNet(Detector):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.patch_size < 1 or self.patch_size % 2 == 0:
-            raise ValueError(f"patch_size {self.patch_size}: an odd number of patches, 1 or more")
-        for name in ("hidden_channels", "epochs"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)}: 1 or more")
-        if self.most_steps is not None and self.most_steps < 1:
-            raise ValueError(f"most_steps {self.most_steps}: 1 or more, or null for no limit")
+        self._require_odd("patch_size")
+        self._require_at_least(1, "hidden_channels", "epochs", "most_steps")
         if self.training_batch_size < 2:
             raise ValueError(f"training_batch_size {self.training_batch_size}: 2 patches or more, to normalise them")
-        for name in ("noise_std", "margin", "adapter_learning_rate", "discriminator_learning_rate"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} {getattr(self, name)}: above 0")
+        self._require_positive("noise_std", "margin", "adapter_learning_rate", "discriminator_learning_rate")
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Train adapter and discriminator for `epochs` passes, or `most_steps`; validation images are not needed."""

@@ -24,9 +24,9 @@ from sklearn.model_selection import StratifiedKFold
 
 from iadlib import calibration
 from iadlib.calibration import Costs, cross_fit, with_prevalence
-from iadlib.detectors import create
 from iadlib.detectors.training import seeded
 from iadlib.metrics import image_auroc, percentiles, resampled_images
+from iadlib.noise import paint_every_image
 from iadlib.progress import track
 from iadlib.study.ensembles import FEATURE
 from iadlib.study.fitted import fitted, images_for
@@ -93,14 +93,8 @@ def artificial(
 
 def _painted(images: torch.Tensor, seed: int) -> torch.Tensor:
     """Every image once, each with an anomaly."""
-    painter, finished = create("draem"), images.clone()
-    missing = torch.ones(len(images), dtype=torch.bool)
     with seeded(seed):
-        while missing.any():  # the generator leaves half of the images as they are
-            painted, masks = painter.painted(images, images, None)
-            now = missing & (masks.flatten(1).sum(dim=1) > 0)
-            finished[now], missing = painted[now], missing & ~now
-    return finished
+        return paint_every_image(images)
 
 
 def probabilities(scores: pd.DataFrame, painted: pd.DataFrame, folds: int = FOLDS) -> pd.DataFrame:
