@@ -27,7 +27,7 @@ def read_map(source: str | Path, name: str | None = None) -> np.ndarray:
 
 def _read_array(source: Path, name: str) -> np.ndarray:
     try:
-        with np.load(source) as arrays:
+        with source.open("rb") as file, np.load(file) as arrays:
             names = {normal_form(known): known for known in arrays.files}
             if normal_form(name) in names:
                 return arrays[names[normal_form(name)]]
@@ -68,9 +68,8 @@ def _read_tiff(path: Path) -> np.ndarray:
 
 def _checked(values: np.ndarray, where: str) -> np.ndarray:
     shape = values.shape
-    values = np.squeeze(values)
-    if values.ndim != 2:
-        values = values.reshape(shape[-2:]) if len(shape) >= 2 and np.prod(shape[:-2]) == 1 else values
+    while values.ndim > 2 and 1 in values.shape:
+        values = values.squeeze(axis=values.shape.index(1))
     if values.ndim != 2 or not values.size:
         raise DataError(f"{where}: a map (H, W) of one channel expected, not an array of shape {shape}")
     if values.dtype.kind not in "fiub":

@@ -289,5 +289,5 @@ def test_the_command_masks_a_folder(mvtec_loco, tmp_path, capsys):
 
 @pytest.mark.parametrize("radii", [(), (2, 2), (1, -2)])
 def test_settings_of_the_command_need_different_radii_of_0_or_more(radii):
-    with pytest.raises(ValueError, match="radii .*: one or more different numbers of pixels, 0 or more"):
+    with pytest.raises(ValueError, match=r"radii .*: one or more different numbers of pixels, 0 or more"):
         MaskSettings(radii=radii)

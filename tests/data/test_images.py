@@ -1,14 +1,17 @@
 """Photographs as arrays."""
 
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
-from iadlib.data import DataError, fit_size, image_sizes, load_images, read_image
+from iadlib.data import DataError, bit_depth, fit_size, image_sizes, load_images, mixed_orientations, read_image
 
 ORIENTATION = 0x0112
 
@@ -167,6 +170,127 @@ def test_fit_size_without_photographs_asks_for_a_pair():
         fit_size([], 224)
 
 
-def test_data_is_imported_without_torch():
-    code = "import sys, iadlib.data; sys.exit('torch' in sys.modules)"
+def test_data_is_imported_without_heavy_packages():
+    heavy = {"torch", "matplotlib", "scipy.ndimage", "tifffile", "joblib"}
+    code = f"import sys, iadlib.data; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# -- more than 8 bit --------------------------------------------------------------------------------------------------
+
+
+def in_sixteen(values: np.ndarray, bits: int) -> np.ndarray:
+    """Values of 8 bit as a camera of `bits` bits stores them, in uint16."""
+    return values.astype(np.uint16) << (bits - 8) | values.astype(np.uint16) >> (16 - bits)
+
+
+def write_deep(path, values: np.ndarray, compression=None, byteorder="<"):
+    """uint16 (H, W), (H, W, 2) or (H, W, 3), as PNG or TIFF; Pillow writes no PNG of 16 bit with several channels."""
+    if path.suffix == ".png":
+        path.write_bytes(deep_png(values))
+    else:
+        photometric = "rgb" if values.ndim == 3 else "minisblack"
+        tifffile.imwrite(path, values, compression=compression, byteorder=byteorder, photometric=photometric)
+    return path
+
+
+def deep_png(values: np.ndarray) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width = values.shape[:2]
+    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[values.size // (height * width)]
+    lines = np.frombuffer(values.astype(">u2").tobytes(), np.uint8).reshape(height, -1)
+    lines = np.diff(lines, axis=0, prepend=np.zeros((1, lines.shape[1]), np.uint8))  # the filter "up"
+    filtered = np.insert(lines, 0, 2, axis=1)
+    head = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    parts = chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(filtered.tobytes())), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (64, 48, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+@pytest.mark.parametrize("kind", ["grey", "rgb"])
+@pytest.mark.parametrize("name", ["image.png", "image.tif"])
+def test_a_deep_photograph_is_read_as_its_copy_of_8_bit(tmp_path, bits, kind, name):
+    values = COLOURS if kind == "rgb" else COLOURS[:, :, 0]
+    path = write_deep(tmp_path / name, in_sixteen(values, bits))
+    expected = values if kind == "rgb" else np.repeat(values[:, :, None], 3, axis=2)
+    np.testing.assert_array_equal(read_image(path, bits), expected)
+    shifted = write_deep(tmp_path / f"shifted_{name}", values.astype(np.uint16) << (bits - 8))
+    np.testing.assert_array_equal(read_image(shifted, bits), expected)
+
+
+@pytest.mark.parametrize("options", [{"byteorder": ">"}, {"compression": "zlib"}])
+def test_a_deep_tiff_may_be_compressed_and_of_either_byte_order(tmp_path, options):
+    path = write_deep(tmp_path / "image.tif", in_sixteen(COLOURS, 12), **options)
+    np.testing.assert_array_equal(read_image(path, 12), COLOURS)
+
+
+def test_alpha_of_a_deep_png_is_dropped(tmp_path):
+    deep = in_sixteen(COLOURS, 12)
+    path = write_deep(tmp_path / "grey.png", deep[:, :, :2])
+    np.testing.assert_array_equal(read_image(path, 12), np.repeat(COLOURS[:, :, :1], 3, axis=2))
+    path = write_deep(tmp_path / "colours.png", np.concatenate([deep, deep[:, :, :1]], axis=2))
+    np.testing.assert_array_equal(read_image(path, 12), COLOURS)
+
+
+@pytest.mark.parametrize("name", ["image.png", "image.tif"])
+def test_the_depth_is_never_taken_from_one_photograph(tmp_path, name):
+    path = write_deep(tmp_path / name, in_sixteen(COLOURS, 12))
+    with pytest.raises(DataError, match=rf"{name}: a photograph of more than 8 bit.* give the depth .* as `bits`"):
+        read_image(path)
+
+
+def test_a_value_beyond_the_depth_is_an_error(tmp_path):
+    path = write_deep(tmp_path / "image.png", in_sixteen(COLOURS, 12))
+    with pytest.raises(DataError, match=r"image\.png: its largest value 4095 is beyond 10 bit"):
+        load_images([path], (64, 48), bits=10)
+
+
+@pytest.mark.parametrize("bits", [0, 9, 32, "12"])
+def test_a_depth_that_no_camera_has_is_refused(save, bits):
+    with pytest.raises(ValueError, match="bits is the depth of a camera, 8, 10, 12, 14, 16 or None"):
+        read_image(save(COLOURS), bits)
+
+
+def test_photographs_of_8_bit_have_that_depth_whatever_bits_is(save):
+    path = save(COLOURS)
+    for bits in (None, 8, 12):
+        np.testing.assert_array_equal(read_image(path, bits), COLOURS)
+
+
+def test_the_depth_of_8_bit_photographs_needs_no_pixels(save):
+    path = save(COLOURS)
+    path.write_bytes(path.read_bytes()[:60])
+    assert bit_depth([path]) == 8
+
+
+@pytest.mark.parametrize(("largest", "bits"), [(200, 8), (600, 10), (2048, 12), (4095, 12), (9000, 14), (65535, 16)])
+def test_the_depth_is_the_least_that_holds_all_photographs(tmp_path, largest, bits):
+    dark = write_deep(tmp_path / "dark.png", np.full((64, 48), 100, dtype=np.uint16))
+    bright = write_deep(tmp_path / "bright.tif", np.full((64, 48, 3), largest, dtype=np.uint16))
+    assert bit_depth([dark, bright]) == bit_depth([bright, dark]) == bits
+
+
+@pytest.mark.parametrize("largest", [100, 300, 1500, 20000])
+def test_photographs_too_dark_to_tell_their_depth_ask_for_it(tmp_path, largest):
+    path = write_deep(tmp_path / "dark.png", np.full((64, 48), largest, dtype=np.uint16))
+    with pytest.raises(DataError, match=rf"dark\.png: {largest} is the largest value .* give the depth of the camera"):
+        bit_depth([path])
+
+
+def test_a_deep_tiff_in_separate_planes_is_refused(tmp_path):
+    planes = in_sixteen(COLOURS, 12).transpose(2, 0, 1)
+    tifffile.imwrite(tmp_path / "planes.tif", planes, photometric="rgb", planarconfig="separate")
+    with pytest.raises(DataError, match=r"planes\.tif: this kind of 16 bit is not read; save it as a PNG"):
+        read_image(tmp_path / "planes.tif", 12)
+
+
+def test_photographs_upright_and_lying_are_warned_of():
+    assert mixed_orientations([(64, 48), (100, 100), (64, 40)]) is None
+    assert mixed_orientations([(64, 48), (48, 64), (48, 64)]).startswith(
+        "1 photographs are higher than wide and 2 wider than high"
+    )

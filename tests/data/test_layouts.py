@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -329,3 +331,149 @@ def test_folders_that_differ_in_case_only_are_kept_apart(mvtec_ad):
     write_image(mvtec_ad / "test/Dent/000.png")
     write_mask(mvtec_ad / "ground_truth/Dent/000_mask.png", (0, 1, 0, 1, 255))
     assert load_category(mvtec_ad).of("test")["defect"].tolist()[:2] == ["Dent", "dent"]
+
+
+# -- photographs of good parts alone ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photographs(tmp_path) -> Path:
+    """Ten photographs, of which four are in a subfolder, and a file that is none."""
+    root = tmp_path / "screws"
+    for number in range(10):
+        write_image(root / ("day2" if number > 5 else ".") / f"{number}.png")
+    (root / "notes.txt").write_text("words")
+    return root
+
+
+def test_a_plain_folder_holds_photographs_of_good_parts(photographs):
+    category = load_category(photographs)
+    assert (category.name, category.layout) == ("screws", "photographs")
+    assert list(category.samples.columns) == COLUMNS
+    assert counts(category) == {("train", "good"): 8, ("validation", "good"): 2}
+    assert category.of("test").empty
+    assert set(category.samples["defect"]) == {"good"}
+    assert {"0", "day2/6"} <= set(category.samples["name"])
+    category.check()
+    with pytest.raises(DataError, match="screws: no test images in this category"):
+        category.require("test")
+
+
+def test_validation_of_a_plain_folder_is_drawn_with_the_seed(photographs):
+    drawn = {tuple(load_category(photographs, seed=seed).of("validation")["name"]) for seed in range(8)}
+    assert len(drawn) > 1
+    again = [load_category(photographs, seed=3).of("validation")["name"].tolist() for _ in range(2)]
+    assert again[0] == again[1]
+
+
+@pytest.mark.parametrize("name", ["good", "OK", "ground_truth"])
+def test_a_folder_of_good_and_other_parts_is_not_taken_for_good_ones(photographs, name):
+    write_image(photographs / name / "1.png")
+    with pytest.raises(DataError, match="are not all of good parts by their names; name the folder of good"):
+        load_category(photographs)
+
+
+def test_a_folder_of_photographs_with_a_broken_link_is_an_error(photographs):
+    (photographs / "day2/3.png").symlink_to(photographs / "gone.png")
+    with pytest.raises(DataError, match=r"day2/3\.png: a broken link"):
+        load_category(photographs)
+
+
+# -- photographs that are easily overlooked ---------------------------------------------------------------------------
+
+
+def test_photographs_in_subfolders_and_other_formats_are_used(mvtec_ad, mvtec_loco):
+    for root, kind in ((mvtec_ad, "scratch"), (mvtec_loco, "structural_anomalies")):
+        before = len(load_category(root).samples)
+        Image.open(root / "train/good/1.png" if root == mvtec_ad else root / "train/good/001.png").save(
+            root / "train/good/more.webp"
+        )
+        for name in ("train/good/day2/1.png", f"test/{kind}/day2/7.png"):
+            write_image(root / name)
+        mask = f"{kind}/day2/7_mask.png" if root == mvtec_ad else f"{kind}/day2/7/000.png"
+        write_mask(root / "ground_truth" / mask, (0, 4, 0, 4, 255 if root == mvtec_ad else 1))
+        category = load_category(root)
+        assert len(category.samples) == before + 3
+        test = category.of("test").set_index("name")
+        assert test.loc[f"{kind}/day2/7", "has_mask"]
+        assert len(category.regions(test.index.get_loc(f"{kind}/day2/7"))) == 1
+
+
+@pytest.mark.parametrize("layout", ["mvtec_ad", "mvtec_loco", "magnetic_tile"])
+@pytest.mark.parametrize(("name", "message"), [("x.png", "a broken link"), ("x.heic", "are not read; convert")])
+def test_a_photograph_that_cannot_be_read_is_named(layout, name, message, request):
+    root = request.getfixturevalue(layout)
+    path = root / ("MT_Crack/Imgs" if layout == "magnetic_tile" else "test/good") / name
+    path.symlink_to(root / "gone.png") if name == "x.png" else path.write_bytes(b"x")
+    with pytest.raises(DataError, match=rf"{name}: .*{message}"):
+        load_category(root)
+
+
+def test_a_link_to_a_parent_makes_no_endless_walk(mvtec_ad):
+    before = load_category(mvtec_ad).samples
+    (mvtec_ad / "train/good/up").symlink_to(mvtec_ad / "train")
+    assert load_category(mvtec_ad).samples.equals(before)
+
+
+def test_names_that_look_equal_are_matched_and_may_not_be_used_twice(mvtec_ad):
+    composed, decomposed = (unicodedata.normalize(form, "größe") for form in ("NFC", "NFD"))
+    write_image(mvtec_ad / f"test/dent/{composed}.png")
+    write_mask(mvtec_ad / f"ground_truth/dent/{decomposed}_mask.png", (0, 4, 0, 4, 255))
+    test = load_category(mvtec_ad).of("test").set_index("name")
+    assert test.loc[f"dent/{composed}", "has_mask"]
+    write_image(mvtec_ad / f"test/dent/{decomposed}.png")
+    with pytest.raises(DataError, match="differ in their Unicode characters only"):
+        load_category(mvtec_ad)
+
+
+# -- what a category knows --------------------------------------------------------------------------------------------
+
+
+def test_the_summary_counts_used_files_of_found_ones_in_every_split(mvtec_ad, mvtec_loco, magnetic_tile, photographs):
+    (mvtec_ad / "train/good/notes.txt").write_text("words")
+    (mvtec_ad / "test/scratch/copy.png").symlink_to(mvtec_ad / "test/scratch/000.png")
+    lines = load_category(mvtec_ad).summary().splitlines()
+    assert lines[0] == "bolt (mvtec_ad layout): 8 bit, 64 x 48 pixels (height x width)"
+    assert "train: 12 of 13 files used: 10 train, 2 validation" in lines
+    assert "test: 4 of 5 files used: 4 test (2 structural, 2 good)" in lines
+    assert f"  not used: {mvtec_ad / 'train/good/notes.txt'}" in lines
+    assert "validation: 3 of 3 files used: 3 validation" in load_category(mvtec_loco).summary()
+    assert ".: 23 of 23 files used: 13 train, 3 validation, 7 test" in load_category(magnetic_tile).summary()
+    assert ".: 10 of 11 files used: 8 train, 2 validation" in load_category(photographs).summary()
+
+
+def test_the_summary_warns_of_photographs_upright_and_lying(mvtec_ad):
+    assert "warning" not in load_category(mvtec_ad).summary()
+    write_image(mvtec_ad / "train/good/lying.png", shape=(48, 64, 3))
+    assert "warning: 16 photographs are higher than wide and 1 wider" in load_category(mvtec_ad).summary()
+
+
+def test_images_and_sizes_of_a_split_are_in_the_order_of_its_samples(mvtec_ad):
+    for number, path in enumerate(load_category(mvtec_ad).of("test")["image"]):
+        write_image(path, 50 * number, shape=(64 + number, 48, 3))
+    category = load_category(mvtec_ad)
+    assert category.sizes("test") == [(64, 48), (65, 48), (66, 48), (67, 48)]
+    assert len(category.sizes()) == 16
+    images = category.images("test", (32, 48))
+    assert images.shape == (4, 3, 32, 48)
+    assert (images.mean(dim=(1, 2, 3)) * 255).round().tolist() == [0, 50, 100, 150]
+
+
+def test_the_depth_belongs_to_the_category_as_a_whole(mvtec_ad):
+    for path in load_category(mvtec_ad).samples["image"]:
+        Image.fromarray(np.full((64, 48), 400, dtype=np.uint16)).save(path)
+    with pytest.raises(DataError, match="too dark to tell a depth of 10 bit from a greater one"):
+        _ = load_category(mvtec_ad).bits
+    given = load_category(mvtec_ad, bits=12)
+    assert given.bits == 12
+    assert (given.images("train", (64, 48)) * 255 == 400 >> 4).all()
+    Image.fromarray(np.full((64, 48), 1020, dtype=np.uint16)).save(mvtec_ad / "test/dent/000.png")
+    category = load_category(mvtec_ad)
+    assert category.bits == 10
+    assert (category.images("train", (64, 48)) * 255 == 100).all()
+    assert "10 bit" in category.summary()
+
+
+def test_the_defect_of_a_test_image_is_that_of_its_regions(mvtec_loco, mvtec_ad):
+    assert load_category(mvtec_loco).defects() == ["good", "good", "bent, missing", "bent", "scratch"]
+    assert load_category(mvtec_ad).defects() == ["dent", "good", "good", "scratch"]
