@@ -9,12 +9,14 @@ from matplotlib.figure import Figure
 from iadlib.figures.style import (
     GREY,
     HIGHLIGHTS,
+    NOTHING,
     axes_of,
     finished,
     in_order,
     label,
     legend_beside,
     line_styles,
+    message,
     need,
     panels,
 )
@@ -27,6 +29,8 @@ def radius_curves(table: pd.DataFrame) -> Figure:
     panels of a column share their scale.
     """
     need(table, "method", "category", "radius", "metric", "value")
+    if table.empty:
+        return message(NOTHING)
     metrics, grounds, radii, methods = (in_order(table[c]) for c in ("metric", "category", "radius", "method"))
     size = (3.2 + 2 * len(metrics), 0.9 + 0.95 * len(methods))
     figure, axes = axes_of(len(methods), len(metrics), size=size, sharex=True, sharey="col", squeeze=False)
@@ -42,7 +46,7 @@ def radius_curves(table: pd.DataFrame) -> Figure:
     for axis in axes[-1]:
         axis.set_xticks(range(len(radii)), radii)
         axis.set_xlabel("radius, pixels")
-    legend_beside(figure, axes[0, 0])
+    legend_beside(figure, [axes[0, 0]])
     return finished(figure)
 
 
@@ -72,10 +76,10 @@ def detection_by_size(points: pd.DataFrame, curves: pd.DataFrame, highlight: Seq
         axis.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
         axis.minorticks_off()
     others = [label(method) for method in methods if method not in coloured]
-    if others:
+    if others and axes:
         axes[0].plot([], [], color=GREY, label="\n".join(others))
     figure.supylabel("share that is found", fontsize=9)
-    legend_beside(figure, axes[0])
+    legend_beside(figure, axes)
     return finished(figure)
 
 
@@ -85,6 +89,8 @@ def size_and_strength(table: pd.DataFrame) -> Figure:
     `table` has the columns method, size, strength, share.
     """
     need(table, "method", "size", "strength", "share")
+    if table.empty:
+        return message(NOTHING)
     methods = in_order(table["method"])
     figure, axes = panels(len(methods), 4, (2.2, 2.1), (0.9, 0), sharex=True, sharey=True)
     for axis, method in zip(axes, methods, strict=True):
@@ -103,6 +109,8 @@ def defect_heat_map(table: pd.DataFrame, name: str) -> Figure:
     `name` is what the values are; the scale of the colours begins at 0.5, chance.
     """
     need(table, "defect", "method", "auroc")
+    if table.empty:
+        return message(NOTHING)
     wide = table.pivot(index="defect", columns="method", values="auroc")
     wide = wide.reindex(index=in_order(table["defect"]), columns=in_order(table["method"]))
     figure, axis = axes_of(size=(2.4 + 0.76 * len(wide.columns), 0.9 + 0.36 * len(wide)))

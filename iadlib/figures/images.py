@@ -12,7 +12,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from iadlib.figures.pictures import inferno, outlined, scaled, size_within
-from iadlib.figures.style import DPI, KIND_COLOURS, axes_of, balanced, finished, label, panels, wrapped
+from iadlib.figures.style import (
+    DPI,
+    KIND_COLOURS,
+    NOTHING,
+    axes_of,
+    balanced,
+    finished,
+    label,
+    message,
+    panels,
+    wrapped,
+)
 from iadlib.types import Region
 
 
@@ -25,6 +36,8 @@ def image_grid(
 ) -> Figure:
     """Images, uint8 (H, W, 3), with ground truth outlined where `regions` are given."""
     regions = [[] for _ in images] if regions is None else regions
+    if not images:
+        return message(NOTHING)
     columns = balanced(len(images), columns)
     width = min(3.2, 10.4 / columns)
     height = width * min(1, np.mean([image.shape[0] / image.shape[1] for image in images]))
@@ -50,6 +63,8 @@ def maps_by_detector(
     for name, found in maps.items():
         if len(found) != len(images):
             raise ValueError(f"{name}: {len(found)} maps for {len(images)} images")
+    if not images:
+        return message(NOTHING)
     left, gap = 135, 5  # pixels: the width of the detectors' names, and between pictures
     width = int(min(180, 860 / len(images)))
     height = max(round(width * min(1.2, image.shape[0] / image.shape[1])) for image in images)

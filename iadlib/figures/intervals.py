@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from iadlib.figures.style import (
     KIND_COLOURS,
     KIND_MARKERS,
+    NOTHING,
     axes_of,
     few_ticks,
     finished,
@@ -17,6 +18,7 @@ from iadlib.figures.style import (
     kinds_present,
     label,
     legend_beside,
+    message,
     need,
     panels,
 )
@@ -28,12 +30,14 @@ def differences(table: pd.DataFrame, label: str) -> Figure:
     `table` has the columns what, kind, difference, low, high; `label` names the difference.
     """
     need(table, "what", "kind", "difference", "low", "high")
+    if table.empty:
+        return message(NOTHING)
     rows = in_order(table["what"])
     figure, axis = axes_of(size=(7, 0.6 + 0.27 * len(rows)))
     draw_intervals(axis, table, "what", "difference", rows)
     axis.set_xlabel(label)
     if table["kind"].nunique() > 1:
-        legend_beside(figure, axis)
+        legend_beside(figure, [axis])
     return finished(figure)
 
 
@@ -47,7 +51,7 @@ def differences_in_panels(table: pd.DataFrame, panels_are: str, rows_are: str, l
         draw_intervals(axis, table[table[panels_are] == name], rows_are, "difference", rows, title=name)
     figure.supxlabel(label, fontsize=9)
     if table["kind"].nunique() > 1:
-        legend_beside(figure, axes[0])
+        legend_beside(figure, axes)
     return finished(figure)
 
 

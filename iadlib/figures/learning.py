@@ -71,7 +71,7 @@ def discriminator_curves(curves: pd.DataFrame) -> Figure:
     right.plot([], [], color="0.4", linewidth=0.8, label="artificial anomalies, patches")
     right.plot([], [], "o-", color="0.4", markersize=3, label="test images (not used for training)")
     left.legend(frameon=False)
-    legend_beside(figure, right)
+    legend_beside(figure, [right])
     return finished(figure)
 
 

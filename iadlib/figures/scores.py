@@ -13,6 +13,7 @@ from iadlib.figures.style import (
     HIGHLIGHTS,
     KIND_COLOURS,
     KIND_MARKERS,
+    NOTHING,
     axes_of,
     finished,
     in_order,
@@ -31,26 +32,33 @@ def scores_by_detector(table: pd.DataFrame, thresholds: Mapping[str, float]) -> 
 
     `table` has the columns method, split, label and score, and in it validation images of every method: scores and
     `thresholds` (by method) are shown less the mean of the validation scores, divided by their standard deviation. The
-    axis is linear up to 3 standard deviations and logarithmic beyond.
+    axis is linear up to 3 standard deviations and logarithmic beyond. The row of a method whose validation scores have
+    no spread holds a remark instead of dots.
     """
     need(table, "method", "split", "label", "score")
     methods = in_order(table["method"])
     kinds = kinds_present(table.loc[table["split"] == "test", "label"])
+    if not kinds:
+        return message(NOTHING)
     figure, axis = axes_of(size=(9.5, 0.9 + 0.42 * len(methods)))
     offsets = dict(zip(kinds, np.linspace(-0.24, 0.24, len(kinds)) if len(kinds) > 1 else [0], strict=True))
     for row, method in enumerate(methods):
         part = table[table["method"] == method]
-        mean, deviation = _validation_statistics(part, method)
+        validation = part.loc[part["split"] == "validation", "score"]
+        mean, deviation = validation.mean(), validation.std()
+        if not deviation > 0:
+            axis.text(0, row, f"{len(validation)} validation scores without spread", va="center")
+            continue
         test = part[part["split"] == "test"]
         for kind in kinds:
             shown = (test.loc[test["label"] == kind, "score"] - mean) / deviation
             axis.plot(
                 shown, np.full(len(shown), row + offsets[kind]), KIND_MARKERS[kind], color=KIND_COLOURS[kind],
-                markersize=3.5, alpha=0.55, markeredgewidth=0, label=kind if row == 0 else None,
+                markersize=3.5, alpha=0.55, markeredgewidth=0, label=kind,
             )  # fmt: skip
         if method in thresholds:
             at = (thresholds[method] - mean) / deviation
-            axis.vlines(at, row - 0.42, row + 0.42, color="black", linewidth=1.3, label=None if row else "threshold")
+            axis.vlines(at, row - 0.42, row + 0.42, color="black", linewidth=1.3, label="threshold")
     axis.set_xscale("symlog", linthresh=3, linscale=1.5)
     _readable_ticks(axis)
     axis.set_yticks(range(len(methods)), [label(method) for method in methods])
@@ -58,19 +66,8 @@ def scores_by_detector(table: pd.DataFrame, thresholds: Mapping[str, float]) -> 
         ylim=(len(methods) - 0.5, -0.5), xlabel="image score, standard deviations above the validation images' mean"
     )
     axis.grid(visible=False, axis="y")
-    legend_beside(figure, axis)
+    legend_beside(figure, [axis])
     return finished(figure)
-
-
-def _validation_statistics(part: pd.DataFrame, method: str) -> tuple[float, float]:
-    scores = part.loc[part["split"] == "validation", "score"]
-    deviation = scores.std()
-    if not deviation > 0:
-        raise ValueError(
-            f"{method}: {len(scores)} validation scores have no spread to standardise by; "
-            "2 or more validation images with different scores are needed"
-        )
-    return scores.mean(), deviation
 
 
 def _readable_ticks(axis: Axes) -> None:
@@ -124,5 +121,5 @@ def kind_comparison(table: pd.DataFrame, label: str) -> Figure:
     for axis, category in zip(axes, categories, strict=True):
         draw_intervals(axis, table[table["category"] == category], "method", "mean", methods, at=0.5, title=category)
     figure.supxlabel(label, fontsize=9)
-    legend_beside(figure, axes[0])
+    legend_beside(figure, axes)
     return finished(figure)

@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator
 DPI = 90
 KIND_COLOURS = {"good": "0.55", "logical": "#0072B2", "structural": "#D55E00"}
 KIND_MARKERS = {"good": "D", "logical": "o", "structural": "^"}
+NOTHING = "nothing to draw"
 GREY = "0.72"  # lines that are not highlighted
 HIGHLIGHTS = 5  # lines in colour in one panel, at most
 # Paul Tol's palette "muted", which colour-blind readers can tell apart.
@@ -98,8 +99,10 @@ def panels(
 ) -> tuple:
     """`count` axes in rows of up to `columns`, each of the size `cell` in inches; the figure is larger by `extra`.
 
-    Returns the figure and a list of its axes.
+    Returns the figure and a list of its axes. With nothing to draw the figure says so, and the list is empty.
     """
+    if count == 0:
+        return message(NOTHING), []
     columns = balanced(count, columns)
     rows = -(-count // columns)
     size = (cell[0] * columns + extra[0], cell[1] * rows + extra[1])
@@ -126,11 +129,12 @@ def few_ticks(axis: Axes, count: int = 5) -> None:
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:.10g}".replace("-", "\N{MINUS SIGN}"))
 
 
-def legend_beside(figure: Figure, axis: Axes, **options) -> None:
-    """The legend of an axis, right of all panels."""
-    handles, names = axis.get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize=9, **options)
+def legend_beside(figure: Figure, axes: Sequence[Axes]) -> None:
+    """The legend of the first of the axes, right of all panels."""
+    handles, names = axes[0].get_legend_handles_labels() if axes else ([], [])
+    different = dict(zip(names, handles, strict=True))
+    if different:
+        figure.legend(different.values(), different.keys(), loc="outside right upper", frameon=False, fontsize=9)
 
 
 def message(text: str) -> Figure:

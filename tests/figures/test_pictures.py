@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ MASK[20:40, 30:60] = True
 def test_the_module_needs_neither_matplotlib_nor_torch():
     code = """
 import sys
+import tracemalloc
 from iadlib import figures
 figures.heat_map_picture
 print([name for name in ("matplotlib", "seaborn", "pandas", "torch", "scipy") if name in sys.modules])
@@ -107,3 +109,14 @@ def test_a_speck_in_the_last_row_and_column_is_kept_when_the_photograph_shrinks(
     mask = np.zeros((1001, 2003), dtype=bool)
     mask[-1, -1] = True
     assert np.asarray(outlines([Region(mask, 1)], (480, 240)))[-1, -1] == 255
+
+
+def test_memory_does_not_grow_with_the_number_of_regions():
+    mask = np.zeros((1000, 2000), dtype=bool)
+    mask[10:13, 10:13] = True
+    image, heat = np.zeros((1000, 2000, 3), dtype=np.uint8), np.zeros((50, 100))
+    tracemalloc.start()
+    heat_map_picture(image, heat, [Region(mask, 1)] * 100, 0, 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30e6
