@@ -287,6 +287,49 @@ def test_the_command_masks_a_folder(mvtec_loco, tmp_path, capsys):
     assert len(load_category(tmp_path / "masked").samples) == 11
 
 
+def test_several_radii_make_a_copy_each_and_a_plain_one(mvtec_ad, tmp_path):
+    for number in range(3):
+        Image.fromarray(plate()).save(mvtec_ad / f"train/good/{number}.png")
+    category = load_category(mvtec_ad)
+    masked = mask_category(category, tmp_path / "masked", [0, 2.5])
+    assert list(masked.categories) == ["none", "radius_0", "radius_2.5"]
+    assert everything_below(tmp_path / "masked/none") == everything_below(mvtec_ad)
+    for radius in (0, 2.5):
+        mask_category(category, tmp_path / f"alone_{radius}", radius)
+        copy = everything_below(tmp_path / f"masked/radius_{radius}")
+        assert copy == everything_below(tmp_path / f"alone_{radius}")
+    assert len(masked.without_object) == 13
+    assert mvtec_ad / "train/good/1.png" not in masked.without_object
+
+
+def test_one_radius_may_have_a_plain_copy_beside_it(mvtec_loco, tmp_path):
+    masked = mask_category(load_category(mvtec_loco), tmp_path / "masked", 8, with_unmasked=True)
+    assert sorted(path.name for path in (tmp_path / "masked").iterdir()) == ["none", "radius_8"]
+    assert masked.categories["none"].samples["name"].equals(load_category(mvtec_loco).samples["name"])
+
+
+@pytest.mark.parametrize("radii", [[], [1, 1.0]])
+def test_radii_differ_from_each_other(mvtec_loco, tmp_path, radii):
+    with pytest.raises(ValueError, match="several different ones"):
+        mask_category(load_category(mvtec_loco), tmp_path / "masked", radii)
+
+
+def test_a_link_to_a_parent_makes_no_endless_copy(mvtec_loco, tmp_path):
+    (mvtec_loco / "test/good/up").symlink_to(mvtec_loco)
+    copy = copy_of(load_category(mvtec_loco), tmp_path / "masked", 2)
+    assert len(copy.samples) == 11
+
+
+def test_photographs_of_10_bit_are_masked_as_their_copies_of_8_bit(mvtec_loco, tmp_path):
+    for path in load_category(mvtec_loco).samples["image"]:
+        Image.fromarray(plate()[:, :, 0].astype(np.uint16) << 2).save(path)
+    deep = copy_of(load_category(mvtec_loco), tmp_path / "deep", 2)
+    for path in load_category(mvtec_loco).samples["image"]:
+        Image.fromarray(plate()).save(path)
+    flat = copy_of(load_category(mvtec_loco), tmp_path / "flat", 2)
+    assert (deep.images("test", (64, 48)) == flat.images("test", (64, 48))).all()
+
+
 @pytest.mark.parametrize("radii", [(), (2, 2), (1, -2)])
 def test_settings_of_the_command_need_different_radii_of_0_or_more(radii):
     with pytest.raises(ValueError, match=r"radii .*: one or more different numbers of pixels, 0 or more"):

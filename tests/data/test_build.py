@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -652,6 +653,130 @@ def test_masks_with_unknown_greys_in_colour_or_as_jpeg_are_refused(folder):
     assert "part4_9.jpg: a JPEG does not keep the values of a mask" in found
     assert "part3_7.png: a grey mask expected, not one in colours" in found
     assert "notes.json: neither of labelme" in found
+
+
+def as_drawing_program(folder):
+    return folder.masks / "part4_8_missing_screw.xcf", lambda path: path.write_bytes(b"gimp")
+
+
+def as_other_format(folder):
+    return folder.masks / "part4_8.xml", lambda path: path.write_text("<annotation/>")
+
+
+def as_other_image_format(folder):
+    return folder.masks / "part4_8_missing_screw.webp", lambda path: photograph(0).save(path)
+
+
+def as_broken_link(folder):
+    return folder.masks / "part4_8_missing_screw.png", lambda path: path.symlink_to(folder.root / "gone.png")
+
+
+def as_unknown_subfolder(folder):
+    return folder.masks / "new/part4_8_missing_screw.png", lambda path: write_mask(path, (*SCREW, 255))
+
+
+def as_note(folder):
+    return folder.masks / "done.txt", lambda path: path.write_text("words")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [as_drawing_program, as_other_format, as_other_image_format, as_broken_link, as_unknown_subfolder, as_note],
+    ids=lambda kind: kind.__name__,
+)
+def test_every_annotation_that_is_not_used_is_named(folder, kind):
+    folder.draw("part4_9_scratch.png", SCRATCH)
+    path, write = kind(folder)
+    path.parent.mkdir(exist_ok=True)
+    write(path)
+    assert f"{path}: " in folder.problems()
+
+
+def test_an_annotation_beside_the_photographs_that_is_not_used_is_named(folder):
+    as_labelme_beside_the_photographs(folder)
+    path = folder.photographs / "part3_7.xml"
+    path.write_text("<annotation/>")
+    assert f"{path}: not read as an annotation; export it as a PNG mask, labelme or COCO" in folder.problems()
+
+
+def test_annotations_behind_links_are_used(folder):
+    folder.draw_all()
+    folder.masks.rename(folder.root / "store")
+    folder.masks.mkdir()
+    (folder.masks / "scratch").symlink_to(folder.root / "linked")
+    (folder.root / "linked").mkdir()
+    (folder.root / "store/part4_9_scratch.png").rename(folder.root / "linked/part4_9.png")
+    (folder.masks / "part4_8_missing_screw.png").symlink_to(folder.root / "store/part4_8_missing_screw.png")
+    (folder.root / "linked/up").symlink_to(folder.root / "linked")
+    folder.build()
+    assert facts(folder.out) == EXPECTED
+
+
+def test_the_description_and_the_table_of_parts_may_be_among_the_annotations(folder):
+    folder.draw_all()
+    lines = [f"part{number // 2}_{number}.png,{number}" for number in range(10)]
+    (folder.masks / "parts.csv").write_text("\n".join(["photograph,part", *lines]) + "\n")
+    folder.description = folder.masks / "screws.yaml"
+    folder.describe(annotations=".", parts={"file": "parts.csv"})
+    folder.build()
+    assert facts(folder.out) == EXPECTED
+
+
+def test_photographs_behind_links_and_in_other_formats_are_used(folder):
+    folder.draw_all()
+    (folder.root / "store").mkdir()
+    photograph(60).save(folder.root / "store/linked.webp", lossless=True)
+    (folder.photographs / "day2").symlink_to(folder.root / "store")
+    (folder.root / "store/up").symlink_to(folder.photographs)
+    report = folder.build()
+    assert "day2/linked.webp" in set(report.photographs["photograph"])
+    assert len(report.photographs) == 11
+
+
+def test_a_broken_link_among_the_photographs_is_named_once(folder):
+    folder.draw_all()
+    (folder.photographs / "part5_1.png").symlink_to(folder.root / "gone.png")
+    assert folder.problems().count("part5_1.png: a broken link") == 1
+
+
+def test_names_that_look_equal_are_matched(folder):
+    composed, decomposed = (unicodedata.normalize(form, "größe") for form in ("NFC", "NFD"))
+    folder.describe(defects={decomposed: {"kind": "structural"}})
+    (folder.photographs / "part4_9.png").rename(folder.photographs / f"{decomposed} 9.png")
+    folder.draw(f"{composed} 9_{composed}.png", SCRATCH)
+    folder.build()
+    assert facts(folder.out) == {f"{composed} 9.png": [(composed, SCRATCH, 60)]}
+
+
+def test_the_depth_is_taken_from_all_photographs_or_from_the_description(folder):
+    folder.draw_all()
+    for number, path in enumerate(sorted(folder.photographs.iterdir())):
+        grey = np.asarray(photograph(number, "L")).astype(np.uint16)
+        Image.fromarray(grey << 2).save(path)
+    report = folder.build()
+    assert "Depth: 10 bit, reduced to 8." in report.text
+    assert (image_of(folder, "part0_0.png") == np.asarray(photograph(0, "L"))).all()
+    shutil.rmtree(folder.out)
+    folder.describe(bits=12)
+    folder.build()
+    assert (image_of(folder, "part0_0.png") == np.asarray(photograph(0, "L")) >> 2).all()
+    shutil.rmtree(folder.out)
+    folder.describe(bits=9)
+    assert "bits is the depth of the camera, one of (8, 10, 12, 14, 16), not 9" in folder.problems()
+
+
+def test_photographs_too_dark_to_tell_their_depth_ask_for_the_key(folder):
+    folder.draw_all()
+    Image.fromarray(np.full((HEIGHT, WIDTH), 300, dtype=np.uint16)).save(folder.photographs / "part4_9.png")
+    assert "bits: 12" in folder.problems()
+
+
+def test_a_mask_of_many_specks_becomes_a_region_each(folder):
+    folder.draw_all()
+    specks = [(row, row + 1, column, column + 1) for row in range(10, 54, 3) for column in range(10, 38, 3)]
+    folder.draw("part3_7_scratch.png", *specks)
+    report = folder.build()
+    assert len(report.regions) == len(specks) + 2
 
 
 def test_photographs_that_differ_in_their_ending_only_are_refused(folder):

@@ -1,13 +1,14 @@
 """Ground truth: from mask files to regions."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from iadlib.data import DataError, DefectType, load_category
-from tests.data.conftest import HEIGHT, WIDTH, write_mask
+from tests.data.conftest import HEIGHT, WIDTH, write_image, write_mask
 
 ENTRY = {"defect_name": "bent", "pixel_value": 254, "saturation_threshold": 0.5, "relative_saturation": True}
 
@@ -170,3 +171,25 @@ def test_regions_are_boolean_masks_of_their_own(mvtec_ad):
     first, second = load_category(mvtec_ad).regions(3)
     assert first.mask.dtype == bool
     assert not np.logical_and(first.mask, second.mask).any()
+
+
+def test_the_regions_of_an_image_are_read_once(mvtec_ad):
+    category = load_category(mvtec_ad)
+    before = facts(category.regions(3))
+    category.regions(3).clear()
+    write_mask(mvtec_ad / "ground_truth/scratch/000_mask.png", (0, 1, 0, 1, 255))
+    assert facts(category.regions(3)) == before
+
+
+def test_many_specks_on_a_large_photograph_take_little_memory(tmp_path):
+    root = tmp_path / "plate"
+    write_image(root / "test/speck/000.png", shape=(1000, 2000))
+    specks = [(row, row + 2, column, column + 2, 255) for row in range(0, 1000, 100) for column in range(0, 2000, 100)]
+    write_mask(root / "ground_truth/speck/000_mask.png", *specks, shape=(1000, 2000))
+    tracemalloc.start()
+    regions = load_category(root).regions(0)
+    kept, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(regions) == 200
+    assert kept < 2e6
+    assert most < 40e6
