@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from iadlib.data import Category, read_image
-from iadlib.metrics import bootstrap_interval, found_share, image_auroc
-from iadlib.metrics.sizes import half_sizes as sizes_by
+from iadlib.metrics import bootstrap_interval, found_share, image_auroc, sizes
+from iadlib.metrics.sizes import RESAMPLES
 from iadlib.study import benchmark
 from iadlib.study.paths import Study
 from iadlib.study.pictures import defects_of
@@ -91,9 +91,9 @@ def auroc_table(table: pd.DataFrame) -> pd.DataFrame:
     return ordered(table.assign(cell=cells, defect=table["defect"].map(spaced)), "defect", "method", "cell")
 
 
-def half_sizes(found: pd.DataFrame) -> pd.DataFrame:
+def half_sizes(found: pd.DataFrame, resamples: int = RESAMPLES) -> pd.DataFrame:
     """The size at which half are found, by method and defect, for the defects of more than two sizes."""
-    return sizes_by(found[~found["defect"].isin(TWO_SIZES)])
+    return sizes.half_sizes(found[~found["defect"].isin(TWO_SIZES)], resamples=resamples)
 
 
 def false_alarm_rates(scores: pd.DataFrame) -> pd.Series:
@@ -101,14 +101,14 @@ def false_alarm_rates(scores: pd.DataFrame) -> pd.Series:
     return scores[scores["defect"] == "good"].groupby("method", sort=False)["found"].mean()
 
 
-def half_table(sizes: pd.DataFrame, alarms: pd.Series) -> pd.DataFrame:
+def half_table(halves: pd.DataFrame, alarms: pd.Series) -> pd.DataFrame:
     """`half_sizes` with detectors in rows and defects in columns; the share of false alarms first."""
 
     def size(value: float, row: tuple) -> str:
         return f"> {row.largest:.3g}" if np.isinf(value) else f"< {row.smallest:.2g}" if value == 0 else f"{value:.2g}"
 
-    cells = [f"{size(row.half, row)} [{size(row.low, row)}, {size(row.high, row)}]" for row in sizes.itertuples()]
-    labelled = sizes.assign(cell=cells, panel=sizes["defect"].map(panel))
+    cells = [f"{size(row.half, row)} [{size(row.low, row)}, {size(row.high, row)}]" for row in halves.itertuples()]
+    labelled = halves.assign(cell=cells, panel=halves["defect"].map(panel))
     table = ordered(labelled, "method", "panel", "cell")
     table.insert(0, "false alarms", alarms.round(2).rename(index=titled))
     return table
@@ -135,11 +135,11 @@ def by_contrast(found: pd.DataFrame) -> pd.DataFrame:
     return table.rename(columns=titled).rename_axis(index=[None, None], columns=None)
 
 
-def size_curves(found: pd.DataFrame, sizes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def size_curves(found: pd.DataFrame, halves: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """For `figures.detection_by_size`: points (shares in five bins of equally many images) and curves, with the columns
     panel, method, size, share."""
     points, curves = [], []
-    for row in sizes.itertuples():
+    for row in halves.itertuples():
         part = found[(found["method"] == row.method) & (found["defect"] == row.defect)]
         bins = pd.qcut(part["size"], 5, duplicates="drop")
         grouped = part.groupby(bins, observed=True).agg(size=("size", "median"), share=("found", "mean"))

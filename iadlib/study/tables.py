@@ -7,7 +7,7 @@ import pandas as pd
 
 from iadlib.metrics.report import KINDS, OVERALL, PER_KIND
 from iadlib.study.paths import Study
-from iadlib.study.reports import shown, titled
+from iadlib.study.reports import shown, spaced, titled
 
 LEVELS = {"at_image_threshold": "images", "at_pixel_threshold": "pixels"}
 TITLES = PER_KIND | OVERALL | LEVELS | {"f1_score": "F1", "iou": "IoU"}
@@ -30,6 +30,8 @@ def metrics_of(study: Study, categories: Sequence[str]) -> pd.DataFrame:
 def by_detector(metrics: pd.DataFrame) -> pd.DataFrame:
     """The metrics of one category: detectors in rows; mean ± std, and the interval where there is one."""
     rows = metrics[metrics["metric"].isin(PER_KIND | OVERALL) & metrics["kind"].isin([*KINDS, "overall"])]
+    if rows.empty:
+        print("no metrics: good and anomalous test images are needed")
     return _by_detector(rows)
 
 
@@ -45,10 +47,10 @@ def _by_detector(rows: pd.DataFrame) -> pd.DataFrame:
         for mean, std, low, high in rows[["mean", "std", "low", "high"]].itertuples(index=False)
     ]
     table = rows.assign(cell=cells).pivot(index="method", columns=["metric", "kind"], values="cell").fillna("")
-    columns = dict.fromkeys(zip(rows["metric"], rows["kind"], strict=True))
-    table = table.reindex(index=list(dict.fromkeys(rows["method"])), columns=list(columns))
-    columns = [(TITLES[metric], TITLES.get(kind, kind.replace("_", " "))) for metric, kind in columns]
-    return table.set_axis(pd.MultiIndex.from_tuples(columns, names=[None] * 2), axis=1).rename(index=titled)
+    columns = list(dict.fromkeys(zip(rows["metric"], rows["kind"], strict=True)))
+    table = table.reindex(index=list(dict.fromkeys(rows["method"])), columns=columns).rename(index=titled)
+    table.columns = [[TITLES[metric] for metric, _ in columns], [TITLES.get(kind, spaced(kind)) for _, kind in columns]]
+    return table
 
 
 def pivot(metrics: pd.DataFrame, metric: str, defects: bool = False) -> pd.DataFrame:

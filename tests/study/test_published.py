@@ -3,7 +3,7 @@ import pytest
 
 from iadlib.study import published
 
-CELLS = pd.DataFrame(
+METRICS = pd.DataFrame(
     [
         ("metal_nut", "patchcore", "image_auroc", "structural", 0.9),
         ("pushpins", "patchcore", "image_auroc", "logical", 0.6),
@@ -19,17 +19,17 @@ CELLS = pd.DataFrame(
 
 
 def test_the_drop_is_from_structural_only_to_the_mean_of_both_kinds():
-    row = published.drops(CELLS).loc["patchcore"]
+    row = published.drops(METRICS).loc["PatchCore"]
     assert row["rendered", "structural only"] == "0.900"
     assert row["rendered", "both kinds"].startswith("0.800")
     assert row["rendered", "drop"] == "0.100"
 
 
 def test_published_numbers_stand_beside_it_and_none_is_made_up():
-    table = published.drops(CELLS)
-    assert table.loc["patchcore", ("published", "MVTec AD")] == "0.992"
-    assert table.loc["patchcore", ("published", "drop")] == "0.175"
-    assert table.loc["unheard_of", "published"].tolist() == ["", "", ""]
+    table = published.drops(METRICS)
+    assert table.loc["PatchCore", ("published", "MVTec AD")] == "0.992"
+    assert table.loc["PatchCore", ("published", "drop")] == "0.175"
+    assert table.loc["unheard of", "published"].tolist() == ["", "", ""]
 
 
 def test_every_published_number_has_a_source_and_is_a_share():
