@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from iadlib.types import Region
+from iadlib.metrics.ground_truth import Regions, ground_truths
 
 HIGHEST_SHARE = 0.01  # of the defect-free pixels: those that raise false alarms first
 
 
 def background_share(
     maps: Sequence[np.ndarray],
-    regions: Sequence[Sequence[Region]],
+    regions: Regions,
     parts: Sequence[np.ndarray],
     highest_share: float = HIGHEST_SHARE,
 ) -> tuple[float, float]:
@@ -26,10 +26,11 @@ def background_share(
     (1.0, 0.5)
     """
     scores, background = [], []
-    for heat, listed, part in zip(maps, regions, parts, strict=True):
-        free = ~np.any([np.zeros(part.shape, bool), *(region.mask for region in listed)], axis=0)
-        scores.append(heat[free])
-        background.append(~part[free])
+    for heat, truth, part in zip(maps, ground_truths(regions), parts, strict=True):
+        free = np.ones(part.size, bool)
+        free[truth.pixels] = False
+        scores.append(np.ravel(heat)[free])
+        background.append(~part.ravel()[free])
     scores, background = np.concatenate(scores), np.concatenate(background)
     count = round(highest_share * len(scores))
     if not count:
