@@ -118,14 +118,14 @@ def saturation_curves(areas: pd.DataFrame) -> Figure:
         axis.plot(share, 1, "o", color=axis.lines[-1].get_color(), markersize=5)
     if whole:
         names = [label(defect) for defect in whole]
-        axis.plot([0, 1], [0, 1], color="0.5", label="\n".join([f"all of it: {names[0]}", *names[1:]]))
+        axis.plot([0, 1], [0, 1], color="0.5", label="\n".join([f"whole region: {names[0]}", *names[1:]]))
     axis.set(xlabel="share of the region that is marked", ylabel="sPRO", ylim=(0, 1.08), xlim=(0, 1))
     axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), title="saturates at")
     return finished(figure)
 
 
 def saturation_steps(image: np.ndarray, region: Region, marks: Sequence[np.ndarray], table: pd.DataFrame) -> Figure:
-    """What marking more and more of one region earns: the marks on the image, and the curves of sPRO and PRO.
+    """sPRO and PRO of one region by the share of it that is marked; above the curves, some marks on the image.
 
     `table` has the columns share (of the region that is marked), sPRO and PRO.
     """
@@ -147,7 +147,7 @@ def saturation_steps(image: np.ndarray, region: Region, marks: Sequence[np.ndarr
     axis = axes[1, 0]
     axis.set_subplotspec(axis.get_gridspec()[1, :])
     axis.plot(table["share"], table["sPRO"], color=KIND_COLOURS["logical"], label="sPRO")
-    axis.plot(table["share"], table["PRO"], color="0.6", linestyle="--", label="PRO, which asks for all of it")
+    axis.plot(table["share"], table["PRO"], color="0.6", linestyle="--", label="PRO (saturates at the whole region)")
     axis.axvline(region.saturation_area / region.mask.sum(), color="black", linewidth=0.8, linestyle=":")
     axis.set(xlabel="share of the region that is marked", ylabel="score", xlim=(0, 1), ylim=(0, 1.05))
     axis.legend(frameon=False, loc="lower right")

@@ -23,9 +23,11 @@ KIND_MARKERS = {"good": "D", "logical": "o", "structural": "^"}
 NOTHING = "nothing to draw"
 GREY = "0.72"  # lines that are not highlighted
 HIGHLIGHTS = 5  # lines in colour in one panel, at most
-# Paul Tol's palette "muted", which colour-blind readers can tell apart.
-_COLOURS = ("#332288", "#CC6677", "#117733", "#88CCEE", "#882255", "#999933", "#44AA99", "#AA4499", "#DDCC77")
-_COLOURS += ("#000000", "#EE7733", "#0077BB")  # and three of his palette "vibrant", for more methods
+# Paul Tol's palette "muted" for colour-blind readers, then black and two colours of his palette "vibrant".
+_COLOURS = (
+    *("#332288", "#CC6677", "#117733", "#88CCEE", "#882255", "#999933", "#44AA99", "#AA4499", "#DDCC77"),
+    *("#000000", "#EE7733", "#0077BB"),
+)
 _LINES, _MARKERS = ("-", "--", "-.", ":"), ("o", "s", "^", "D", "v", "P", "X")
 _STYLE = {
     "axes.axisbelow": True,

@@ -43,7 +43,9 @@ def test_a_region_is_outlined_in_both_halves_where_it_lies():
         assert [columns.min(), columns.max()] == pytest.approx([30 * scale, 60 * scale], abs=1.5)
 
 
-@pytest.mark.parametrize("heading", ["lot$7_$3", "$\\frac{", "Prüfling_ß, деталь 7", "部品_3", "two\nlines", "x" * 300])
+@pytest.mark.parametrize(
+    "heading", ["lot$7_$3", "$\\frac{", "Prüfling_ß, деталь 7", "部品_3", "latin1\udcff\ttab", "two\nlines", "x" * 300]
+)
 def test_any_heading_is_drawn_above_the_photograph(heading):
     picture = np.asarray(heat_map_picture(IMAGE, HEAT, [], 0, 1, heading))
     text = picture[:-288]
