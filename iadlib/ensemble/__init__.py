@@ -1,8 +1,17 @@
-"""Ensembles of detectors: of their features, cut off inside (`feature`), and of their outputs (`output`)."""
+"""Ensembles of detectors: of the features at their cuts (`feature`), and of their outputs (`output`)."""
 
 from iadlib.ensemble.discriminator import Discriminator
 from iadlib.ensemble.feature import PRESETS, FeatureEnsemble
+from iadlib.ensemble.head import JointHead
 from iadlib.ensemble.output import OutputEnsemble
 from iadlib.ensemble.transforms import GlobalTransform, IndividualTransform
 
-__all__ = ["PRESETS", "Discriminator", "FeatureEnsemble", "GlobalTransform", "IndividualTransform", "OutputEnsemble"]
+__all__ = [
+    "PRESETS",
+    "Discriminator",
+    "FeatureEnsemble",
+    "GlobalTransform",
+    "IndividualTransform",
+    "JointHead",
+    "OutputEnsemble",
+]

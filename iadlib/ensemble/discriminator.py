@@ -1,22 +1,22 @@
 """The ensemble's discriminator: SimpleNet's (Liu et al., CVPR 2023, arXiv:2303.15140) on joint feature maps.
 
-Two layers learn to answer at least the margin for features of normal images, and at most minus the margin for the same
-features with noise, the artificial anomalies. The output is positive for normal.
+Two layers learn to give features of normal images at least the margin, and the same features with noise, the
+artificial anomalies, at most minus the margin. The output is positive for normal features.
 
-What the thesis leaves open are parameters here. Noise is white over the patches ("gaussian"), or of the structures that
-simplex noise has over the patch grid ("simplex"). Its scale is relative to the features' own spread: one for all
-channels of a member, or of the joint maps ("isotropic": the root of their mean variance), each channel's own
-("proportional"), or, of the same mean size, in proportion to each channel's variance ("squared"). What the
-discriminator learns to look at follows from it: the best test against weak noise weighs a channel by how large the
-noise in it is, measured in its own spread. Proportional noise makes all channels alike; "squared" noise weighs them as
-a Euclidean distance does.
+The thesis leaves the noise open; here it has parameters. The noise is white over the patches ("gaussian"), or has the
+structures of simplex noise on the patch grid ("simplex"). Its scale is relative to the spread of the features: the same
+for all channels of a member, or of the joint maps ("isotropic": the root of their mean variance), each channel's own
+("proportional"), or, with the same mean, in proportion to each channel's variance ("squared"). The shape of the noise
+decides which channels the discriminator relies on. The best test against weak noise gives a channel a weight that grows
+with the noise in units of the channel's spread: proportional noise gives all channels the same weight, and "squared"
+noise gives them the weights of a Euclidean distance.
 
-And noise may enter at two places: into the joint maps, or into every member's maps before they are brought together.
-Joint maps lie along principal axes, some of which hardly vary: isotropic noise is far outside of the normal features
-there, and may be recognised by these axes alone. What disturbs a member passes through the same PCA as the member's
-own features. A distance to what is normal, disturbed below zero, is reflected: no image could show a negative one.
+Noise is added either to the joint maps or to the maps of every member before they are joined. Joint maps lie along
+principal axes, and some of these hardly vary: isotropic noise is far outside of the normal features there, and these
+axes alone are enough to recognise it. Noise on a member passes through the same PCA as the member's features. A
+distance to what is normal cannot be negative: where noise makes it negative, its absolute value is taken.
 
-Unlike SimpleNet's code, AdamW instead of Adam: its weight decay does not pass through the gradient's scaling.
+Difference to SimpleNet's code: AdamW instead of Adam, so that the weight decay is not scaled with the gradient.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,18 +27,20 @@ from torch import Tensor, nn
 
 from iadlib.detectors.training import train
 from iadlib.ensemble.transforms import largest_grid, resized
+from iadlib.noise import simplex_noise
 
 NOISES = ("gaussian", "simplex")
 SHAPES = ("isotropic", "proportional", "squared")
 LARGEST_STRUCTURE = 8.0  # patches, of simplex noise
+OCTAVES = 3  # of simplex noise
+CHUNK = 1024  # vectors whose hidden layer fits into the cache of a processor
 
 
 class Discriminator(nn.Module):
-    """Scores (N, 1, h, w), positive for normal, of maps (N, C, h, w): the mean over `heads` that differ in their first
-    weights alone, each of two layers.
+    """Scores (N, 1, h, w), positive for normal, of maps (N, C, h, w).
 
-    `projected` lists the first channels, how many of them, that a linear layer maps before the heads see them; it is
-    trained with them. 0 for none.
+    The score is the mean of `heads` networks of two layers, which differ in their initial weights only. `projected` is
+    the number of leading channels that pass a linear layer before the heads; it is trained with them. 0 for none.
     """
 
     def __init__(self, channels: int, hidden_channels: int, projected: int = 0, heads: int = 1):
@@ -59,14 +61,17 @@ class Discriminator(nn.Module):
                 nn.init.xavier_normal_(module.weight)
 
     def forward(self, maps: Tensor) -> Tensor:
-        answers = self.answers(self.project(vectors_of(maps))).mean(dim=1)
-        return answers.view(len(maps), 1, *maps.shape[-2:])
+        vectors = vectors_of(maps)
+        chunks = [vectors] if vectors.is_cuda else vectors.split(CHUNK)
+        scores = torch.cat([self.scores_by_head(self.project(chunk)).mean(dim=1) for chunk in chunks])
+        return scores.view(len(maps), 1, *maps.shape[-2:])
 
-    def answers(self, vectors: Tensor) -> Tensor:
+    def scores_by_head(self, vectors: Tensor) -> Tensor:
         """(n, heads), for projected vectors (n, C)."""
         return torch.cat([head(vectors) for head in self.heads], dim=1)
 
     def project(self, vectors: Tensor) -> Tensor:
+        """Vectors (n, C) with their leading channels projected."""
         if self.projection is None:
             return vectors
         return torch.cat([self.projection(vectors[:, : self.projected]), vectors[:, self.projected :]], dim=1)
@@ -77,7 +82,7 @@ def fit_discriminator(
     maps: Sequence[Tensor],
     *,
     join: Callable[[Sequence[Tensor]], Tensor] | None = None,
-    reflected: Sequence[bool] = (False,),
+    distances: Sequence[bool] = (False,),
     noise: str,
     noise_scale: float,
     noise_shape: str,
@@ -94,43 +99,43 @@ def fit_discriminator(
 ) -> tuple[Tensor, Tensor]:
     """Train on normal maps; the loss and the AUROC on artificial anomalies at every step, (steps,) each.
 
-    `maps` are those of the members, one (N, C, h, w) each, and `join` makes one map of them: noise enters before it,
-    `reflected` at zero where a member's map is a distance. Without `join`, there is one joint map, and noise enters
-    behind the projection. A step takes some patches of some images, on the largest grid among the members. A projection
-    learns with its own rate, half of the heads', as SimpleNet's adapter does. The batch's AUROC is taken before the
-    step learns from it.
+    `maps` are those of the members, one (N, C, h, w) each, and `join` makes one map of them: noise is added before.
+    `distances` says for every member whether its maps are distances, which stay positive with noise. Without `join`
+    there is one joint map, and noise is added after the projection. A step uses some patches of some images, on the
+    largest grid among the members. A projection has half the learning rate of the heads, as SimpleNet's adapter. The
+    AUROC of a batch is computed before the step learns from it.
     """
+    grid = largest_grid(maps)
+    size = grid[0] * grid[1]
     spreads = [
         (noise_scale * spread_of(each, noise_shape, about_zero)).to(device)
-        for each, about_zero in zip(maps, reflected, strict=True)
+        for each, about_zero in zip(maps, distances, strict=True)
     ]
+    patches = [resized(each, grid).flatten(2) for each in maps]  # (N, C, h w), of which a step takes a few
     aurocs = []
 
-    def loss(*batch: Tensor) -> Tensor:
-        grid = largest_grid(batch)
-        chosen = torch.randperm(len(batch[0]) * grid[0] * grid[1], device=device)[:patches_per_step]
-        image, place = chosen // (grid[0] * grid[1]), chosen % (grid[0] * grid[1])
+    def noise_at(channels: int, images: int, chosen: Tensor) -> Tensor:
+        if noise == "gaussian":
+            return torch.randn(len(chosen), channels, device=device)
+        fields = simplex_fields(images, channels, grid, device).flatten(2)
+        return fields[chosen // size, :, chosen % size]
 
-        def picked(maps: Tensor) -> Tensor:
-            return resized(maps, grid).flatten(2)[image, :, place][:, :, None, None]  # (patches, C, 1, 1)
-
-        def noise_like(vectors: Tensor) -> Tensor:
-            if noise == "gaussian":
-                return torch.randn_like(vectors)
-            return picked(drawn_noise((len(batch[0]), vectors.shape[1], *grid), noise, device))
-
-        own = [picked(each) for each in batch]
-        drawn = [noise_like(each) * spread for each, spread in zip(own, spreads, strict=True)]
-        normal = discriminator.project(vectors_of(own[0] if join is None else join(own)))
+    def loss(images: Tensor) -> Tensor:
+        images = images.cpu()
+        chosen = torch.randperm(len(images) * size)[:patches_per_step]
+        normal = [each[images[chosen // size], :, chosen % size].to(device) for each in patches]  # (n, C) each
+        drawn = [
+            noise_at(each.shape[1], len(images), chosen) * spread for each, spread in zip(normal, spreads, strict=True)
+        ]
         if join is None:
-            anomalous = normal + vectors_of(drawn[0])
+            [vectors], [added] = normal, drawn
+            vectors = discriminator.project(vectors)
+            anomalous = vectors + added
         else:
-            disturbed = [
-                (each + d).abs() if distance else each + d
-                for each, d, distance in zip(own, drawn, reflected, strict=True)
-            ]
-            anomalous = discriminator.project(vectors_of(join(disturbed)))
-        kept, rejected = discriminator.answers(torch.cat([normal, anomalous])).chunk(2)
+            noisy = zip(normal, drawn, distances, strict=True)
+            disturbed = [(each + added).abs() if distance else each + added for each, added, distance in noisy]
+            vectors, anomalous = (discriminator.project(_joined(join, each)) for each in (normal, disturbed))
+        kept, rejected = discriminator.scores_by_head(torch.cat([vectors, anomalous])).chunk(2)
         aurocs.append(separation(kept.detach().mean(dim=1), rejected.detach().mean(dim=1)))
         return (margin - kept).clamp(min=0).mean() + (margin + rejected).clamp(min=0).mean()
 
@@ -140,7 +145,7 @@ def fit_discriminator(
     discriminator.train().requires_grad_(True)
     losses = train(
         loss,
-        list(maps),
+        [torch.arange(len(maps[0]))],
         [torch.optim.AdamW(groups, fused=True)],
         steps=steps,
         batch_size=images_per_step,
@@ -154,34 +159,33 @@ def fit_discriminator(
 
 
 def spread_of(maps: Tensor, noise_shape: str, about_zero: bool = False) -> Tensor:
-    """By channel (C, 1, 1), from standard deviations, or, about zero, from root mean squares."""
+    """By channel (C,), from standard deviations, or, about zero, from root mean squares."""
     variance = maps.square().mean(dim=(0, 2, 3)) if about_zero else maps.var(dim=(0, 2, 3))
     if noise_shape == "isotropic":
-        spread = variance.mean().sqrt().expand_as(variance)
-    elif noise_shape == "proportional":
-        spread = variance.sqrt()
-    else:
-        spread = variance / variance.mean().sqrt()  # relative to the own spread, 1 in the root mean square
-    return spread.view(-1, 1, 1)
+        return variance.mean().sqrt().expand_as(variance)
+    if noise_shape == "proportional":
+        return variance.sqrt()
+    return variance / variance.mean().sqrt()  # relative to the channel's own spread, 1 in the root mean square
 
 
-def drawn_noise(shape: Sequence[int], noise: str, device: torch.device) -> Tensor:
-    """Noise (N, C, h, w) of unit variance, of PyTorch's own generator."""
-    if noise == "gaussian":
-        return torch.randn(*shape, device=device)
-    from iadlib.detectors.anoddpm import simplex_noise  # imports diffusers, which takes seconds
-
-    count, channels, height, width = shape
-    fields = simplex_noise(count * channels, height, width, LARGEST_STRUCTURE, 3, device=device)
-    return fields.view(count, channels, height, width)
+def simplex_fields(images: int, channels: int, grid: tuple[int, int], device: torch.device) -> Tensor:
+    """Simplex noise (N, C, h, w) of unit variance, from PyTorch's own generator."""
+    fields = simplex_noise(images * channels, *grid, LARGEST_STRUCTURE, OCTAVES, device=device)
+    return fields.view(images, channels, *grid)
 
 
 def separation(normal: Tensor, anomalous: Tensor) -> float:
-    """AUROC of answers, of which normal ones should be the higher."""
-    answers = torch.cat([normal.flatten(), anomalous.flatten()]).cpu().numpy()
-    ranks = rankdata(answers)[: normal.numel()]
+    """AUROC of scores of which the normal ones should be the higher."""
+    scores = torch.cat([normal.flatten(), anomalous.flatten()]).cpu().numpy()
+    ranks = rankdata(scores)[: normal.numel()]
     return float((ranks.mean() - (normal.numel() + 1) / 2) / anomalous.numel())
 
 
 def vectors_of(maps: Tensor) -> Tensor:
-    return maps.permute(0, 2, 3, 1).flatten(0, 2)  # (N h w, C)
+    """The vectors (N h w, C) at all places of maps (N, C, h, w)."""
+    return maps.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _joined(join: Callable[[Sequence[Tensor]], Tensor], vectors: Sequence[Tensor]) -> Tensor:
+    """Joint vectors (n, C') of the members' vectors (n, C) each."""
+    return vectors_of(join([each[:, :, None, None] for each in vectors]))

@@ -1,10 +1,10 @@
-"""Detectors as members of an ensemble: what they show at their cuts, with one backbone for all that use the same.
+"""Detectors as members of an ensemble: their features at the cuts, with one backbone for all that use the same.
 
-Members with the same backbone and weights see its maps of a batch once: the network runs to the deepest layer that any
-of them asks for, and each takes its own layers. That is what makes an ensemble cheaper than its members one by one.
+Members with the same backbone and weights share one run of it for each batch: the network runs to the deepest layer
+that any of them needs, and each takes its own layers. This makes an ensemble cheaper than its members one by one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -19,13 +19,21 @@ from iadlib.progress import track
 
 @dataclass(frozen=True, eq=False)
 class Members:
-    """Detectors by name, each with the cut where it is cut off."""
+    """Detectors by name, each with its cut."""
 
     detectors: dict[str, Detector]
     cuts: dict[str, str]
 
+    def fit(self, train_images: Tensor, validation_images: Tensor | None, fitted: dict[str, Detector] | None) -> None:
+        """Fit the detectors, or copy the state of those that are `fitted` already."""
+        for name, detector in self.detectors.items():
+            if fitted is None:
+                detector.fit(train_images, validation_images)
+            else:
+                detector.load_state_dict(fitted[name].state_dict())
+
     def features(self, images: Tensor, own: Tensor | None = None) -> list[Tensor]:
-        """One (N, C, h, w) a member; `own` (N,): indices of training images, which must not meet themselves."""
+        """The maps (N, C, h, w) of every member at its cut, for one batch; `own` (N,): see `Detector.stations`."""
         with torch.inference_mode():
             return [
                 next(value for station, value in detector.stations(images, own) if station == self.cuts[name])
@@ -33,71 +41,86 @@ class Members:
             ]
 
     def training_maps(self, images: Tensor, batch_size: int) -> list[Tensor]:
-        """What they show of all the images that they were fitted to, one (N, C, h, w) a member, on the CPU.
+        """The maps of all training images, one (N, C, h, w) a member, on the CPU.
 
-        Held in memory: for 350 images at the published settings, 2 to 10 GB a member.
+        They are held in memory: for 350 images at the published settings, 2 to 10 GB a member.
         """
-        batches = torch.arange(len(images)).split(batch_size)
-        shown = [
-            [maps.cpu() for maps in self.features(images[own], own)]
-            for own in track(batches, "ensemble: the members' features")
+        batches = list(zip(images.split(batch_size), torch.arange(len(images)).split(batch_size), strict=True))
+        maps = [
+            [each.cpu() for each in self.features(batch, own)]
+            for batch, own in track(batches, "ensemble: the members' features")
         ]
-        return [torch.cat(parts) for parts in zip(*shown, strict=True)]
+        return [torch.cat(parts) for parts in zip(*maps, strict=True)]
 
     def maps(self, images: Tensor, batch_size: int) -> list[Tensor]:
-        """What they show of other images, likewise."""
-        shown = [[maps.cpu() for maps in self.features(batch)] for batch in images.split(batch_size)]
-        return [torch.cat(parts) for parts in zip(*shown, strict=True)]
+        """The maps of other images, likewise."""
+        maps = [[each.cpu() for each in self.features(batch)] for batch in images.split(batch_size)]
+        return [torch.cat(parts) for parts in zip(*maps, strict=True)]
 
     def share_backbones(self) -> None:
         """Let members with the same backbone use one; their results stay the same."""
-        with_backbone = [d for d in self.detectors.values() if hasattr(type(d), "_backbone")]
-
-        def weights(detector: Detector) -> tuple[str, str, str]:
-            return detector.backbone, str(detector.checkpoint), detector.device
-
-        for _, group in groupby(sorted(with_backbone, key=weights), key=weights):
-            detectors = list(group)
-            if len(detectors) > 1:
-                shared = SharedBackbone([detector._backbone for detector in detectors])
-                for detector in detectors:
-                    detector._backbone = shared.for_layers(detector._backbone.layers)
+        share_backbones(self.detectors.values())
 
     def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
+        """The learned state of all members, as tensors by name."""
         state = {}
         for name, detector in self.detectors.items():
             state |= detector.state_dict(f"{prefix}{name}.")
         return state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take the state that `state_dict` returned."""
         for name, detector in self.detectors.items():
             detector.load_state_dict(under(state, name))
 
 
-class SharedBackbone:
-    """One network for several users: the maps of the batch that was asked for last are kept."""
+def share_backbones(detectors: Iterable[Detector], keep_all: bool = False) -> None:
+    """Let detectors with the same backbone and weights use one; `keep_all`: see `SharedBackbone`."""
+    with_backbone = [detector for detector in detectors if hasattr(type(detector), "_backbone")]
 
-    def __init__(self, backbones: Sequence[Backbone]):
+    def weights(detector: Detector) -> tuple[str, str, str]:
+        return detector.backbone, str(detector.checkpoint), detector.device
+
+    for _, group in groupby(sorted(with_backbone, key=weights), key=weights):
+        detectors = list(group)
+        if len(detectors) > 1 or keep_all:
+            shared = SharedBackbone([detector._backbone for detector in detectors], keep_all)
+            for detector in detectors:
+                detector._backbone = shared.for_layers(detector._backbone.layers)
+
+
+class SharedBackbone:
+    """One network for several detectors, which keeps the maps of the last batch so that it sees every batch once.
+
+    With `keep_all` it keeps the maps of all batches, recognised by their place in memory: for many detectors applied to
+    the same images, which must not change.
+    """
+
+    def __init__(self, backbones: Sequence[Backbone], keep_all: bool = False):
         layers = {layer for backbone in backbones for layer in backbone.layers}
         if len({type(layer) for layer in layers}) > 1:
             raise ValueError(f"layers {sorted(map(str, layers))}: numbers or names of modules, not both")
-        self.layers = tuple(sorted(layers))
+        self.layers, self.keep_all = tuple(sorted(layers)), keep_all
         first = backbones[0]
         self.backbone = Backbone(first.name, self.layers, first.checkpoint, first.device)
-        self._images, self._maps = None, None
+        self._kept: dict[object, tuple[Tensor, list[Tensor]]] = {}  # batches are kept: their address stays theirs
 
     def __call__(self, images: Tensor) -> list[Tensor]:
-        if images is not self._images:
-            self._images, self._maps = images, self.backbone(images)
-        return self._maps
+        key = (images.data_ptr(), images.shape, images.stride()) if self.keep_all else id(images)
+        if key not in self._kept:
+            if not self.keep_all:
+                self._kept.clear()
+            self._kept[key] = images, self.backbone(images)
+        return self._kept[key][1]
 
     def for_layers(self, layers: Sequence[int | str]) -> "SomeLayers":
+        """The view of a detector that uses these layers."""
         return SomeLayers(self, tuple(layers))
 
 
 @dataclass(frozen=True, eq=False)
 class SomeLayers:
-    """A member's view of a shared backbone; to the member, it is a `Backbone`."""
+    """One detector's view of a shared backbone, with the interface of a `Backbone`."""
 
     shared: SharedBackbone
     layers: tuple[int | str, ...]

@@ -1,17 +1,17 @@
-"""Bring the feature maps of several members together: PCA, one grid, concatenation, in either order.
+"""Join the feature maps of several members: PCA, one grid, concatenation, in either order.
 
-Heller et al., "Multisource neural network feature map fusion", 2023, name two blocks. The *individual transformation*
-reduces each member by a PCA of its own, resizes to the largest grid among the members and concatenates. The *global
+Heller et al., "Multisource neural network feature map fusion", 2023, define two blocks. The *individual transformation*
+reduces each member by its own PCA, resizes to the largest grid among the members and concatenates. The *global
 transformation* resizes and concatenates first, and reduces all channels by one PCA. Both take lists of maps, one
 (N, C, h, w) a member, and return one (N, C', h', w').
 
-The PCA is exact, from a covariance that is summed up batch by batch in double precision: features of a whole data set
-need not fit in memory. Eigenvectors are signed so that their largest entry is positive.
+The PCA is exact: its covariance is summed batch by batch in double precision, so that the features of a whole data set
+need not fit in memory. Eigenvectors have the sign that makes their largest entry positive.
 
-Where we add to the paper: `equalise` brings features to one scale before anything else, so that what has large numbers
-does not drown the rest in a PCA, in distances or in a learning rate: every member is divided by the root of its total
-variance ("members"), or every channel by its standard deviation ("channels"). And the number of kept maps may be given
-as a share of the variance.
+Additions to the paper: `equalise` brings features to one scale before everything else, so that a member with large
+numbers does not dominate a PCA, a distance or a learning rate. It divides every member by the root of its total
+variance ("members"), or every channel by its standard deviation ("channels"). And the number of kept components may be
+given as a share of the variance.
 """
 
 from abc import ABC, abstractmethod
@@ -24,14 +24,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Maps = Sequence[Tensor]  # one (N, C, h, w) a member
-Stream = Callable[[], Iterable[Maps]]  # the maps of all training images, batch by batch, as often as asked for
-Kept = str | float | int | Sequence[int]
+Stream = Callable[[], Iterable[Maps]]  # each call yields the maps of all training images, batch by batch
+Kept = str | float | int | tuple[int, ...]
 EQUALISED = ("none", "members", "channels")
 
 
 @dataclass(frozen=True, eq=False)
 class PrincipalComponents:
-    """`mean` (C,), `axes` (C, C) in rows, the most important first, and their `variances` (C,); all float32."""
+    """`mean` (C,), `axes` (C, C) in rows by descending variance, and their `variances` (C,); all float32."""
 
     mean: Tensor
     axes: Tensor
@@ -52,7 +52,7 @@ class PrincipalComponents:
 
 
 class Covariance:
-    """Sums up the covariance of the vectors at all places of maps (N, C, h, w), batch by batch."""
+    """The covariance of the vectors at all places of maps (N, C, h, w), summed batch by batch."""
 
     def __init__(self):
         self.count, self.shift = 0, None
@@ -75,7 +75,7 @@ class Covariance:
         return (self.products - torch.outer(self.total, self.total) / self.count) / (self.count - 1)
 
     def scale(self, equalise: str) -> Tensor:
-        """What to divide the channels by (C,); a channel that never changes stays as it is."""
+        """The divisors (C,) of the channels; 1 for a channel without variance."""
         variances = self.matrix().diagonal().clamp(min=0)
         if equalise == "none":
             return torch.ones_like(variances).float()
@@ -85,7 +85,7 @@ class Covariance:
         return torch.where(spread > 0, spread, 1.0)
 
     def components(self, scale: Tensor | None = None) -> PrincipalComponents:
-        """The PCA of the vectors, divided by `scale` (C,) where there is one."""
+        """The PCA of the vectors, divided by `scale` (C,) if it is given."""
         scale = torch.ones_like(self.shift) if scale is None else scale.double()
         variances, axes = torch.linalg.eigh(self.matrix() / torch.outer(scale, scale))
         variances, axes = variances.flip(0).clamp(min=0), axes.flip(1).T
@@ -96,7 +96,7 @@ class Covariance:
 
 
 def covariances(stream: Iterable[Maps]) -> list[Covariance]:
-    """Of each member, in one pass."""
+    """The covariance of each member, in one pass."""
     sums: list[Covariance] = []
     for maps in stream:
         sums = sums or [Covariance() for _ in maps]
@@ -108,17 +108,19 @@ def covariances(stream: Iterable[Maps]) -> list[Covariance]:
 
 
 def resized(maps: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Maps (N, C, h, w) on another grid, bilinear."""
     return maps if maps.shape[-2:] == grid else F.interpolate(maps, size=grid, mode="bilinear", align_corners=False)
 
 
 def largest_grid(maps: Maps) -> tuple[int, int]:
+    """The (height, width) with the most places among the maps."""
     return max((tuple(each.shape[-2:]) for each in maps), key=lambda grid: grid[0] * grid[1])
 
 
 def kept_by_rule(channels: Sequence[int]) -> list[int]:
-    """The thesis's rule: the first member's channel count shared out evenly, a remainder to the first members.
+    """The thesis's rule: the first member's channel count, divided evenly; a remainder goes to the first members.
 
-    No member gives more maps than it has.
+    No member keeps more components than it has channels.
 
     >>> kept_by_rule([100, 40, 64])
     [34, 33, 33]
@@ -129,7 +131,7 @@ def kept_by_rule(channels: Sequence[int]) -> list[int]:
 
 @dataclass(kw_only=True, eq=False)
 class Transform(ABC):
-    """What both have in common: what is fitted, and how it is kept."""
+    """The hyperparameters and the learned state that both transformations share."""
 
     kept: Kept = "thesis"
     equalise: str = "none"
@@ -139,12 +141,15 @@ class Transform(ABC):
             raise ValueError(f"equalise {self.equalise!r}: one of {', '.join(EQUALISED)}")
 
     @abstractmethod
-    def fit(self, stream: Stream) -> Self: ...
+    def fit(self, stream: Stream, sums: Sequence[Covariance] | None = None) -> Self:
+        """Fit to all training images; `sums` are the members' covariances if they are known already."""
 
     @abstractmethod
-    def __call__(self, maps: Maps) -> Tensor: ...
+    def __call__(self, maps: Maps) -> Tensor:
+        """The joint maps of one batch."""
 
     def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
+        """The learned state, as tensors by name."""
         state = {"counts": torch.tensor(self.counts_)}
         state |= {f"scale.{index}": scale for index, scale in enumerate(self.scales_)}
         for index, components in enumerate(self.components_):
@@ -152,6 +157,7 @@ class Transform(ABC):
         return {prefix + key: tensor for key, tensor in state.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take the state that `state_dict` returned."""
         self.counts_ = state["counts"].tolist()
         self.scales_ = [state[f"scale.{index}"] for index in range(sum(key.startswith("scale.") for key in state))]
         self.components_ = [
@@ -162,14 +168,14 @@ class Transform(ABC):
 
 @dataclass(kw_only=True, eq=False)
 class IndividualTransform(Transform):
-    """PCA a member, then the largest grid, then concatenation.
+    """A PCA of each member, then the largest grid, then concatenation.
 
-    `kept`: how many maps of each member: "thesis" for the thesis's rule (`kept_by_rule`); a float, the share of each
-    member's variance; an int, that many of each; or a number for each.
+    `kept` is the number of components of each member: "thesis" for the thesis's rule (`kept_by_rule`), a float for a
+    share of each member's variance, an int for the same number of each, or a number for each.
     """
 
-    def fit(self, stream: Stream) -> Self:
-        sums = covariances(stream())
+    def fit(self, stream: Stream, sums: Sequence[Covariance] | None = None) -> Self:
+        sums = covariances(stream()) if sums is None else sums
         self.scales_ = [each.scale(self.equalise) for each in sums]
         self.components_ = [each.components(scale) for each, scale in zip(sums, self.scales_, strict=True)]
         self.counts_ = counts_of(self.kept, self.components_)
@@ -183,16 +189,16 @@ class IndividualTransform(Transform):
 
 @dataclass(kw_only=True, eq=False)
 class GlobalTransform(Transform):
-    """The largest grid, then concatenation, then one PCA over all channels.
+    """The largest grid, then concatenation, then one PCA of all channels.
 
-    `kept`: "thesis" for the first member's channel count, a float for a share of the variance, or a number.
+    `kept` is "thesis" for the first member's channel count, a float for a share of the variance, or a number.
     """
 
-    def fit(self, stream: Stream) -> Self:
+    def fit(self, stream: Stream, sums: Sequence[Covariance] | None = None) -> Self:
         first = next(iter(stream()))
         self.scales_ = [torch.ones(each.shape[1], device=each.device) for each in first]
         if self.equalise != "none":
-            self.scales_ = [each.scale(self.equalise) for each in covariances(stream())]
+            self.scales_ = [each.scale(self.equalise) for each in sums or covariances(stream())]
         self.components_ = [each.components() for each in covariances([self._joined(maps)] for maps in stream())]
         kept = first[0].shape[1] if self.kept == "thesis" else self.kept
         self.counts_ = counts_of(kept, self.components_)
@@ -208,13 +214,15 @@ class GlobalTransform(Transform):
 
 
 def counts_of(kept: Kept, components: Sequence[PrincipalComponents]) -> list[int]:
-    """How many maps of each, by what `kept` says, never more than there are."""
+    """The number of components of each PCA that `kept` asks for, at most all of them."""
     channels = [len(each.mean) for each in components]
     if kept == "thesis":
         return kept_by_rule(channels)
     if isinstance(kept, float):
         return [each.count_for(kept) for each in components]
     given = [kept] * len(channels) if isinstance(kept, int) else list(kept)
+    if len(given) != len(channels):
+        raise ValueError(f"kept {given}: one number of components for each of the {len(channels)} PCAs")
     return [min(own, count) for own, count in zip(channels, given, strict=True)]
 
 

@@ -1,0 +1,288 @@
+"""What joins the members of a feature-level ensemble: from their feature maps to anomaly scores, without a detector.
+
+A member's map that is a distance to normal features may pass a linear projection; the maps are reduced by PCA, resized
+and concatenated (`transforms`, after Heller et al. 2023); a discriminator tells them from the same maps with noise
+(`discriminator`, after SimpleNet). The score of a patch is the negative output of the discriminator. If `distances` is
+set, it is averaged with the norms of the members' distances, all standardised on normal validation images.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from iadlib.detectors.base import to_maps, under
+from iadlib.detectors.training import seeded
+from iadlib.ensemble.discriminator import NOISES, SHAPES, Discriminator, fit_discriminator, vectors_of
+from iadlib.ensemble.transforms import EQUALISED, Covariance, GlobalTransform, IndividualTransform, Kept, resized
+from iadlib.features import resolve_device
+from iadlib.types import Prediction
+
+TRANSFORMS = {"individual": IndividualTransform, "global": GlobalTransform}
+PROJECTIONS = ("none", "adapter", "joint")
+PLACES = ("members", "joint")
+IMAGE_SCORES = ("patches", "map")
+DISTANCES = ("distance", "deviation")  # kinds of cuts whose norm is a distance to normal features
+UNSIGNED = "distance"  # the kind whose channels are never negative
+
+
+@dataclass(kw_only=True, eq=False)
+class HeadSettings:
+    """The hyperparameters of the head."""
+
+    transform: str = "individual"  # or "global": see `transforms`
+    kept: Kept = "thesis"  # number of principal components: see `transforms`
+    equalise: str = "channels"  # what is brought to one scale before the PCA: see `transforms`
+    # "adapter": a linear layer for every member whose cut is of the kind "distance", trained before the PCA with a
+    # discriminator of its own and isotropic noise; "joint": one for the first member's components, trained with the
+    # ensemble's discriminator; or "none".
+    projection: str = "none"
+    projection_steps: int = 100  # training steps of an adapter
+    noise: str = "gaussian"  # or "simplex": see `discriminator`, as for the next three
+    noise_place: str = "members"
+    noise_shape: str = "squared"
+    noise_scale: float = 0.25  # relative to the features' spread
+    distances: bool = True  # average the discriminator's score with the norms of "distance" and "deviation" cuts
+    image_score: str = "patches"  # the score of the most anomalous of the "patches", or the smoothed "map"'s maximum
+    heads: int = 3  # networks whose mean is the discriminator's output
+    hidden_channels: int = 256
+    margin: float = 0.5
+    steps: int = 200
+    images_per_step: int = 8
+    patches_per_step: int = 512  # of all images of a step together
+    learning_rate: float = 0.002
+    weight_decay: float = 1e-5
+    smoothing_sigma: float = 4.0  # pixels of the image
+    batch_size: int = 16
+    device: str = "auto"
+    seed: int = 0
+
+
+SCORING = ("distances", "image_score", "smoothing_sigma")  # settings that change no training
+
+
+@dataclass(kw_only=True, eq=False)
+class JointHead(HeadSettings):
+    """`kinds`: member -> the kind of its cut, see `Detector.cuts`. Maps are (N, C, h, w), one for every member."""
+
+    kinds: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        for name, choices in (
+            ("transform", TRANSFORMS),
+            ("projection", PROJECTIONS),
+            ("equalise", EQUALISED),
+            ("noise", NOISES),
+            ("noise_place", PLACES),
+            ("noise_shape", SHAPES),
+            ("image_score", IMAGE_SCORES),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} {getattr(self, name)!r}: one of {', '.join(choices)}")
+        if self.projection == "adapter" and UNSIGNED not in self.kinds.values():
+            raise ValueError(f"projection 'adapter': no member has a cut of the kind {UNSIGNED!r} to project")
+        if self.projection == "joint" and self.noise_place == "joint" and self.noise_shape != "isotropic":
+            raise ValueError(
+                f"noise_shape {self.noise_shape!r} by channel, after a projection that mixes the channels: "
+                "choose isotropic noise, or noise_place 'members'"
+            )
+        for name in ("noise_scale", "margin", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} {getattr(self, name)}: above 0")
+        for name in ("steps", "projection_steps", "heads", "hidden_channels", "images_per_step", "patches_per_step"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)}: 1 or more")
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether there are distances to be averaged with the discriminator's score."""
+        return self.distances and any(kind in DISTANCES for kind in self.kinds.values())
+
+    def fit(
+        self,
+        train_maps: Sequence[Tensor],
+        validation_maps: Sequence[Tensor] | None,
+        size: tuple[int, int],
+        covariances: Sequence[Covariance] | None = None,
+        after_step: Callable[[], None] | None = None,
+    ) -> Self:
+        """Fit to the members' maps of images of `size` (height, width).
+
+        Validation maps are needed with `distances`. `covariances` are those of the training maps, if they are known
+        already. `after_step` is called after every training step of the discriminator; it must not change the head.
+        """
+        if self.needs_validation and validation_maps is None:
+            raise ValueError("validation images: needed to standardise distances and the discriminator's score")
+        maps = list(train_maps)
+        widths = [each.shape[1] for each in maps]
+        self.widths_, self.scales_ = torch.tensor([*widths, 0, 0]), torch.zeros(0, 4)
+        self.projections_ = self._new_projections()
+        for index, name in enumerate(self.kinds):
+            if name in self.projections_:
+                maps[index] = self._fit_projection(name, maps[index])
+
+        def stream() -> Iterator[list[Tensor]]:
+            return self._batches(maps)
+
+        self.transform_ = TRANSFORMS[self.transform](kept=self.kept, equalise=self.equalise)
+        self.transform_.fit(stream, None if self.projections_ else covariances)
+        projected = self.transform_.counts_[0] if self.projection == "joint" else 0
+        self.widths_ = torch.tensor([*widths, sum(self.transform_.counts_), projected])
+        self.discriminator_ = self._new_discriminator()
+        if self.noise_place == "members":
+            distances = [kind == UNSIGNED and name not in self.projections_ for name, kind in self.kinds.items()]
+            inputs = {"maps": maps, "join": self.transform_, "distances": distances}
+        else:
+            inputs = {"maps": [torch.cat([self.transform_(batch).cpu() for batch in stream()])]}
+        self.losses_, self.aurocs_ = self._train(
+            self.discriminator_,
+            steps=self.steps,
+            noise_shape=self.noise_shape,
+            description="ensemble: discriminator",
+            after_step=after_step,
+            **inputs,
+        )
+        if self.needs_validation:
+            self.scales_ = self._scales(validation_maps, size)
+        return self
+
+    def with_scoring(self, validation_maps: Sequence[Tensor] | None, size: tuple[int, int], **changes) -> Self:
+        """The same fitted head with other values of the settings in SCORING."""
+        other = replace(self, **changes)
+        for name in ("widths_", "projections_", "transform_", "discriminator_", "losses_", "aurocs_"):
+            setattr(other, name, getattr(self, name))
+        other.scales_ = other._scales(validation_maps, size) if other.needs_validation else torch.zeros(0, 4)
+        return other
+
+    def predict(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Prediction:
+        """Scores (N,) and anomaly maps (N, H, W) of images of `size`, from the members' maps."""
+        found = []
+        with torch.inference_mode():
+            for batch in self._batches(maps):
+                scores, image_scores = self.score(self.joint(batch), batch, size)
+                found.append((image_scores.cpu().numpy(), to_maps(scores, size, self.smoothing_sigma)))
+        return Prediction(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
+
+    def joint(self, maps: Sequence[Tensor]) -> Tensor:
+        """The joint maps (N, C, h, w) of one batch."""
+        return self.transform_([self._projected(name, each) for name, each in zip(self.kinds, maps, strict=True)])
+
+    def score(self, joint: Tensor, maps: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Patch scores (N, 1, h, w) and image scores (N,) of one batch, from its joint maps and the members' maps."""
+        parts = self._parts(joint, maps)
+        maxima = [self.image_scores(part, size) for part in parts]
+        if not len(self.scales_):  # the discriminator's score alone
+            return parts[0], maxima[0]
+        grid = joint.shape[-2:]
+        scales = self.scales_.tolist()
+        scores = [
+            (resized(part, grid) - mean) / spread for part, (mean, spread, _, _) in zip(parts, scales, strict=True)
+        ]
+        images = [(value - mean) / spread for value, (_, _, mean, spread) in zip(maxima, scales, strict=True)]
+        return torch.stack(scores).mean(dim=0), torch.stack(images).mean(dim=0)
+
+    def image_scores(self, scores: Tensor, size: tuple[int, int]) -> Tensor:
+        """Image scores (N,), on the CPU, of patch scores (N, 1, h, w)."""
+        if self.image_score == "patches":
+            return scores.amax(dim=(1, 2, 3)).cpu()
+        return torch.from_numpy(to_maps(scores, size, self.smoothing_sigma).max(axis=(1, 2)))
+
+    def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
+        """The learned state, as tensors by name."""
+        state = {name: getattr(self, name) for name in ("widths_", "scales_", "losses_", "aurocs_")}
+        for name in ("projections_", "transform_", "discriminator_"):
+            state |= getattr(self, name).state_dict(prefix=f"{name}.")
+        return {prefix + key: tensor for key, tensor in state.items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take the state that `state_dict` of a head with the same hyperparameters returned."""
+        for name in ("widths_", "scales_", "losses_", "aurocs_"):
+            setattr(self, name, state[name].cpu())
+        self.projections_, self.discriminator_ = self._new_projections(), self._new_discriminator()
+        self.transform_ = TRANSFORMS[self.transform](kept=self.kept, equalise=self.equalise)
+        for name in ("projections_", "transform_", "discriminator_"):
+            getattr(self, name).load_state_dict(under(state, name))
+
+    def _batches(self, maps: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+        device = resolve_device(self.device)
+        for batch in zip(*(each.split(self.batch_size) for each in maps), strict=True):
+            yield [each.to(device) for each in batch]
+
+    def _scales(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """For every part of the score (parts, 4): mean and spread of normal pixels, and of normal images."""
+        with torch.inference_mode():
+            parts = [self._parts(self.joint(batch), batch) for batch in self._batches(maps)]
+        rows = []
+        for part in zip(*parts, strict=True):
+            pixels = to_maps(torch.cat(part), size, self.smoothing_sigma)
+            scores = self.image_scores(torch.cat(part), size).numpy()
+            rows.append([pixels.mean(), pixels.std() or 1.0, scores.mean(), scores.std() or 1.0])
+        return torch.tensor(rows)
+
+    def _parts(self, joint: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
+        """The scores (N, 1, h, w) that are averaged: the discriminator's, and the distances."""
+        parts = [-self.discriminator_(joint)]
+        if self.distances:
+            named = zip(self.kinds.values(), maps, strict=True)
+            parts += [each.norm(dim=1, keepdim=True) for kind, each in named if kind in DISTANCES]
+        return parts
+
+    def _fit_projection(self, name: str, maps: Tensor) -> Tensor:
+        """Train the projection of one member, and return its projected maps."""
+        with seeded(self.seed):
+            own = Discriminator(maps.shape[1], self.hidden_channels, maps.shape[1], self.heads)
+        own.to(resolve_device(self.device))
+        self._train(
+            own,
+            maps=[maps],
+            steps=self.projection_steps,
+            noise_shape="isotropic",  # a projection mixes the channels: noise by channel would be that of others
+            description=f"ensemble: projection of {name}",
+        )
+        self.projections_[name] = own.projection
+        return torch.cat([self._projected(name, batch).cpu() for [batch] in self._batches([maps])])
+
+    def _train(self, discriminator: Discriminator, **inputs) -> tuple[Tensor, Tensor]:
+        return fit_discriminator(
+            discriminator,
+            noise=self.noise,
+            noise_scale=self.noise_scale,
+            margin=self.margin,
+            images_per_step=self.images_per_step,
+            patches_per_step=self.patches_per_step,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            seed=self.seed,
+            device=resolve_device(self.device),
+            **inputs,
+        )
+
+    def _new_projections(self) -> nn.ModuleDict:
+        widths = zip(self.kinds.items(), self.widths_.tolist(), strict=False)
+        with seeded(self.seed):
+            layers = {
+                name: nn.Linear(width, width)
+                for (name, kind), width in widths
+                if self.projection == "adapter" and kind == UNSIGNED
+            }
+        return nn.ModuleDict(layers).eval().requires_grad_(False).to(resolve_device(self.device))
+
+    def _new_discriminator(self) -> Discriminator:
+        *_, joint, projected = self.widths_.tolist()
+        with seeded(self.seed):
+            discriminator = Discriminator(joint, self.hidden_channels, projected, self.heads)
+        return discriminator.eval().requires_grad_(False).to(resolve_device(self.device))
+
+    def _projected(self, name: str, maps: Tensor) -> Tensor:
+        if name not in self.projections_:
+            return maps
+        vectors = self.projections_[name](vectors_of(maps))
+        return vectors.unflatten(0, (len(maps), *maps.shape[-2:])).permute(0, 3, 1, 2)
+
+
+def settings_of(settings: HeadSettings) -> dict:
+    """The hyperparameters of the head among the fields of `settings`, by name."""
+    return {each.name: getattr(settings, each.name) for each in fields(HeadSettings)}
