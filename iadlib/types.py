@@ -1,7 +1,7 @@
-"""The two values that cross borders between the steps of the study.
+"""The two types that the steps of the study exchange.
 
-Detectors return a `Prediction`, readers of a data set return `Region`s, and metrics take both apart again:
-nobody needs to know which detector or which data set they came from.
+Detectors return a `Prediction`, readers of a data set return `Region`s, and metrics take both: they depend neither on
+the detector nor on the data set.
 """
 
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a detector says of a batch: `scores` (N,) and `maps` (N, H, W), float32, higher = more anomalous."""
+    """The output of a detector for a batch: `scores` (N,) and `maps` (N, H, W), float32, higher = more anomalous."""
 
     scores: np.ndarray
     maps: np.ndarray

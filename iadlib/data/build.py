@@ -6,7 +6,7 @@ of a part in the same split. A part with a defective photograph goes to test wit
 that has learned the good side of a part would find its defects more easily than those of an unknown part.
 
 Every file is read and checked before the folder appears, and one error lists everything that is wrong. A file in the
-folder of annotations that is not used is an error, because the defect drawn in it would be lost. Masks that are merely
+folder of annotations that is not used is an error, because the defect drawn in it would be lost. Masks that are only
 unusual (empty, very small, very large, beside the object) are listed in the folder's `README.md`, and `sources.csv`
 states what became of every photograph. The originals are only read.
 """

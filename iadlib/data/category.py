@@ -88,7 +88,7 @@ class Category:
         return list(self._regions[i])
 
     def defects(self) -> list[str]:
-        """The defect of every test image: the names of its regions, or else the folder that it lies in."""
+        """The defect of every test image: the names of its regions, or else the name of its folder."""
         return [
             ", ".join(sorted({region.defect_name for region in self.regions(i)})) or folder
             for i, folder in enumerate(self.of("test")["defect"])
@@ -158,7 +158,7 @@ class Category:
     def _folder_of(self, image: Path) -> str:
         """The folder of a split as `unused_files` names it."""
         if self.layout in ("photographs", "magnetic_tile"):
-            return "."
+            return "photographs"
         return image.relative_to(self.root).parts[0]
 
     def _read_regions(self, sample: pd.Series) -> list[Region]:

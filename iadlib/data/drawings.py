@@ -62,7 +62,7 @@ class Photograph:
 
     @classmethod
     def at(cls, path: Path, below: str) -> "Photograph":
-        """A photograph with what its header says."""
+        """A photograph with the values of its header."""
         header = read_header(path)
         with Image.open(path) as image:
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if "exif" in image.info else 1

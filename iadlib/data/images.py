@@ -31,14 +31,14 @@ HOW_TO_GIVE_BITS = "give the depth of the camera as `bits`: 8, 10, 12, 14 or 16"
 
 @dataclass(frozen=True)
 class Header:
-    """What the head of a file says: the upright size (height, width), and whether its values have more than 8 bit."""
+    """Values from the head of a file: the upright size (height, width), and whether its pixels have more than 8 bit."""
 
     size: tuple[int, int]
     deep: bool
 
 
 def read_image(path: str | Path, bits: int | None = None) -> np.ndarray:
-    """One photograph as uint8 (H, W, 3), upright as its EXIF orientation says.
+    """One photograph as uint8 (H, W, 3), upright by its EXIF orientation.
 
     Grey becomes RGB and an alpha channel is dropped. A file of 16 bit is reduced to its upper 8 of `bits` bits; see
     `bit_depth`. Without `bits`, only a value above 2**14 - 1 shows that the depth is 16; any other file of 16 bit is
@@ -76,8 +76,8 @@ def load_images(paths: Iterable[str | Path], size: tuple[int, int], bits: int | 
 def read_header(path: str | Path) -> Header:
     """The header of a photograph; its pixels are not read."""
     with _opened(path) as image:
-        lies_on_its_side = _orientation(image) >= 5
-        return Header(image.size if lies_on_its_side else image.size[::-1], _is_deep(image))
+        swaps_sides = _orientation(image) >= 5
+        return Header(image.size if swaps_sides else image.size[::-1], _is_deep(image))
 
 
 def image_sizes(paths: Iterable[str | Path]) -> list[tuple[int, int]]:
@@ -146,8 +146,8 @@ def mixed_orientations(sizes: Sequence[tuple[int, int]]) -> str | None:
     if not upright or not lying:
         return None
     return (
-        f"{upright} photographs are higher than wide and {lying} wider than high: resizing all of them to one size "
-        "distorts them; turn them the same way first"
+        f"photographs higher than wide: {upright}, wider than high: {lying}; resizing all of them to one size distorts "
+        "them, so turn photographs of the same part the same way"
     )
 
 
@@ -178,7 +178,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation that is left to apply: 1 is upright, 5 to 8 lie on their side."""
+    """The EXIF orientation that remains to be applied: 1 is upright, 5 to 8 swap height and width."""
     # Pillow turns a TIFF itself. For a PNG without EXIF at its head, it would decode all pixels to look at its end.
     if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
         return 1

@@ -8,8 +8,8 @@
 - Photographs: a plain folder of photographs of good parts, without a test split.
 
 The layout is recognised by the folders' names. Other folders beside those of the layout are ignored, and so are hidden
-files; nothing is written. Photographs may lie in subfolders and behind links, in every format that `photographs.py`
-names; their masks lie in subfolders of the same names.
+files; nothing is written. Photographs may be in subfolders and behind links, in every format that `photographs.py`
+lists; their masks are in subfolders of the same names.
 
 Where we add to the layouts: without `validation/good`, a seeded share of train becomes the validation split; and 20 %
 of the defect-free magnetic tiles, seeded too, are test images. Both draws depend on the sorted file names and the seed
@@ -175,7 +175,7 @@ def _magnetic_tile_rows(root: Path, seed: int, unused: dict[str, list[Path]], pr
         if not folder.name.startswith("MT_"):
             continue
         images, other = photographs_below(folder / "Imgs", problems)
-        unused["."] += other
+        unused["photographs"] += other
         photographs = [image for image in images if image.suffix.lower() != ".png"]
         masks = {normal_form(image.stem): image for image in images if image.suffix.lower() == ".png"}
         if folder.name == "MT_Free":
@@ -207,7 +207,7 @@ def _photograph_rows(root: Path, unused: dict[str, list[Path]], problems: list[s
             "good photographs alone, or file them as train/good, test/good and test/<defect>"
         )
     images, other = photographs_below(root, problems)
-    unused["."] += other
+    unused["photographs"] += other
     return [_row(image, "train", "good", root, "") for image in images]
 
 

@@ -1,4 +1,4 @@
-"""A reference: a folder whose `source.json` says where the photographs of a category are, with a digest of them."""
+"""A reference: a folder whose `source.json` names the folder of a category, with a digest of its files."""
 
 import hashlib
 import json

@@ -1,8 +1,8 @@
 """Ground truth: from mask files to `Region`s, and the number of pixels of each that suffice to have found it.
 
 MVTec LOCO AD (Bergmann et al. 2022): one file is one region, never split or merged; its only positive value names the
-defect type, whose entry in `defects_config.json` says where the region saturates. The data set's own code lets a tiny
-region saturate at 0 pixels; here it is 1 at least.
+defect type, whose entry in `defects_config.json` gives the saturation of the region. The data set's own code lets a
+tiny region saturate at 0 pixels; here it is 1 at least.
 
 MVTec AD and magnetic tile: every connected component is a region and saturates at its own area, which makes sPRO the
 PRO of Bergmann et al. (2021). Pixels that touch at a corner belong together (8-connectivity), as in the evaluation code
@@ -69,7 +69,7 @@ def read_defect_types(path: Path) -> dict[int, DefectType]:
     by_value = {defect_type.pixel_value: defect_type for defect_type in types}
     for defect_type in types:
         if by_value[defect_type.pixel_value] != defect_type:
-            raise DataError(f"{path}: pixel_value {defect_type.pixel_value} stands for more than one defect type")
+            raise DataError(f"{path}: pixel_value {defect_type.pixel_value} belongs to more than one defect type")
     return by_value
 
 
@@ -116,7 +116,7 @@ def marks_anything(path: Path) -> bool:
 
 
 def _above_half(values: np.ndarray) -> np.ndarray:
-    # The masks were drawn with soft edges: half of the range is where the defect begins.
+    # The masks have soft edges: values of at least half of the range belong to the defect.
     return values >= 128
 
 

@@ -1,6 +1,7 @@
 """Tiny categories of 64 x 48 pixels with planted facts, one for each layout."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 HEIGHT, WIDTH = 64, 48
 SHARED = Path(__file__).resolve().parents[3] / "shared"
+REAL_DATA = Path(os.environ.get("IADLIB_REAL_DATA", SHARED / "data"))
 
 
 def write_image(path: Path, value: int = 128, shape: tuple[int, ...] = (HEIGHT, WIDTH, 3)) -> Path:

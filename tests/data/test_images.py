@@ -292,5 +292,5 @@ def test_a_deep_tiff_in_separate_planes_is_refused(tmp_path):
 def test_photographs_upright_and_lying_are_warned_of():
     assert mixed_orientations([(64, 48), (100, 100), (64, 40)]) is None
     assert mixed_orientations([(64, 48), (48, 64), (48, 64)]).startswith(
-        "1 photographs are higher than wide and 2 wider than high"
+        "photographs higher than wide: 1, wider than high: 2;"
     )

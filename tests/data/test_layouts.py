@@ -438,14 +438,14 @@ def test_the_summary_counts_used_files_of_found_ones_in_every_split(mvtec_ad, mv
     assert "test: 4 of 5 files used: 4 test (2 structural, 2 good)" in lines
     assert f"  not used: {mvtec_ad / 'train/good/notes.txt'}" in lines
     assert "validation: 3 of 3 files used: 3 validation" in load_category(mvtec_loco).summary()
-    assert ".: 23 of 23 files used: 13 train, 3 validation, 7 test" in load_category(magnetic_tile).summary()
-    assert ".: 10 of 11 files used: 8 train, 2 validation" in load_category(photographs).summary()
+    assert "photographs: 23 of 23 files used: 13 train, 3 validation, 7 test" in load_category(magnetic_tile).summary()
+    assert "photographs: 10 of 11 files used: 8 train, 2 validation" in load_category(photographs).summary()
 
 
 def test_the_summary_warns_of_photographs_upright_and_lying(mvtec_ad):
     assert "warning" not in load_category(mvtec_ad).summary()
     write_image(mvtec_ad / "train/good/lying.png", shape=(48, 64, 3))
-    assert "warning: 16 photographs are higher than wide and 1 wider" in load_category(mvtec_ad).summary()
+    assert "warning: photographs higher than wide: 16, wider than high: 1;" in load_category(mvtec_ad).summary()
 
 
 def test_images_and_sizes_of_a_split_are_in_the_order_of_its_samples(mvtec_ad):

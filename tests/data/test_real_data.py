@@ -5,16 +5,20 @@ import json
 import numpy as np
 import pytest
 
-from iadlib.data import fit_size, image_sizes, load_category, load_images
-from tests.data.conftest import SHARED
+from iadlib.data import fit_size, load_category
+from tests.data.conftest import REAL_DATA, SHARED
 
 GOLDEN = SHARED / "golden" / "spro"
-TILES = SHARED / "data" / "magnetic_tile"
+TILES, BOTTLES, JUICE = (REAL_DATA / name for name in ("magnetic_tile", "mvtec_bottle", "loco_juice_bottle"))
 
-needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden sPRO data set is not beside the repository")
-needs_tiles = pytest.mark.skipif(
-    not TILES.is_dir(), reason="the magnetic-tile photographs are not beside the repository"
-)
+
+def needs(folder):
+    """Skips a test without a folder of real data."""
+    reason = f"no folder {folder}; IADLIB_REAL_DATA names the folder of real photographs"
+    return pytest.mark.skipif(not folder.is_dir(), reason=reason)
+
+
+needs_golden, needs_tiles = needs(GOLDEN), needs(TILES)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +60,25 @@ def test_the_tiles_have_regions_but_for_three_empty_masks(tiles):
 
 
 @needs_tiles
-def test_all_tiles_load_at_one_size(tiles):
-    size = fit_size(image_sizes(tiles.samples["image"]), 64, multiple=16)
-    images = load_images(tiles.samples["image"], size)
-    assert images.shape == (594, 3, *size)
+def test_tiles_of_many_sizes_load_at_one_size(tiles):
+    size = fit_size(tiles.sizes(), 64, multiple=16)
+    images = tiles.images("validation", size)
+    assert images.shape == (64, 3, *size)
     assert 0 <= images.min() < images.max() <= 1
+
+
+@needs(BOTTLES)
+@needs(JUICE)
+def test_all_photographs_of_the_real_categories_are_used():
+    bottles, juice = load_category(BOTTLES), load_category(JUICE)
+    assert (bottles.layout, juice.layout) == ("mvtec_ad", "mvtec_loco")
+    assert "train: 209 of 209 files used: 167 train, 42 validation" in bottles.summary()
+    assert "test: 126 of 126 files used: 126 test (55 good, 71 logical)" in juice.summary()
+    assert bottles.bits == juice.bits == 8
+
+
+@needs(JUICE)
+def test_the_good_photographs_of_a_real_category_are_a_category_of_their_own():
+    category = load_category(JUICE / "train/good")
+    assert category.layout == "photographs"
+    assert [len(category.of(split)) for split in ("train", "validation", "test")] == [192, 48, 0]

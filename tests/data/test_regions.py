@@ -157,7 +157,7 @@ def test_a_missing_defects_config_is_named(mvtec_loco):
         ([{**ENTRY, "saturation_threshold": 2}], "entry 1: a relative saturation_threshold is 1 at most, not 2"),
         ([{**ENTRY, "relative_saturation": "yes"}], "entry 1: relative_saturation is true or false, not 'yes'"),
         ([{"defect_name": "bent"}], "entry 1: pixel_value is missing"),
-        ([ENTRY, {**ENTRY, "defect_name": "cut"}], "pixel_value 254 stands for more than one defect type"),
+        ([ENTRY, {**ENTRY, "defect_name": "cut"}], "pixel_value 254 belongs to more than one defect type"),
     ],
 )
 def test_a_malformed_defects_config_says_where(mvtec_loco, content, message):
