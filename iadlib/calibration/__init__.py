@@ -1,11 +1,11 @@
-"""Scores into probabilities of being anomalous, and how far those can be trusted.
+"""Calibration: from scores to probabilities of being anomalous, and the errors of such probabilities.
 
-A calibrator is fitted to scores of any range and labels, 1 for anomalous, and gives probabilities. Which images it may
-be fitted to is the question of `crossfit`; `errors` judges, `decisions` acts.
+A calibrator is fitted to scores of any range and labels, 1 for anomalous, and returns probabilities. `crossfit` and
+`protocols` say which images it is fitted to, `errors` judges probabilities, `decisions` acts on them.
 """
 
 from iadlib.calibration.binning import BayesianBinning, HistogramBinning, IsotonicCalibration
-from iadlib.calibration.crossfit import cross_fit, with_prevalence
+from iadlib.calibration.crossfit import calibrated_twice, cross_fit, folds_for, with_prevalence
 from iadlib.calibration.decisions import Costs, Outcome, decide
 from iadlib.calibration.errors import (
     BrierParts,
@@ -14,13 +14,35 @@ from iadlib.calibration.errors import (
     brier_parts,
     brier_score,
     expected_calibration_error,
+    expected_error_if_right,
     log_loss,
+    log_losses,
     maximum_calibration_error,
     reliability_curve,
+    squared_errors,
+)
+from iadlib.calibration.protocols import (
+    ARTIFICIAL,
+    BOUNDED,
+    CALIBRATORS,
+    CROSS_FITTED,
+    NONE,
+    PLATT,
+    UNCALIBRATED,
+    calibrate_by_artificial_images,
+    calibrate_by_test_images,
+    scale_without_anomalies,
 )
 from iadlib.calibration.scaling import BoundedSigmoid, PlattScaling, gaussian_scaling
 
 __all__ = [
+    "ARTIFICIAL",
+    "BOUNDED",
+    "CALIBRATORS",
+    "CROSS_FITTED",
+    "NONE",
+    "PLATT",
+    "UNCALIBRATED",
     "BayesianBinning",
     "BoundedSigmoid",
     "BrierParts",
@@ -33,12 +55,20 @@ __all__ = [
     "adaptive_calibration_error",
     "brier_parts",
     "brier_score",
+    "calibrate_by_artificial_images",
+    "calibrate_by_test_images",
+    "calibrated_twice",
     "cross_fit",
     "decide",
     "expected_calibration_error",
+    "expected_error_if_right",
+    "folds_for",
     "gaussian_scaling",
     "log_loss",
+    "log_losses",
     "maximum_calibration_error",
     "reliability_curve",
+    "scale_without_anomalies",
+    "squared_errors",
     "with_prevalence",
 ]

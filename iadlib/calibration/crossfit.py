@@ -1,9 +1,10 @@
-"""Calibrators fitted and judged on different images, though anomalous ones exist only in the test split.
+"""Calibrators fitted and judged on different images, although only the test split has anomalous ones.
 
-Anomalous labels are needed to calibrate, and only test images have them. So test images are dealt into folds, as alike
-as possible in what they hold; each fold's probabilities come from a calibrator that has seen the other folds alone.
+Calibration needs anomalous images with labels, and only the test split has them. So the test images are split into
+folds, stratified by kind; the probabilities of each fold come from a calibrator fitted to the other folds.
 """
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Protocol, Self
 
@@ -28,10 +29,11 @@ def cross_fit(
     strata: np.ndarray | None = None,
     learn_from: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Probabilities (N,), each from a calibrator that has not seen its image; `calibrator` itself stays as it is.
+    """Probabilities (N,), each from a copy of `calibrator` that was fitted without the image's fold.
 
-    `strata` (N,) names what folds should hold alike shares of; labels where None. `learn_from` (N,) bool: calibrators
-    learn from these images alone, every image is judged; to learn from one kind of anomaly and judge by another.
+    Folds have equal shares of every value of `strata` (N,), the labels where None. With `learn_from` (N,) bool, the
+    calibrators are fitted to these images only, but every image gets a probability: to learn from one kind of anomaly
+    and judge by another. Raises ValueError where a stratum has fewer images than there are folds.
     """
     scores, labels = checked(scores, labels)
     strata = labels if strata is None else np.asarray(strata)
@@ -52,11 +54,39 @@ def cross_fit(
     return probabilities
 
 
+def folds_for(kinds: Sequence[str], folds: int) -> int:
+    """The largest number of folds, `folds` at most, with at least one image of every kind in each."""
+    return min(folds, int(np.unique(kinds, return_counts=True)[1].min()))
+
+
+def calibrated_twice(
+    calibrator: Calibrator, scores: np.ndarray, kinds: np.ndarray, folds: int = 5, seed: int = 0
+) -> np.ndarray:
+    """Probabilities (N,) of an ensemble: its members' scores (M, N) are calibrated and averaged, the average is
+    calibrated again, and no label of a fold is used for its own probabilities.
+
+    `kinds` (N,) name each image "good" or its kind of anomaly. Folds are nested: within the other folds, the second
+    calibrator is fitted to averages of probabilities that are cross-fitted there.
+    """
+    scores, kinds = np.atleast_2d(scores), np.asarray(kinds)
+    labels, probabilities = (kinds != "good").astype(int), np.empty(len(kinds))
+    folds = folds_for(kinds, folds)
+    for others, held in StratifiedKFold(folds, shuffle=True, random_state=seed).split(kinds, kinds):
+        strata = kinds[others]
+        inner = folds_for(strata, folds)
+        crossed = [cross_fit(calibrator, member[others], labels[others], inner, seed, strata) for member in scores]
+        fitted = [deepcopy(calibrator).fit(member[others], labels[others]) for member in scores]
+        first = [each.predict_proba(member[held]) for each, member in zip(fitted, scores, strict=True)]
+        second = deepcopy(calibrator).fit(np.mean(crossed, axis=0), labels[others])
+        probabilities[held] = second.predict_proba(np.mean(first, axis=0))
+    return probabilities
+
+
 def with_prevalence(probabilities: np.ndarray, prevalence: float, elsewhere: float) -> np.ndarray:
     """Probabilities (N,) learned where the share `prevalence` is anomalous, for where the share `elsewhere` is.
 
-    A test set of half anomalies is no factory. By Bayes' rule the odds change by the ratio of the prior odds (Elkan
-    2001; Saerens et al. 2002); right as long as anomalous images look the same at both places, and normal ones too.
+    By Bayes' rule the odds change by the ratio of the prior odds (Elkan 2001; Saerens et al. 2002). This holds if
+    anomalous images look the same in both places, and normal images too.
 
     >>> round(float(with_prevalence([0.5], 0.5, 0.01)[0]), 6)
     0.01

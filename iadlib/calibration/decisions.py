@@ -1,8 +1,8 @@
-"""From a probability to what is done with a part: pass it, reject it, or show it to a person.
+"""Decisions by probability: pass a part, reject it, or show it to a person.
 
-With known costs the best decision follows from the probability alone (Elkan 2001; Chow 1970 for the third way), which
-is what calibration is for. A part passed costs p times a miss, one rejected (1 - p) times a false alarm, one shown to a
-person the price of the look, which is taken to be right.
+With known costs the cheapest decision depends on the probability p only (Elkan 2001; Chow 1970 for the third option). A
+passed part costs p times a miss, a rejected part (1 - p) times a false alarm, and a part shown to a person costs the
+review, whose result is assumed to be right.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from iadlib.calibration.checks import checked_labels, checked_probabilities
 
 @dataclass(frozen=True)
 class Costs:
-    """Of one part: a defect that is passed, a good part that is rejected, a person's look. The same unit."""
+    """Costs of one defective part that is passed, one good part that is rejected, and one review, in the same unit."""
 
     miss: float
     false_alarm: float
@@ -25,7 +25,8 @@ class Costs:
             raise ValueError(f"costs are above 0, not {self.miss}, {self.false_alarm}, {self.review}")
 
     def thresholds(self) -> tuple[float, float]:
-        """Pass below the first probability, reject from the second on, between them ask a person; equal if never.
+        """Two probabilities: parts below the first pass, parts from the second on are rejected, and a person reviews
+        those between; the two are equal if a review is never the cheapest.
 
         >>> Costs(miss=9, false_alarm=1).thresholds()
         (0.1, 0.1)
@@ -37,11 +38,19 @@ class Costs:
             low = high = self.false_alarm / (self.miss + self.false_alarm)
         return low, high
 
+    def without_images(self, prevalence: float) -> float:
+        """The mean cost of a part if all parts get the same decision, the cheapest at this share of defective parts.
+
+        >>> Costs(miss=10, false_alarm=1, review=0.5).without_images(0.02)  # all pass
+        0.2
+        """
+        return min(prevalence * self.miss, (1 - prevalence) * self.false_alarm, self.review)
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """`expected`: the mean cost of a part that the probabilities promise; `cost`: the one that came true. The others
-    are shares of all parts."""
+    """`expected`: the mean cost of a part if the probabilities are right; `cost`: the mean cost by the labels. The
+    other fields are shares of all parts."""
 
     expected: float
     cost: float
@@ -53,9 +62,9 @@ class Outcome:
 
 
 def decide(probabilities: np.ndarray, labels: np.ndarray, costs: Costs, weights: np.ndarray | None = None) -> Outcome:
-    """What the cheapest decision by probabilities (N,) costs, judged by labels (N,) of 0 and 1.
+    """The outcome of the cheapest decisions by probabilities (N,), judged by labels (N,) of 0 and 1.
 
-    `weights` (N,): how many parts an image stands for, where the prevalence is another than that of the images.
+    `weights` (N,): the number of parts that an image represents, where the prevalence differs from that of the images.
 
     >>> outcome = decide([0.0, 0.3, 1.0, 1.0], [0, 1, 1, 0], Costs(miss=10, false_alarm=1, review=0.5))
     >>> outcome.passed, outcome.reviewed, outcome.rejected, outcome.cost
@@ -72,7 +81,7 @@ def decide(probabilities: np.ndarray, labels: np.ndarray, costs: Costs, weights:
         return float(np.average(values, weights=weights))
 
     def cost(misses: np.ndarray, alarms: np.ndarray) -> float:
-        looks = costs.review * mean(reviewed) if reviewed.any() else 0.0  # infinitely dear, perhaps
+        looks = costs.review * mean(reviewed) if reviewed.any() else 0.0  # review may be infinite
         return costs.miss * mean(misses) + costs.false_alarm * mean(alarms) + looks
 
     return Outcome(
