@@ -62,11 +62,15 @@ def _add_fit_arguments(added: argparse.ArgumentParser) -> None:
 
 def _fit_settings(options: argparse.Namespace):
     from iadlib.commands.fit import FitSettings
-    from iadlib.params import read_settings
+    from iadlib.detectors import DETECTORS, detector_class
+    from iadlib.params import check_values, read_settings
 
     names = ("image_size", "seeds", "false_positive_rate")
     given = {name: value for name in names if (value := getattr(options, name)) is not None}
-    return read_settings(FitSettings, options.file, given)
+    settings = read_settings(FitSettings, options.file, given)
+    detector = detector_class(options.detector or next(iter(DETECTORS)))
+    check_values(detector, settings.hyperparameters, ", ".join(options.file))
+    return settings
 
 
 def _fit(commands) -> None:

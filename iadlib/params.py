@@ -7,13 +7,14 @@ a mistake in a file ends in one error that names file, key and value.
 import difflib
 import math
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
+Settings = TypeVar("Settings")
 BLOCKS = ("common", "quick", "embedded", "paper")
 TYPE_NAMES = {
     bool: "true or false",
@@ -67,6 +68,23 @@ def check_values(dataclass_type: type, values: Mapping[str, Any] | None, source:
             expected = _described(hints[name])
             raise ValueError(f"{source}: {name} is {value!r}, not {expected}{_advice(value, expected)}") from None
     return checked
+
+
+def read_settings(
+    dataclass_type: type[Settings], specifications: Sequence[str], overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """The settings in the blocks of several `FILE:block,block`, a later one overriding an earlier one.
+
+    `overrides`, as from a command line, come last.
+    """
+    merged, source = {}, ", ".join(specifications) or "the command line"
+    for specification in specifications:
+        merged = _merged(merged, check_values(dataclass_type, read_blocks(specification), specification))
+    merged |= check_values(dataclass_type, overrides, "the command line")
+    try:
+        return dataclass_type(**merged)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{source}: {error}") from None
 
 
 def _read(path: Path) -> dict:
