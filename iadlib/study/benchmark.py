@@ -12,21 +12,23 @@ def seeds_of(study: Study, category: str) -> pd.DataFrame:
     """method, seed, threshold: every fit, with its image threshold from the normal validation images."""
     rows = [
         (method, int(seed), metrics.get("at_image_threshold.threshold"))
-        for method in study.grid["methods"]
+        for method in study.judged(category)
         for seed, metrics in study.json("benchmark", category, method, "metrics.json")["seeds"].items()
     ]
     return pd.DataFrame(rows, columns=["method", "seed", "threshold"]).astype({"threshold": float})
 
 
 def values_of(study: Study, category: str) -> pd.DataFrame:
-    """values.csv: method, seed, name, label, defect, score, ... of every test image."""
-    values = study.table("benchmark", category, "values.csv", dtype={"name": str, "defect": str})
+    """values.csv: method, seed, name, label, defect, score, ... of every test image; empty where there is no file."""
+    columns = ["entry", "seed", "name", "label", "defect", "score"]
+    values = study.table("benchmark", category, "values.csv", empty=columns, dtype={"name": str, "defect": str})
     return values.rename(columns={"entry": "method"})
 
 
 def scores_of(study: Study, category: str) -> pd.DataFrame:
-    """method, seed, split, name, label, score of validation and test images, lowest seed of every detector."""
-    scores = study.table("benchmark", category, "scores.csv", dtype={"name": str})
+    """method, seed, split, name, label, score of validation and test images, lowest seed; empty without a file."""
+    columns = ["detector", "seed", "split", "name", "label", "score"]
+    scores = study.table("benchmark", category, "scores.csv", empty=columns, dtype={"name": str})
     return first_seeds(scores.rename(columns={"detector": "method"}))
 
 

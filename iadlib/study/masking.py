@@ -27,6 +27,12 @@ def gather(study: Study, file: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).rename(columns={"detector": "method"})
 
 
+def overlaps(silhouettes: pd.DataFrame) -> pd.DataFrame:
+    """The overlap of the part that masking finds with the true silhouette, by ground and defect."""
+    grouped = silhouettes.groupby(["category", "defect"], sort=False)["overlap"]
+    return grouped.agg(["size", "min", "median"]).round(3).rename(columns={"size": "images"})
+
+
 def stacked(values: pd.DataFrame, *names: str) -> dict[tuple, Cells]:
     """By each combination of the columns `names` ("method", "category"), and by radius: all other runs, as seeds.
 

@@ -1,7 +1,7 @@
 """Where the files of one profile of the study lie, and what the study runs on."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,24 +45,28 @@ class Study:
     def fitted(self, folders: dict[str, str]) -> dict[str, Path]:
         """Folders of fitted detectors, from their paths below `artifacts`; one printed line where none exists."""
         paths = {name: self.artifacts / folder for name, folder in folders.items()}
-        self._any(paths.values())
-        return {name: path for name, path in paths.items() if path.is_dir()}
+        return {name: path for name, path in paths.items() if path.is_dir()} if self._any(paths.values()) else {}
 
-    def table(self, *parts: str, **options) -> pd.DataFrame:
-        """A CSV below `reports`; `DataError` where it is missing."""
+    def judged(self, category: str) -> list[str]:
+        """The detectors of the grid; none, and one printed line, where the category has not been judged."""
+        return self.grid["methods"] if self._any([self.reports / "benchmark" / category]) else []
+
+    def table(self, *parts: str, empty: Sequence[str] = (), **options) -> pd.DataFrame:
+        """A CSV below `reports`; where it is missing, a table with the columns `empty`, or else `DataError`."""
+        if empty and not self.reports.joinpath(*parts).is_file():
+            return pd.DataFrame(columns=list(empty))
         return pd.read_csv(self._existing(*parts), **options)
 
     def json(self, *parts: str) -> dict:
         """A JSON file below `reports`; `DataError` where it is missing."""
         return json.loads(self._existing(*parts).read_text())
 
-    def _any(self, folders: Iterable[Path]) -> bool:
+    def _any(self, folders: Collection[Path]) -> bool:
         """Whether one of the folders exists; prints one line where none does."""
-        if any(folder.is_dir() for folder in folders):
-            return True
-        missing = next(iter(folders)).relative_to(ROOT / self.folder)
-        print(f"{missing} is missing; `dvc repro` computes it. Figures that need it are left out here.")
-        return False
+        missing = [folder.relative_to(ROOT / self.folder) for folder in folders if not folder.is_dir()]
+        if missing and len(missing) == len(folders):
+            print(f"{missing[0]} is missing; `dvc repro` computes it. Figures that need it are left out here.")
+        return len(missing) < len(folders)
 
     def _existing(self, *parts: str) -> Path:
         path = self.reports.joinpath(*parts)

@@ -17,7 +17,7 @@ def metrics_of(study: Study, categories: Sequence[str]) -> pd.DataFrame:
     """One row for each metric: category, method, metric, kind, mean, std, low, high; empty where unknown."""
     rows = []
     for category in categories:
-        for method in study.grid["methods"]:
+        for method in study.judged(category):
             metrics = study.json("benchmark", category, method, "metrics.json")
             for key, mean in metrics["mean"].items():
                 metric, kind = re.fullmatch(r"(.+?)\.(defect .+|[a-z_0-9]+)", key).groups()
