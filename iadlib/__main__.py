@@ -58,6 +58,13 @@ def _add_fit_arguments(added: argparse.ArgumentParser) -> None:
         help="the share of normal validation images above the threshold (default: 0.05)",
     )
     added.add_argument("-f", "--file", action="append", default=[], metavar="FILE:BLOCKS", help=FILE_HELP)
+    _add_bits(added)
+
+
+def _add_bits(added: argparse.ArgumentParser) -> None:
+    added.add_argument(
+        "--bits", type=int, metavar="N", help="bits a value of the camera has, where photographs of 16 bit do not tell"
+    )
 
 
 def _fit_settings(options: argparse.Namespace):
@@ -77,7 +84,7 @@ def _fit(commands) -> None:
     def run(options):
         from iadlib.commands.fit import fit
 
-        fit(options.data, options.detector, options.out, _fit_settings(options))
+        fit(options.data, options.detector, options.out, _fit_settings(options), options.bits)
 
     added = _command(commands, "fit", run, "Fit a detector to photographs of good parts.")
     added.add_argument(
@@ -118,10 +125,9 @@ def _score(commands) -> None:
 
 def _detect(commands) -> None:
     def run(options):
-        from iadlib.commands.detect import detect
-        from iadlib.metrics import format_metrics
+        from iadlib.commands.detect import detect, format_metrics
 
-        table, metrics = detect(options.data, options.detector, options.out, _fit_settings(options))
+        table, metrics = detect(options.data, options.detector, options.out, _fit_settings(options), options.bits)
         print(table.head(10).to_string(index=False))
         print(f"the highest of {len(table)} test images; {table['anomalous'].sum()} are above the threshold")
         if metrics:
@@ -178,7 +184,8 @@ def _mask(commands) -> None:
         from iadlib.params import read_settings
 
         given = {} if options.radius is None else {"radii": options.radius}
-        mask(options.folder, read_settings(MaskSettings, options.file, given).radii, options.out)
+        radii = read_settings(MaskSettings, options.file, given).radii
+        mask(options.folder, radii, options.out, with_unmasked=bool(options.file) or None, bits=options.bits)
 
     text = "Copy a category and black out, in every photograph, what is farther than a radius from the object."
     added = _command(commands, "mask", run, text)
@@ -192,6 +199,7 @@ def _mask(commands) -> None:
     )
     added.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
     added.add_argument("-f", "--file", action="append", default=[], metavar="FILE:BLOCKS", help=FILE_HELP)
+    _add_bits(added)
 
 
 def _render(commands) -> None:
@@ -230,12 +238,13 @@ def _refer(commands) -> None:
     def run(options):
         from iadlib.commands.refer import refer
 
-        refer(options.folder, options.out)
+        refer(options.folder, options.out, options.bits)
 
     text = "Check every image and mask of a folder of photographs, and note for the pipeline where it lies."
     added = _command(commands, "refer", run, text)
-    added.add_argument("folder", help="photographs in MVTec AD, MVTec LOCO AD or magnetic-tile layout")
+    added.add_argument("folder", help="a category in MVTec AD, MVTec LOCO AD or magnetic-tile layout")
     added.add_argument("--out", nargs="+", required=True, help="the folders to make")
+    _add_bits(added)
 
 
 def _judge(commands) -> None:

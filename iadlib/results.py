@@ -64,6 +64,8 @@ def scores_table(category: Category, predictions: dict[str, Prediction], thresho
     parts = []
     for split, prediction in predictions.items():
         samples = category.of(split)[["split", "name", "label", "defect"]]
+        if split == "test":
+            samples = samples.assign(defect=category.defects())
         parts.append(samples.assign(score=prediction.scores, anomalous=prediction.scores > threshold))
     return pd.concat(parts, ignore_index=True)
 

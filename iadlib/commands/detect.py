@@ -12,12 +12,17 @@ from iadlib.data import Category, load_category, read_image
 from iadlib.detectors import DETECTORS, create
 from iadlib.figures.pictures import heat_map_picture
 from iadlib.files import require_new, whole_file, whole_folder, write_json
+from iadlib.metrics.report import OVERALL, PER_KIND
 from iadlib.progress import track
 from iadlib.types import Prediction
 
 
 def detect(
-    data: str | Path, detector: str | None, out: str | Path, settings: FitSettings | None = None
+    data: str | Path,
+    detector: str | None,
+    out: str | Path,
+    settings: FitSettings | None = None,
+    bits: int | None = None,
 ) -> tuple[pd.DataFrame, dict | None]:
     """The test images' scores, highest first, and the metrics, None where no test image is anomalous.
 
@@ -27,7 +32,7 @@ def detect(
     settings, detector = settings or FitSettings(), detector or next(iter(DETECTORS))
     out = require_new(out)
     create(detector, **settings.hyperparameters)  # refuses wrong names and values before any image is read
-    category = load_category(data)
+    category = load_category(data, bits=bits)
     require_normal_images(category)
     category.require("test")
     print(category.summary())
@@ -56,3 +61,14 @@ def save_pictures(folder: Path, category: Category, test: Prediction, settings: 
         picture = heat_map_picture(image, test.maps[i], category.regions(i), *settings["map_range"], heading)
         with whole_file(folder / picture_name(samples["name"][i])) as unfinished:
             picture.save(unfinished, quality=85)
+
+
+def format_metrics(metrics: dict) -> str:
+    """A table to read: metrics in rows; logical, structural, their mean and overall in columns."""
+    columns = ["logical", "structural", "mean", "overall"]
+    rows = {
+        title: [metrics["mean"].get(f"{name}.{column}") for column in columns]
+        for name, title in {**PER_KIND, **OVERALL}.items()
+    }
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=float).dropna(how="all")
+    return table.to_string(float_format="{:.4f}".format, na_rep="-")

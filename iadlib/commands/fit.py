@@ -45,18 +45,23 @@ class Fitted(NamedTuple):
 
 
 def fit(
-    data: Sequence[str | Path], detector: str | None, out: str | Path, settings: FitSettings | None = None
+    data: Sequence[str | Path],
+    detector: str | None,
+    out: str | Path,
+    settings: FitSettings | None = None,
+    bits: int | None = None,
 ) -> list[Path]:
     """Fit `detector` to every folder of `data` with every seed, and return the folders of the fitted detectors.
 
     A folder is a category in any layout, or holds photographs of good parts alone. `out` becomes the folder of the
     fitted detector; with several folders of data it holds one folder for each, by their names, and where `seeds` are
-    named one for each seed, below them. Detectors are fitted side by side, one thread each.
+    named one for each seed, below them. `bits` is the depth of the camera where photographs of 16 bit do not tell.
+    Detectors are fitted side by side, one thread each.
     """
     settings, detector = settings or FitSettings(), detector or next(iter(DETECTORS))
     out = require_new(out)
     create(detector, **settings.hyperparameters)  # refuses wrong names and values before any image is read
-    categories = [load_category(folder) for folder in data]
+    categories = [load_category(folder, bits=bits) for folder in data]
     names = [category.name for category in categories]
     if len(set(names)) < len(names):
         raise ValueError(f"{', '.join(names)}: folders of data need different names, since results are filed by them")

@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from iadlib import results
+from iadlib.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "tests/sample/flat_connector"
+
+
+def test_detect_writes_a_fitted_detector_with_pictures_and_metrics(tmp_path, capsys):
+    out = tmp_path / "results"
+    main(["detect", "--data", str(SAMPLE), "--detector", "padim", "--out", str(out), "--image-size", "64"])
+    assert "image AUROC" in capsys.readouterr().out
+    names = {path.name for path in out.iterdir()}
+    assert names == {results.SETTINGS, results.STATE, results.SCORES, results.MAPS, "metrics.json", "pictures"}
+    assert len(list((out / "pictures").rglob("*.jpg"))) == 16
+    assert results.load_detector(out).image_size_ == tuple(results.read_settings(out)["image_size"])
+
+
+def test_defects_are_named_as_the_category_names_them(tmp_path):
+    out = tmp_path / "results"
+    main(["detect", "--data", str(SAMPLE), "--detector", "padim", "--out", str(out), "--image-size", "64"])
+    assert {"missing_hole", "cut_corner"} <= set(pd.read_csv(out / results.SCORES)["defect"])
+
+
+def test_evaluate_reads_the_folder_that_detect_has_made(tmp_path, capsys):
+    out = tmp_path / "results"
+    main(["detect", "--data", str(SAMPLE), "--detector", "padim", "--out", str(out), "--image-size", "64"])
+    capsys.readouterr()
+    main(["evaluate", "--dataset", str(SAMPLE), "--maps", str(out)])
+    assert "AU-sPRO" in capsys.readouterr().out
+
+
+def test_detect_overwrites_nothing(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(SystemExit, match="exists"):
+        main(["detect", "--data", str(SAMPLE), "--out", str(tmp_path)])
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_detect_lists_the_detectors_for_a_wrong_name(tmp_path):
+    with pytest.raises(SystemExit, match="there are patchcore"):
+        main(["detect", "--data", str(SAMPLE), "--detector", "patchcor", "--out", str(tmp_path / "out")])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_params_file_is_named_with_the_key_and_the_value_that_are_wrong(tmp_path):
+    (tmp_path / "p.yaml").write_text("common:\n  hyperparameters: {regularisation: 1e-2}\n")
+    arguments = ["detect", "--data", str(SAMPLE), "--detector", "padim", "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit, match=r"p\.yaml.*regularisation is '1e-2', not a number"):
+        main([*arguments, "-f", f"{tmp_path}/p.yaml:common"])
+    with pytest.raises(SystemExit, match=r"params/rendering\.yaml.*no setting 'seed'"):
+        main([*arguments, "-f", f"{ROOT}/params/rendering.yaml:common"])
