@@ -1,17 +1,17 @@
-"""Calibrators without a formula: a probability is how often images with such a score were anomalous.
+"""Calibrators without a parametric form: a probability is the share of anomalous images with similar scores.
 
 - `HistogramBinning`: Zadrozny and Elkan, "Obtaining calibrated probability estimates from decision trees and naive
   Bayesian classifiers", ICML 2001: bins of equally many images, and the share of anomalous ones in each.
-- `IsotonicCalibration`: the same authors, KDD 2002: the rising step function of the smallest squared error, by
+- `IsotonicCalibration`: the same authors, KDD 2002: the non-decreasing step function of the smallest squared error, by
   scikit-learn.
 - `BayesianBinning`: Naeini, Cooper and Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning",
-  AAAI 2015: the average over numbers of bins, weighed by how probable each makes the data.
+  AAAI 2015: the average over numbers of bins, weighted by the marginal likelihood of each.
 
-The papers bin probabilities. Detectors' scores have any range, so bins hold equally many images (as in the papers),
-which asks for nothing but the scores' order: no squashing function has to be chosen, and any rising function of the
-scores leaves the probabilities of binning as they are. In `BayesianBinning` the prior of every bin is then the
-prevalence, where the paper takes the bin's middle, which is a probability only if scores are. netcal's implementation
-knows bins of equal width alone and weighs them by information criteria; here it is the paper's own marginal likelihood.
+The papers bin probabilities. Detectors' scores have any range, so bins hold equally many images (as in the papers).
+Such bins depend on the order of the scores only: an increasing function of the scores does not change the
+probabilities. In `BayesianBinning` the prior of every bin is the prevalence, where the paper takes the bin's middle,
+which is a probability only if scores are. netcal's implementation has bins of equal width only and weights them by
+information criteria; here the weight is the paper's marginal likelihood.
 """
 
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ from iadlib.calibration.checks import checked, checked_scores
 
 @dataclass(eq=False)
 class HistogramBinning:
-    """`bins` of equally many images, fewer where scores tie. A bin without anomalous images says 0, one without normal
-    images says 1.
+    """`bins` of equally many images, fewer where scores tie. The probability is 0 in a bin without anomalous images,
+    and 1 in a bin without normal images.
 
     >>> calibrator = HistogramBinning(bins=2).fit([1, 2, 3, 4], [0, 0, 1, 0])
     >>> calibrator.predict_proba([-10, 10]).tolist()
@@ -53,7 +53,7 @@ class HistogramBinning:
 
 @dataclass(eq=False)
 class IsotonicCalibration:
-    """Beyond the scores that it has seen, the ends' values.
+    """Scores outside the fitted range get the probability of the nearest end.
 
     >>> calibrator = IsotonicCalibration().fit([1, 2, 3, 4], [0, 1, 0, 1])
     >>> calibrator.predict_proba([0, 2.5, 9]).tolist()
@@ -72,9 +72,9 @@ class IsotonicCalibration:
 
 @dataclass(eq=False)
 class BayesianBinning:
-    """Numbers of bins from n^(1/3) / `span` to `span` n^(1/3), as in the paper, and one bin; at most an image a bin.
+    """The average of models with n^(1/3) / `span` to `span` n^(1/3) bins, as in the paper, and of one bin.
 
-    `strength` images' worth of prevalence are spread over the bins of each model (the paper's N').
+    The prior of each model has the weight of `strength` images (the paper's N'), spread over its bins.
 
     >>> calibrator = BayesianBinning().fit([1, 2, 3, 4], [0, 0, 1, 1])
     >>> calibrator.predict_proba([1, 4]).round(2).tolist()
@@ -106,22 +106,22 @@ class BayesianBinning:
     def predict_proba(self, scores: np.ndarray) -> np.ndarray:
         """Probabilities (N,) of being anomalous."""
         scores = checked_scores(scores)
-        said = [shares[np.searchsorted(edges, scores, side="right")] for edges, shares in self.models_]
-        return self.weights_ @ said
+        by_model = [shares[np.searchsorted(edges, scores, side="right")] for edges, shares in self.models_]
+        return self.weights_ @ by_model
 
 
 def edges_of(scores: np.ndarray, bins: int) -> np.ndarray:
-    """Inner edges, rising, of bins that hold about equally many scores; fewer than asked for where scores tie."""
+    """Inner edges, ascending, of `bins` bins that hold about equally many scores; fewer where scores tie."""
     ordered = np.sort(scores)
     starts = np.round(np.arange(1, bins) * len(ordered) / bins).astype(int)
     starts = np.unique(starts[(starts > 0) & (starts < len(ordered))])
     starts = starts[ordered[starts] > ordered[starts - 1]]  # no edge between equal scores
     below, above = ordered[starts - 1], ordered[starts]
     middle = below + (above - below) / 2
-    return np.unique(np.where(middle > below, middle, above))
+    return np.where(middle > below, middle, above)
 
 
 def counts_in(edges: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """By bin: how many images, and how many anomalous ones."""
+    """The number of images and of anomalous images in every bin."""
     index = np.searchsorted(edges, scores, side="right")
     return np.bincount(index, minlength=len(edges) + 1), np.bincount(index, labels, len(edges) + 1)

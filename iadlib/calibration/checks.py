@@ -1,4 +1,4 @@
-"""What goes into a calibrator or a measure of calibration: one clear error for what cannot be used."""
+"""Checks of scores, labels and probabilities, with one error for each kind of wrong input."""
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def checked_labels(labels: np.ndarray, like: np.ndarray) -> np.ndarray:
 
 
 def checked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What a calibrator is fitted to: scores (N,) and labels (N,) of 0 and 1, both of which occur."""
+    """Scores (N,) and labels (N,) that a calibrator can be fitted to: both labels, 0 and 1, occur."""
     scores = checked_scores(scores)
     labels = checked_labels(labels, scores)
     if len(set(labels.tolist())) == 1:

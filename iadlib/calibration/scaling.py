@@ -1,48 +1,48 @@
-"""Calibrators with a formula: Platt's sigmoid, and a bounded one that stays a confidence where classes are apart.
+"""Calibrators with a formula: Platt's sigmoid, and a bounded one that stays uncertain where the classes are separated.
 
 Platt, "Probabilistic outputs for support vector machines", 1999: q(z) = sigmoid(a z + b) by maximum likelihood, with
-targets (n1 + 1) / (n1 + 2) and 1 / (n0 + 2) in place of 1 and 0. Where the classes are apart, it becomes as steep as
-those targets allow, and beyond them nothing holds it: 0 or 100 percent. And it must reach 0 on the left and 1 on the
-right even of a detector that is blind to half of the anomalies.
+targets (n1 + 1) / (n1 + 2) and 1 / (n0 + 2) in place of 1 and 0. Where the classes are separated, the sigmoid becomes
+as steep as these targets allow, and beyond the scores it approaches 0 and 1. It approaches 0 on the left and 1 on the
+right even if the detector cannot see half of the anomalies.
 
 The bounded sigmoid is a generalised logistic (Richards, "A flexible growth function", 1959) of four parameters:
 
     q(z) = L + (U - L) sigmoid(a (z - z0)),    0 < L <= U < 1,    a > 0
 
-- L, the lower bound: the share of anomalous images among those whose score says "normal". It is what this detector
-  cannot see, at the prevalence of the sample.
-- U, the upper bound: the share of anomalous images among those whose score says "anomalous".
+- L, the lower bound: the share of anomalous images among those with low scores, that is, the anomalies that this
+  detector cannot see, at the prevalence of the sample.
+- U, the upper bound: the share of anomalous images among those with high scores.
 - z0, the place of the rise: there q is half-way between the bounds.
-- a, the slope: (U - L) a / 4 is the rise of q at z0 per unit of z.
+- a, the slope: (U - L) a / 4 is the derivative of q at z0.
 
-Few images leave many such curves possible, and the likeliest of them is surer than the images are. So what is said is
-the mean of all curves, each weighed by how probable it is after the images: prior times likelihood. A mean of rising
-curves within (0, 1) is one itself. The prior:
+Few images are compatible with many such curves, and the likeliest curve is more certain than the images allow. So the
+probability is the posterior mean: the mean over all curves, weighted by prior times likelihood. A mean of rising curves
+within (0, 1) rises and stays within (0, 1). The prior:
 
-- For L and U, the lower and the upper of two draws from a Beta(c, c), with c `pseudo_images` of each label. Far from z0
-  a plateau with k anomalous of n images is a coin thrown n times, and its mean is (k + c) / (n + 2 c). So the bounds
-  are not set but follow from the counts. At c = 1 that is Laplace's rule of succession; the default of a quarter is
-  bolder, and has the lower log loss on simulated scores.
-- For a, in units of the scores' standard deviation, log-normal. Its median is Platt's slope between two normal classes
-  of equal spread and AUROC 0.84; `slope_spread` is the standard deviation of its logarithm.
-- For z0, anywhere between the lowest score and the highest. Where a gap separates the classes, nobody has looked inside
-  it and the step may be anywhere there: the mean of such steps is a ramp across the gap, no steeper than it justifies.
-- With the probability `blindness`, the scores say nothing, and every image's probability is the prevalence, which has
-  Jeffreys' prior. A detector near chance should not pretend to a slope.
+- L and U are the smaller and the larger of two draws from a Beta(c, c) distribution, with c `pseudo_images` of each
+  label. Far from z0 a plateau with k anomalous of n images is a binomial sample, and the posterior mean of its share is
+  (k + c) / (n + 2 c). So the bounds are not set but follow from the counts. At c = 1 that is Laplace's rule of
+  succession; the default of a quarter has the lower log loss on simulated scores.
+- a is log-normal, in units of the scores' standard deviation. Its median is Platt's slope between two normal classes of
+  equal spread and AUROC 0.84; `slope_spread` is the standard deviation of its logarithm.
+- z0 is uniform between the lowest and the highest score. Where a gap separates the classes, no image is inside it and
+  the step may be anywhere there: the mean of such steps is a ramp across the gap.
+- With the probability `blindness` the scores carry no information, and every image's probability is the prevalence,
+  which has Jeffreys' prior: a detector near chance gets an almost constant probability.
 
-With many images the prior does not matter; if Platt's sigmoid is the truth, L -> 0 and U -> 1 and what remains is his.
-Shift and unit of the scores do not matter either: everything is done on standardised scores.
+With many images the prior does not matter; if Platt's sigmoid is the truth, L -> 0 and U -> 1 and the rest is Platt's
+sigmoid. Shift and unit of the scores do not matter either: all computations are on standardised scores.
 
-The mean is taken over fixed draws: half of them from the prior, half around the likeliest curve, which is found by
-maximum likelihood with that prior, as wide as the Fisher information says, with a t distribution's tails. They are
-weighed by importance (Owen and Zhou, "Safe and effective importance sampling", 2000), which serves five images as well
-as a hundred thousand.
+The mean is taken over fixed draws: half of them from the prior, half from a t distribution around the likeliest curve,
+which is found by maximum posterior density, with a covariance from the Fisher information. The draws are weighted by
+importance (Owen and Zhou, "Safe and effective importance sampling", 2000), which works for five images as well as for a
+hundred thousand.
 
-The numbers that are left to choose were chosen on simulated scores, with `benchmarks/calibrators.py`, and not on scores
-of a detector.
+The remaining numbers were chosen on simulated scores, with `benchmarks/calibrators.py`, not on scores of a detector.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 
 import numpy as np
@@ -56,13 +56,13 @@ from iadlib.calibration.checks import checked, checked_probabilities, checked_sc
 MEDIAN_LOG_SLOPE = 0.5
 TAILS = 4  # degrees of freedom of the draws around the likeliest curve
 UNIFORM = Sobol(5, seed=0).random(2048)  # fixed, so that a fit is the same every time
-FAR = 1e4  # standard deviations from the mean: no curve rises there any more
-CHUNK = 1024  # scores that are looked at together, to bound memory
+FAR = 1e4  # standard deviations from the mean, where all curves are level
+CHUNK = 1024  # scores that are computed together, to bound memory
 
 
 @dataclass(eq=False)
 class PlattScaling:
-    """Two parameters: `slope_` and `intercept_` of the scores' log-odds. Falls where anomalous scores are the lower.
+    """A sigmoid with the parameters `slope_` and `intercept_`; the slope is negative if anomalous scores are lower.
 
     >>> calibrator = PlattScaling().fit([1, 2, 3, 4], [0, 1, 0, 1])
     >>> calibrator.predict_proba([2.5]).round(6).tolist()
@@ -99,11 +99,11 @@ class PlattScaling:
 
 @dataclass(eq=False)
 class BoundedSigmoid:
-    """The mean of the generalised logistics that scores and labels leave possible; see the module.
+    """The posterior mean of generalised logistics; see the module.
 
-    Never falls, and stays strictly inside (0, 1): between `lower_` and `upper_`, which it comes to at the far ends.
-    `place_`: the score of the probability half-way between them; `slope_`: that of the logistic with the same bounds
-    that rises as steeply there. `blind_`: how probable it is that the scores say nothing.
+    It never decreases and stays inside (0, 1), between its limits `lower_` and `upper_`. `place_` is the score of the
+    probability half-way between them, and `slope_` that of the logistic with the same bounds and derivative there.
+    `blind_` is the posterior probability that the scores carry no information.
 
     >>> calibrator = BoundedSigmoid().fit([1, 1.5, 2, 8, 8.5, 9], [0, 0, 0, 1, 1, 1])
     >>> calibrator.predict_proba([-1e6, 5, 1e6]).round(1).tolist()
@@ -134,33 +134,27 @@ class BoundedSigmoid:
             curves, weights, self.blind_ = np.empty((0, 4)), np.empty(0), 1.0
         self._curves = np.vstack([curves, [0.0, 0.0, *[_logit(labels.mean())] * 2]])
         self._weights = np.append(weights * (1 - self.blind_), self.blind_)
-        self._describe()
+        self.lower_, self.upper_ = map(float, self._weights @ expit(self._curves[:, 2:]))
         return self
 
     def _possible(self, z: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """Curves (K, 4) by log a, z0 and the log-odds of L and U, their weights (K,), and the evidence's logarithm."""
-        drawn = UNIFORM[: len(UNIFORM) // 2]
-        bounds = np.sort(np.clip(beta.ppf(drawn[:, 2:4], self.pseudo_images, self.pseudo_images), 1e-12, 1 - 1e-12))
+        slopes, places, bounds, steps = standard_draws(self.pseudo_images)
         from_prior = np.column_stack(
-            [
-                MEDIAN_LOG_SLOPE + self.slope_spread * norm.ppf(drawn[:, 0]),
-                z.min() + np.ptp(z) * drawn[:, 1],
-                logit(bounds),
-            ]
+            [MEDIAN_LOG_SLOPE + self.slope_spread * slopes, z.min() + np.ptp(z) * places, bounds]
         )
-        start = from_prior[log_likelihood(from_prior, z, labels).argmax()]
-        best = self._likeliest(start, z, labels)
+        likelihoods = log_likelihood(from_prior, z, labels)
+        best = self._likeliest(from_prior[likelihoods.argmax()], z, labels)
         around = multivariate_t(best, np.linalg.inv(self._information(best, z)), df=TAILS)
-        radii = np.sqrt(TAILS / chi2.ppf(UNIFORM[len(UNIFORM) // 2 :, 4], TAILS))
-        steps = norm.ppf(UNIFORM[len(UNIFORM) // 2 :, :4]) * radii[:, None]
-        curves = np.vstack([from_prior, best + steps @ np.linalg.cholesky(around.shape).T])
+        near = best + steps @ np.linalg.cholesky(around.shape).T
+        curves, likelihoods = np.vstack([from_prior, near]), np.append(likelihoods, log_likelihood(near, z, labels))
         prior = self._log_prior(curves, z)
         proposed = np.logaddexp(prior, around.logpdf(curves)) - np.log(2)
-        weights = log_likelihood(curves, z, labels) + prior - proposed
+        weights = likelihoods + prior - proposed
         return curves, softmax(weights), float(logsumexp(weights) - np.log(len(curves)))
 
     def _log_prior(self, curves: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Its logarithm (K,), as a density of `curves` (K, 4); -inf where z0 or the bounds' order is impossible."""
+        """Logarithm of the prior density (K,) of `curves` (K, 4); -inf where z0 or the bounds' order is impossible."""
         bounds = curves[:, 2:]
         c = self.pseudo_images
         value = norm.logpdf(curves[:, 0], MEDIAN_LOG_SLOPE, self.slope_spread) - np.log(np.ptp(z))
@@ -169,7 +163,7 @@ class BoundedSigmoid:
         return np.where(possible, value, -np.inf)
 
     def _likeliest(self, start: np.ndarray, z: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """The curve (4,) of the highest likelihood times prior, uphill from `start`; U as far above L as it likes."""
+        """The curve (4,) of the highest likelihood times prior, found from `start`; U may be any value above L."""
         lower, upper = expit(start[2:])
         share = np.clip((upper - lower) / (1 - lower), 1e-6, 1 - 1e-6)
         limits = [(-5, 5), (z.min(), z.max()), (-15, 15), (-15, 15)]
@@ -178,7 +172,7 @@ class BoundedSigmoid:
         return np.array([*found[:2], *logit(bounds_of(found))])
 
     def _loss(self, parameters: np.ndarray, z: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
-        """Minus the logarithm of what is maximised, and its gradient, by (log a, z0, and two numbers for L and U)."""
+        """Minus the logarithm of likelihood times prior, and its gradient by log a, z0 and the two of `bounds_of`."""
         slope, place = np.exp(parameters[0]), parameters[1]
         lower, upper = bounds_of(parameters)
         rise = expit(slope * (z - place))
@@ -214,24 +208,28 @@ class BoundedSigmoid:
         variances = [self.slope_spread**2, np.ptp(z) ** 2 / 12, *[2 * polygamma(1, self.pseudo_images)] * 2]
         return by_curve / (q * (1 - q)) @ by_curve.T + np.diag(1 / np.array(variances))
 
-    def _describe(self) -> None:
-        """The mean curve's four numbers, in the unit of the scores."""
-        ends = self._weights @ expit(self._curves[:, 2:])
-        self.lower_, self.upper_ = map(float, ends)
+    @property
+    def place_(self) -> float:
+        """The score at which the probability is half-way between the bounds."""
         middle = self.lower_ + (self.upper_ - self.lower_) / 2
-        self.place_ = float(self.score_at([middle])[0]) if self.blind_ < 1 else self._center
-        place = (self.place_ - self._center) / self._unit
-        rise = rises(self._curves, np.array([place]))[:, 0]
+        return float(self.score_at([middle])[0]) if self.blind_ < 1 else self._center
+
+    @property
+    def slope_(self) -> float:
+        """The slope of the logistic with the same bounds and the same derivative at `place_`."""
+        if self.blind_ == 1:
+            return 0.0
+        rise = rises(self._curves, np.array([(self.place_ - self._center) / self._unit]))[:, 0]
         heights = np.diff(expit(self._curves[:, 2:]))[:, 0]
         steepness = self._weights @ (heights * np.exp(self._curves[:, 0]) * rise * (1 - rise))
-        self.slope_ = float(4 * steepness / (self.upper_ - self.lower_) / self._unit) if self.blind_ < 1 else 0.0
+        return float(4 * steepness / (self.upper_ - self.lower_) / self._unit)
 
     def predict_proba(self, scores: np.ndarray) -> np.ndarray:
         """Probabilities (N,) of being anomalous."""
         return self._at((checked_scores(scores) - self._center) / self._unit)
 
     def _at(self, z: np.ndarray) -> np.ndarray:
-        """q (N,) at standardised scores. Summed curve by curve, so that rounding does not let it fall."""
+        """q (N,) at standardised scores, summed in the same order for every score, so that rounding keeps it rising."""
         lower, upper = expit(self._curves[:, 2:3]), expit(self._curves[:, 3:4])
         rising, weights = self._weights[:, None] * (upper - lower), self._weights
         parts = np.array_split(z, len(z) // CHUNK + 1)
@@ -240,9 +238,9 @@ class BoundedSigmoid:
         )
 
     def score_at(self, probabilities: np.ndarray) -> np.ndarray:
-        """Scores (N,) from which on the probability is at least the given one (N,): thresholds for who acts on scores.
+        """The lowest scores (N,) whose probabilities are at least the given ones (N,): thresholds of decisions.
 
-        -inf where every score has it, inf where none has.
+        -inf where every score has such a probability, inf where none has.
 
         >>> calibrator = BoundedSigmoid().fit([1, 1.5, 2, 8, 8.5, 9], [0, 0, 0, 1, 1, 1])
         >>> calibrator.score_at([0.01, 0.5, 0.99]).round(1).tolist()
@@ -263,13 +261,23 @@ class BoundedSigmoid:
         return np.array(found)
 
 
+@cache
+def standard_draws(pseudo_images: float) -> tuple[np.ndarray, ...]:
+    """The draws before they are moved to the scores: log slopes (K,), places (K,) and log-odds of bounds (K, 2) from
+    the prior, and steps (K, 4) of a t distribution around the likeliest curve."""
+    prior, near = np.split(UNIFORM, 2)
+    bounds = np.sort(np.clip(beta.ppf(prior[:, 2:4], pseudo_images, pseudo_images), 1e-12, 1 - 1e-12))
+    steps = norm.ppf(near[:, :4]) * np.sqrt(TAILS / chi2.ppf(near[:, 4], TAILS))[:, None]
+    return norm.ppf(prior[:, 0]), prior[:, 1], logit(bounds), steps
+
+
 def rises(curves: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """(K, N), from 0 to 1: how far every curve (K, 4) has come at every standardised score (N,)."""
+    """The sigmoids (K, N) of curves (K, 4) at standardised scores (N,), from 0 at the lower bound to 1 at the upper."""
     return expit(np.exp(curves[:, :1]) * (z - curves[:, 1:2]))
 
 
 def log_likelihood(curves: np.ndarray, z: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(K,): of labels (N,) at standardised scores (N,) under every curve (K, 4)."""
+    """Log-likelihood (K,) of labels (N,) at standardised scores (N,) under every curve (K, 4)."""
     lower, upper = expit(curves[:, 2:3]), expit(curves[:, 3:4])
     total = np.zeros(len(curves))
     for part in np.array_split(np.arange(len(z)), len(z) // CHUNK + 1):
@@ -280,27 +288,32 @@ def log_likelihood(curves: np.ndarray, z: np.ndarray, labels: np.ndarray) -> np.
 
 
 def gaussian_scaling(scores: np.ndarray, normal_scores: np.ndarray) -> np.ndarray:
-    """Numbers (N,) in [0, 1] for who has no anomalous image at all; probabilities in name only.
+    """Numbers (N,) in [0, 1] that need no anomalous image; they are called probabilities but are not calibrated.
 
-    max(0, erf((z - mean) / (sqrt(2) standard deviation))), both of normal images' scores: Kriegel et al., "Interpreting
-    and unifying outlier scores", SDM 2011.
+    max(0, erf((z - mean) / (sqrt(2) standard deviation))), with the mean and standard deviation of the normal images'
+    scores: Kriegel et al., "Interpreting and unifying outlier scores", SDM 2011. Raises ValueError where these are
+    all equal, as those of one image are.
 
     >>> gaussian_scaling([1.0, 2.0, 4.0], [1.0, 3.0]).round(4).tolist()
     [0.0, 0.0, 0.9545]
     """
     scores, normal_scores = checked_scores(scores), checked_scores(normal_scores)
     _, place, spread = standardised(normal_scores)
-    return np.clip(erf((scores - place) / ((spread or 1.0) * np.sqrt(2))), 0, None)
+    if not spread:
+        raise ValueError(
+            f"Gaussian scaling needs different scores of normal images; all {len(normal_scores)} are equal"
+        )
+    return np.clip(erf((scores - place) / (spread * np.sqrt(2))), 0, None)
 
 
 def bounds_of(parameters: np.ndarray) -> tuple[float, float]:
-    """L and U, of which the second is never the lower, of any two numbers."""
+    """L and U, with U above L, from any two numbers: the log-odds of L, and of the share of 1 - L that U adds."""
     lower = expit(parameters[2])
     return lower, lower + (1 - lower) * expit(parameters[3])
 
 
 def standardised(scores: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """Scores of mean 0 and standard deviation 1, and what mean and standard deviation they had; 0 if all are equal."""
+    """Scores of mean 0 and standard deviation 1, and the mean and standard deviation before; 0 if all are equal."""
     spread = 0.0 if scores.min() == scores.max() else scores.std()
     place = scores.mean()
     return (scores - place) / (spread or 1.0), place, spread

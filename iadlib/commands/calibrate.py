@@ -167,7 +167,7 @@ def probabilities_of(scorer: str, seed: int, scores: pd.DataFrame, painted: pd.D
     normal = scores.loc[scores["split"] == "validation", "score"].to_numpy()
     anomalous = painted.loc[(painted["scorer"] == scorer) & (painted["seed"] == seed), "score"].to_numpy()
     found = list(calibration.calibrate_by_test_images(values, kinds))
-    if len(normal):
+    if len(set(normal)) > 1:  # else there is no spread to scale by
         found.append(calibration.scale_without_anomalies(values, normal))
     if len(normal) and len(anomalous):
         prevalence = (kinds != "good").mean()
