@@ -1,23 +1,42 @@
-"""Notebooks tell; the package computes. Each asks one question first and says last what was seen."""
+"""Notebooks read results and draw. Each asks one question first and says last what was seen."""
 
 import ast
+import json
+import re
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
+import pandas as pd
 import pytest
 
+from iadlib.__main__ import main as command
 from iadlib.notebook import canonical, main
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "tests/sample/flat_connector"
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ALLOWED_IMPORTS = {"iadlib", "pandas"}
+TABLES = {  # notebook -> folders below reports/embedded with the tables that its last cell quotes
+    "03_tables": ["tables"],
+    "04_flat_connector": ["masking_tables", "tables"],
+    "04_flat_connector_defects": ["defects"],
+    "05_ensemble_tables": ["ensemble_tables", "tables"],
+    "06_calibration_tables": ["calibration_tables"],
+}
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
 def cells(request) -> list:
     return nbformat.read(request.param, as_version=4).cells
+
+
+def code_of(cells: list) -> list[ast.AST]:
+    return [node for cell in cells if cell.cell_type == "code" for node in ast.walk(ast.parse(cell.source))]
 
 
 def test_there_are_notebooks():
@@ -29,27 +48,96 @@ def test_the_first_cell_asks_the_second_holds_the_parameters_the_last_says_what_
     assert "?" in cells[0].source
     assert cells[1].metadata.get("tags") == ["parameters"]
     assert cells[-1].cell_type == "markdown"
+    assert cells[-1].source.startswith("## What was seen")
 
 
-def test_no_function_class_or_loop_over_fits(cells):
-    for cell in cells:
-        if cell.cell_type == "code":
-            for node in ast.walk(ast.parse(cell.source)):
-                assert not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda | ast.While)
-                assert not (isinstance(node, ast.Attribute) and node.attr in {"fit", "predict"})
+def test_no_function_class_or_fit(cells):
+    for node in code_of(cells):
+        assert not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda | ast.While)
+        assert not (isinstance(node, ast.Attribute) and node.attr in {"fit", "predict"})
 
 
 def test_only_the_study_is_imported(cells):
-    for cell in cells:
-        if cell.cell_type == "code":
-            for node in ast.walk(ast.parse(cell.source)):
-                if isinstance(node, ast.Import | ast.ImportFrom):
-                    names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
-                    assert {name.split(".")[0] for name in names} <= ALLOWED_IMPORTS
+    for node in code_of(cells):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            assert {name.split(".")[0] for name in names} <= ALLOWED_IMPORTS
 
 
 def test_sources_are_stripped(cells):
     assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in cells)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_number_of_the_last_cell_is_in_a_committed_table(name):
+    text = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4).cells[-1].source
+    files = [path for folder in TABLES[name] for path in (ROOT / "reports/embedded" / folder).glob("*.csv")]
+    columns = [pd.read_csv(path).select_dtypes("number").to_numpy().ravel() for path in files]
+    values = np.abs(np.concatenate(columns))
+    missing = [
+        number
+        for number in re.findall(r"\d+\.\d+", text)
+        if not np.any(np.abs(values - float(number)) <= 0.5 * 10.0 ** -len(number.partition(".")[2]) + 1e-9)
+    ]
+    assert missing == []
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory) -> Path:
+    """A study of two detectors with tiny settings on the sample, made by the commands of the pipeline."""
+    root = tmp_path_factory.mktemp("study")
+    results, reports = (root / kind / "quick/benchmark/flat_connector" for kind in ("artifacts", "reports"))
+    (root / "params").mkdir()
+    (root / "params/grid.yaml").write_text("methods: [padim, simplenet]\ncategories: {flat_connector: {}}\n")
+    shutil.copytree(SAMPLE, root / "data/quick/flat_connector")
+    for name in ("padim", "simplenet"):
+        settings = ["-f", f"{ROOT}/params/methods/{name}.yaml:common,quick", "--image-size", "64", "--seeds", "0"]
+        command(["fit", "--data", str(SAMPLE), "--detector", name, "--out", str(results / name), *settings])
+    command(["judge", "--data", str(SAMPLE), "--results", str(results), "--out", str(reports)])
+    return root
+
+
+def executed(name: str, output: Path, **parameters: str | Path) -> list:
+    options = [text for key, value in parameters.items() for text in ("-p", key, str(value))]
+    main([str(ROOT / "notebooks" / f"{name}.ipynb"), str(output), *options])
+    return [found for cell in nbformat.read(output, as_version=4).cells for found in cell.get("outputs", [])]
+
+
+def printed(outputs: list) -> str:
+    return "".join(output.text for output in outputs if output.output_type == "stream")
+
+
+def test_a_category_is_shown_with_the_maps_and_losses_of_all_detectors(judged, tmp_path):
+    outputs = executed("02_benchmark", tmp_path / "02.ipynb", profile="quick", folder=judged, out=tmp_path / "out")
+    assert sum("image/jpeg" in output.get("data", {}) for output in outputs) == 3
+    assert printed(outputs) == ""
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"scores.png", "roc.png", "learning.png", "disputed.jpg", "missed.jpg", "false_alarms.jpg"}
+    assert (tmp_path / "02.ipynb").stat().st_size < 1_000_000
+
+
+def test_good_test_images_alone_are_lines_and_no_traceback(judged, tmp_path):
+    folder, reports = tmp_path / "study", tmp_path / "study/reports/quick/benchmark/flat_connector"
+    shutil.copytree(judged, folder)
+    data = folder / "data/quick/flat_connector"
+    for part in ("test/logical_anomalies", "test/structural_anomalies", "ground_truth"):
+        shutil.rmtree(data / part)
+    for name in ("values.csv", "scores.csv"):
+        table = pd.read_csv(reports / name)
+        table[table["label"] == "good"].to_csv(reports / name, index=False)
+    for path in reports.glob("*/metrics.json"):
+        content = json.loads(path.read_text())
+        content["mean"] = {key: value for key, value in content["mean"].items() if key.startswith("at_image")}
+        path.write_text(json.dumps(content))
+    assert "no metrics" in printed(executed("02_benchmark", tmp_path / "02.ipynb", profile="quick", folder=folder))
+
+
+def test_where_nothing_is_computed_lines_say_how_to(tmp_path):
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params/grid.yaml").write_text("methods: [padim]\n")
+    lines = printed(executed("02_benchmark", tmp_path / "02.ipynb", folder=tmp_path)).splitlines()
+    assert lines
+    assert all("is missing; `dvc repro` computes it" in line or line.startswith("no metrics") for line in lines)
 
 
 @pytest.fixture
