@@ -162,5 +162,5 @@ def test_figures_name_detectors_by_their_titles(study):
     probabilities = calibration.read(study, "pins", "probabilities")
     diagrams = calibration.reliability_figure(probabilities, "patchcore")
     assert diagrams.get_suptitle() == "PatchCore"
-    assert [axis.get_title() for axis in diagrams.axes[:6]][0] == "none"
+    assert diagrams.axes[0].get_title() == "none"
     assert calibration.reliability_figure(probabilities, "nobody") is None
