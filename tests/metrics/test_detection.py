@@ -3,6 +3,7 @@ import pytest
 from sklearn import metrics as reference
 
 from iadlib.metrics import (
+    alarm_interval,
     f1_score,
     false_positive_rate,
     image_aupr,
@@ -99,3 +100,18 @@ def test_a_threshold_of_tied_scores_stays_on_the_safe_side():
     assert threshold_from_normals([[3.0]]) == 3
     with pytest.raises(ValueError, match="a share"):
         threshold_from_normals([1, 2], 1.0)
+
+
+def test_the_interval_of_alarms_holds_the_true_share_about_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    low, high = alarm_interval(20, 0.05, level=0.9)
+    thresholds = [threshold_from_normals(rng.random(20), 0.05) for _ in range(2000)]
+    assert np.mean([low <= 1 - threshold <= high for threshold in thresholds]) == pytest.approx(0.9, abs=0.02)
+
+
+def test_more_images_narrow_the_interval_of_alarms_and_none_are_an_error():
+    widths = [np.ptp(alarm_interval(count)) for count in (1, 2, 20, 200)]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] > 0.9
+    with pytest.raises(ValueError, match="0 validation images"):
+        alarm_interval(0)
