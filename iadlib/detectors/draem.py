@@ -2,18 +2,18 @@
 anomaly detection", ICCV 2021, arXiv:2108.07610.
 
 Anomalies are painted onto normal images: a random texture inside a thresholded Perlin mask. A reconstructive network
-learns to take them off again, and a discriminative one, that sees the image beside its reconstruction, to say where
-they were. What it calls anomalous in a test image is the map; the image's score, the map's maximum after averaging
-over a square.
+learns to restore the normal image, and a discriminative network, which takes the image and its reconstruction, learns
+to segment the painted anomalies. The map is the discriminative network's probability of an anomaly; the image score is
+the map's maximum after averaging over a square.
 
-Where we differ from the paper and its code: textures come from a folder, such as the Describable Textures Dataset,
-where `textures` names one. Else, and offline, they are made of what is at hand: half of them coloured Perlin noise,
-half another training image cut into blocks and shuffled. Both, as a folder's, are changed by three random operations
-of colour; gamma and brightness change a whole image alike, hue changes and saturation does not, and textures are not
-turned by the code's 45 degrees at most. Perlin's lattice is turned, where the code turns the finished noise. Training
-images are not turned: on a product with a right way up, that would make a wrong one normal. Weights start as PyTorch
-draws them. Half of the images in a batch stay without an anomaly, as in the code. Upsampling goes to the encoder's
-grids, so that any sides of 32 pixels or more fit, and is bilinear without aligned corners, where the code aligns them.
+Where we differ from the paper and its code: textures come from a folder, such as the Describable Textures Dataset, if
+`textures` names one. Otherwise half of them are coloured Perlin noise and half another training image cut into shuffled
+blocks. All textures are changed by three random colour operations: gamma and brightness change a whole image alike, hue
+changes but saturation does not, and textures are not rotated by up to 45 degrees as in the code. The lattice of the
+Perlin noise is rotated, where the code rotates the finished noise. Training images are not rotated, which would turn
+images of a product with a fixed orientation into anomalous ones. Weights are initialised as PyTorch does. Half of the
+images in a batch remain without an anomaly, as in the code. Decoders upsample to the encoder's grids, so that any sides
+of 32 pixels or more are possible, bilinearly without aligned corners, where the code aligns them.
 """
 
 import math
@@ -32,14 +32,12 @@ from iadlib.features import resolve_device
 from iadlib.noise import paint_anomalies, texture_files
 
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
-SMALLEST_SIDE = 32  # one pixel on the last of six levels
+SMALLEST_SIDE = 32  # pixels; one on the last of six levels
 FOCUS = 2.0  # gamma of the focal loss
 
 
 @dataclass(kw_only=True, eq=False)
 class DRAEM(Detector):
-    """Widths are the first level's channels. Perlin cells are 2 ** 0 to 2 ** `perlin_octaves` a side."""
-
     title: ClassVar = "DRAEM"
     cuts: ClassVar = {"residual": "distance", "discriminative": "features"}
     learned: ClassVar = ("reconstructive_", "discriminative_", "losses_")
@@ -47,16 +45,16 @@ class DRAEM(Detector):
     slow: ClassVar = True
     image_size: ClassVar = 128
 
-    reconstructive_width: int = 128
-    discriminative_width: int = 64
-    textures: str | None = None
-    perlin_octaves: int = 5
-    perlin_threshold: float = 0.5
-    lowest_opacity: float = 0.1
-    score_window: int = 21
-    steps: int = 1000
-    training_batch_size: int = 8
-    learning_rate: float = 1e-4
+    reconstructive_width: int = 8  # channels of the first level
+    discriminative_width: int = 8
+    textures: str | None = None  # folder of photographs to paint anomalies with; None: noise and training images
+    perlin_octaves: int = 4  # Perlin noise has 2 ** 0 to 2 ** perlin_octaves cells a side
+    perlin_threshold: float = 0.5  # anomalies lie where the noise exceeds it
+    lowest_opacity: float = 0.1  # of a painted anomaly; the highest is 1
+    score_window: int = 11  # side of the square that the map is averaged over for the image score, in pixels
+    steps: int = 600
+    training_batch_size: int = 2
+    learning_rate: float = 0.002  # times 0.2 after 80 % and after 90 % of the steps
     smoothing_sigma: float = 0.0
 
     def __post_init__(self):
@@ -68,7 +66,7 @@ class DRAEM(Detector):
         self._require_odd("score_window")
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
-        """Train both networks together for `steps` batches; the validation images are not needed."""
+        """Train both networks together; validation images are not used."""
         if min(train_images.shape[-2:]) < SMALLEST_SIDE:
             size = " x ".join(map(str, train_images.shape[-2:]))
             raise ValueError(
@@ -94,9 +92,9 @@ class DRAEM(Detector):
                 lowest_opacity=self.lowest_opacity,
             )
             reconstruction = self.reconstructive_(painted)
-            answer = self.discriminative_(torch.cat([reconstruction, painted], dim=1))
+            logits = self.discriminative_(torch.cat([reconstruction, painted], dim=1))
             similarity = structural_similarity(reconstruction, images)
-            return F.mse_loss(reconstruction, images) + (1 - similarity).mean() + focal_loss(answer, masks)
+            return F.mse_loss(reconstruction, images) + (1 - similarity).mean() + focal_loss(logits, masks)
 
         self.losses_ = train(
             loss,
@@ -127,21 +125,21 @@ class DRAEM(Detector):
         yield "residual", (images - reconstruction).abs()  # (N, 3, H, W)
         features = self.discriminative_.features(torch.cat([reconstruction, images], dim=1))
         yield "discriminative", features  # (N, width, H, W)
-        scores = self.discriminative_.answer(features).softmax(dim=1)[:, 1:]  # (N, 1, H, W)
+        scores = self.discriminative_.output(features).softmax(dim=1)[:, 1:]  # (N, 1, H, W)
         yield "scores", scores
         window = self.score_window
         averages = F.avg_pool2d(scores, window, stride=1, padding=window // 2)
         yield "image_scores", averages.amax(dim=(1, 2, 3))  # equation 7
 
 
-def focal_loss(answer: Tensor, masks: Tensor) -> Tensor:
+def focal_loss(logits: Tensor, masks: Tensor) -> Tensor:
     """Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, of logits (N, 2, H, W); the mean over pixels."""
-    log_probability = F.log_softmax(answer, dim=1).gather(1, masks.long().unsqueeze(1))  # of the truth, (N, 1, H, W)
+    log_probability = F.log_softmax(logits, dim=1).gather(1, masks.long().unsqueeze(1))  # of the truth, (N, 1, H, W)
     return -((1 - log_probability.exp()) ** FOCUS * log_probability).mean()
 
 
 def structural_similarity(images: Tensor, others: Tensor) -> Tensor:
-    """SSIM at every pixel (N, C, H, W) of images in [0, 1], in Gaussian windows; zeros beyond the border.
+    """SSIM at every pixel (N, C, H, W) of images in [0, 1], in Gaussian windows, with zero padding.
 
     Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", 2004, equation 13.
     """
@@ -163,7 +161,7 @@ def structural_similarity(images: Tensor, others: Tensor) -> Tensor:
 
 
 class ReconstructiveNetwork(nn.Module):
-    """An encoder of five levels and a decoder that sees the last one alone."""
+    """An encoder of five levels and a decoder without skip connections."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -171,7 +169,7 @@ class ReconstructiveNetwork(nn.Module):
         self.encoder = nn.ModuleList(_block(a, b) for a, b in zip([3, *widths[:-1]], widths, strict=True))
         upwards = [8 * width, 4 * width, 2 * width, width, width]
         self.decoder = nn.ModuleList(nn.Sequential(_block(a, a), _convolution(a, b)) for a, b in pairwise(upwards))
-        self.answer = nn.Conv2d(width, 3, 3, padding=1)
+        self.output = nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
         features, grids = images, []
@@ -180,11 +178,11 @@ class ReconstructiveNetwork(nn.Module):
             grids.append(features.shape[-2:])
         for block, grid in zip(self.decoder, reversed(grids[:-1]), strict=True):
             features = block(F.interpolate(features, size=grid, mode="bilinear", align_corners=False))
-        return self.answer(features)
+        return self.output(features)
 
 
 class DiscriminativeNetwork(nn.Module):
-    """A U-Net of six levels: image and reconstruction (N, 6, H, W) in, two logits a pixel (N, 2, H, W) out."""
+    """A U-Net of six levels: reconstruction and image (N, 6, H, W) in, two logits for each pixel (N, 2, H, W) out."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -194,10 +192,10 @@ class DiscriminativeNetwork(nn.Module):
         skips = widths[-2::-1]
         self.upwards = nn.ModuleList(_convolution(a, b) for a, b in pairs)
         self.decoder = nn.ModuleList(_block(b + skip, b) for (_, b), skip in zip(pairs, skips, strict=True))
-        self.answer = nn.Conv2d(width, 2, 3, padding=1)
+        self.output = nn.Conv2d(width, 2, 3, padding=1)
 
     def features(self, images: Tensor) -> Tensor:
-        """The last level's features (N, width, H, W), from which the answer is one convolution away."""
+        """Features (N, width, H, W) that the last convolution turns into logits."""
         features, skipped = images, []
         for level, block in enumerate(self.encoder):
             features = block(F.max_pool2d(features, 2) if level else features)
@@ -208,7 +206,7 @@ class DiscriminativeNetwork(nn.Module):
         return features
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.answer(self.features(images))
+        return self.output(self.features(images))
 
 
 def _convolution(before: int, after: int) -> nn.Sequential:

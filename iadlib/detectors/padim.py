@@ -1,20 +1,20 @@
-"""PaDiM: Defard et al., "PaDiM: a Patch Distribution Modeling Framework for Anomaly Detection and Localization",
-ICPR 2021 workshops, arXiv:2011.08785.
+"""PaDiM: Defard et al., "PaDiM: a Patch Distribution Modeling Framework for Anomaly Detection and Localization", ICPR
+2021 workshops, arXiv:2011.08785.
 
 Every position of the finest grid is described by the features of three layers of a frozen backbone, of which a random
-subset of channels is kept. One Gaussian a position is fitted to the normal images. A patch is as anomalous as its
-Mahalanobis distance (not squared) to the Gaussian of its own position; an image, as the maximum of the smoothed map.
+subset of channels is kept. One Gaussian for each position is fitted to the normal images. The score of a patch is its
+Mahalanobis distance (not squared) to the Gaussian of its position; the score of an image is the maximum of the smoothed
+map.
 
-Where we differ from the paper and its code: images are resized, not cropped, and distances are upsampled bilinearly,
-as everywhere here. The regulariser of the covariance, 0.01 in the paper, has the unit of the features' variance and so
-belongs to a backbone: `regularisation` is a hyperparameter, and params/methods/padim.yaml says which was chosen for
-EfficientNet-Lite0. No covariance is inverted: its Cholesky factor L, computed in float64, is kept, and the residual
-L^-1 (x - mean), the station "deviation", has the Mahalanobis distance as its norm. Gaussians are fitted for some
-positions at a time, so that memory holds the factors (h w, d, d), the training images' kept channels, and little more.
+Where we differ from the paper and its code: images are resized, not cropped, and distances are upsampled bilinearly.
+The regulariser of the covariance, 0.01 in the paper, has the unit of the features' variance, so that its right value
+depends on the backbone: it is the hyperparameter `regularisation`. No covariance is inverted: its Cholesky factor L,
+computed in float64, is kept, and the station "deviation" is L^-1 (x - mean), whose norm is the Mahalanobis distance.
+Gaussians are fitted for a limited number of positions at a time, so that memory holds the factors (h w, d, d), the kept
+channels of the training images, and little more.
 
-Training images that give their index as `own` are judged without themselves. An image lies close to a Gaussian that it
-has helped to fit, the more so where there are fewer images than channels: its deviation would say nothing about test
-time. Nothing is fitted anew for that, see `without_itself`.
+With `own`, a training image is compared with the Gaussians of the other images. An image lies close to a Gaussian that
+was fitted to it, and closer the fewer images there are. No Gaussian is fitted again for that, see `without_itself`.
 """
 
 from collections.abc import Iterator
@@ -31,36 +31,34 @@ from iadlib.detectors.base import Detector
 from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
 
-CHUNK_BYTES = 2**27  # of the float64 covariances that are worked on together
+CHUNK_BYTES = 2**27  # of the float64 covariances that are factorised together
 
 
 @dataclass(kw_only=True, eq=False)
 class PaDiM(Detector):
-    """`layers` go from the finest grid to the coarsest; of all their channels, `channels` are kept (None: all)."""
-
     title: ClassVar = "PaDiM"
     cuts: ClassVar = {"embedding": "features", "deviation": "deviation"}
     # kept channels (d,), means (d, h, w), lower Cholesky factors of the covariances (h w, d, d), number of images ()
     learned: ClassVar = ("channels_", "mean_", "factor_", "count_")
     paths: ClassVar = ("checkpoint",)
 
-    backbone: str = "tf_efficientnet_lite0"
-    layers: tuple[int, ...] = (1, 2, 3)
-    checkpoint: str | None = None
-    channels: int | None = 100
-    regularisation: float = 0.01
+    backbone: str = "tf_efficientnet_lite0"  # timm's name
+    layers: tuple[int, ...] = (1, 2, 3)  # of the backbone, the finest first
+    checkpoint: str | None = None  # file with the backbone's weights; None: packaged or downloaded weights
+    channels: int | None = 100  # how many of all layers' channels are kept, at random; None: all
+    regularisation: float = 0.01  # added to the diagonal of every covariance
 
     def __post_init__(self):
         super().__post_init__()
         if sorted(set(self.layers)) != list(self.layers):
-            raise ValueError(f"layers {list(self.layers)}: from the finest grid to the coarsest, each once")
+            raise ValueError(f"layers {list(self.layers)}: ascending, each once")
         self._require_at_least(1, "channels")
         self._require_positive("regularisation")  # else a covariance may be singular
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
-        """Fit one Gaussian a position; the validation images are not needed."""
+        """Fit one Gaussian for each position; validation images are not used."""
         if len(train_images) < 2:
-            raise ValueError("one training image has no covariance: two or more are needed")
+            raise ValueError("one training image: covariances need two or more")
         self.channels_ = self._draw_channels()
         batches = track(train_images.split(self.batch_size), "padim: features")
         embedding = torch.cat([self.patches(batch).cpu() for batch in batches])  # (n, d, h, w)
@@ -87,7 +85,7 @@ class PaDiM(Detector):
         yield "scores", deviation.norm(dim=1, keepdim=True)  # (N, 1, h, w), equation 2
 
     def patches(self, images: Tensor) -> Tensor:
-        """Kept channels of all layers on the first layer's grid, where a cell of a coarser layer is repeated."""
+        """Kept channels of all layers on the first layer's grid; coarser layers are upsampled by repetition."""
         maps = self._backbone(images)
         aligned = [F.interpolate(features, size=maps[0].shape[-2:], mode="nearest") for features in maps]
         return torch.cat(aligned, dim=1)[:, self.channels_]  # (N, d, h, w)
@@ -107,7 +105,7 @@ class PaDiM(Detector):
 
 
 def fit_gaussians(samples: Tensor, regularisation: float, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Means (d, p) and lower Cholesky factors (p, d, d) of the covariances of `samples` (n, d, p), one a position.
+    """Means (d, p) and lower Cholesky factors (p, d, d) of the covariances of `samples` (n, d, p), by position.
 
     The covariance of equation 1: divided by n - 1, and `regularisation` added to its diagonal.
     """
@@ -130,7 +128,7 @@ def fit_gaussians(samples: Tensor, regularisation: float, device: torch.device) 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Thousands of small matrices are each too small to share: threads on a busy CPU only wait for one another."""
+    """One thread for thousands of small matrices: threads would share each of them, and spend their time waiting."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,26 +1,27 @@
 """Reverse distillation: Deng and Li, "Anomaly Detection via Reverse Distillation from One-Class Embedding", CVPR 2022,
 arXiv:2201.10703.
 
-A frozen teacher describes an image at three scales. A bottleneck fuses them and squeezes them onto half the coarsest
-grid, the one-class embedding, and a student decoder, the teacher's mirror image, must give all three scales back from
-it. Bottleneck and decoder have seen normal images only: where teacher and student point in different directions, the
-image is anomalous.
+A frozen teacher describes an image at three scales. A bottleneck fuses the three maps and compresses them to half the
+coarsest grid, the one-class embedding, and a student decoder, built as the teacher in reverse, reconstructs all three
+maps from it. Bottleneck and decoder are trained on normal images only: where the directions of teacher and student
+features differ, the image is anomalous.
 
 Where we differ from the paper and its code: the loss follows the code and compares whole maps, flattened to one vector
-an image and scale (1 - cosine, summed over the scales), where the paper's loss averages the cosine distances of the
-positions. The fusion ends in the 1 x 1 convolution that the paper describes; the code leaves it to the first residual
-block. The code evaluates on the test set while it trains; here the schedule is fixed and the last weights are kept.
-Teacher maps of the training images are computed once, not once an epoch: there is no augmentation, so nothing changes.
-The teacher may be any backbone whose chosen layers halve their grid one after another; where its maps are signed, so
-are the student's that they are compared with, and what the next stage takes is rectified all the same. Widths follow
-its channels: a stage's residual blocks are half as wide inside as outside, as in a WideResNet-50-2, and the embedding
-has twice the coarsest map's channels. Transposed convolutions double a grid, so that an odd side is met by cropping, or
-by repeating the border where the backbone rounds down. Upsampling is bilinear without aligned corners.
+for each image and scale (1 - cosine, summed over the scales), where the paper's loss averages the cosine distances of
+the positions. The fusion ends with the 1 x 1 convolution that the paper describes; the code leaves it to the first
+residual block. The code evaluates on the test set while it trains; here the schedule is fixed and the last weights are
+kept. Teacher maps of the training images are computed once, not once an epoch: without augmentation they do not change.
+The teacher may be any backbone whose chosen layers halve their grid from one to the next. Where a teacher map has
+negative values, the student map compared with it may have them too, but the input of the next stage is rectified.
+Widths follow the teacher's channels: residual blocks are half as wide inside as outside, as in a WideResNet-50-2, and
+the embedding has twice the coarsest map's channels. Transposed convolutions double a grid, so that an odd side is
+obtained by cropping, or by repeating the border where the backbone rounds down. Upsampling is bilinear without aligned
+corners.
 
-The image score is the smoothed map's maximum, as in the code. `difference` at a cut is the absolute difference of the
+The image score is the smoothed map's maximum, as in the code. The cut "difference" is the absolute difference of the
 normalised teacher and student maps of all scales on the finest grid: the sum of its squares over a scale's channels is
-twice that scale's cosine distance. The student has been trained on the training images, so their differences are
-smaller than those of new normal images; nothing is left out for `own`.
+twice that scale's cosine distance. The student was trained on the training images, so that their differences are
+smaller than those of new normal images; `own` changes nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,42 +39,40 @@ from iadlib.detectors.training import seeded, train
 from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
 
-PROBE = 64  # side of a random image that shows the backbone's channels, and which of its maps are rectified
+PROBE = 64  # side of a random image, to find the channels of the backbone's maps and which maps are never negative
 
 
 @dataclass(kw_only=True, eq=False)
 class ReverseDistillation(Detector):
-    """`blocks` are residual blocks: of the embedding, then of the decoder's stages from the coarsest to the finest."""
-
     title: ClassVar = "Reverse distillation"
     cuts: ClassVar = {"embedding": "features", "difference": "distance"}
     learned: ClassVar = ("bottleneck_", "decoder_", "losses_")
     paths: ClassVar = ("checkpoint",)
 
-    backbone: str = "tf_efficientnet_lite0"
-    layers: tuple[int, ...] = (1, 2, 3)
-    checkpoint: str | None = None
-    blocks: tuple[int, ...] = (3, 3, 4, 6)
-    epochs: int = 200
+    backbone: str = "tf_efficientnet_lite0"  # timm's name, of the teacher
+    layers: tuple[int, ...] = (1, 2, 3)  # of the backbone, the finest first
+    checkpoint: str | None = None  # file with the backbone's weights; None: packaged or downloaded weights
+    blocks: tuple[int, ...] = (1, 1, 1, 1)  # residual blocks of the embedding, then of the decoder, the coarsest first
+    epochs: int = 20
     learning_rate: float = 0.005
-    training_batch_size: int = 16
+    training_batch_size: int = 8
 
     def __post_init__(self):
         super().__post_init__()
         if sorted(set(self.layers)) != list(self.layers):
-            raise ValueError(f"layers {list(self.layers)}: from the finest grid to the coarsest, each once")
+            raise ValueError(f"layers {list(self.layers)}: ascending, each once")
         if len(self.blocks) != len(self.layers) + 1 or min(self.blocks) < 1:
             raise ValueError(
-                f"blocks {list(self.blocks)}: one number for the embedding and one a layer, 1 or more each"
+                f"blocks {list(self.blocks)}: 1 or more for the embedding and for each of {len(self.layers)} layers"
             )
         self._require_at_least(1, "epochs", "training_batch_size")
         self._require_positive("learning_rate")
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
-        """Train bottleneck and decoder for `epochs` passes; the validation images are not needed."""
+        """Train bottleneck and decoder; validation images are not used."""
         batches = track(train_images.split(self.batch_size), "reverse distillation: features")
         scales = zip(*([maps.cpu() for maps in self.teacher(batch)] for batch in batches), strict=True)
-        teacher_maps = [torch.cat(parts) for parts in scales]  # one (n, C, h, w) a scale
+        teacher_maps = [torch.cat(parts) for parts in scales]  # (n, C, h, w) for each scale
         self.build()
         parameters = [*self.bottleneck_.parameters(), *self.decoder_.parameters()]
         for module in (self.bottleneck_, self.decoder_):
@@ -111,13 +110,13 @@ class ReverseDistillation(Detector):
         student_maps = self.decoder_(embedding, [maps.shape[-2:] for maps in teacher_maps])
         grid = teacher_maps[0].shape[-2:]
         differences = [
-            _resized((F.normalize(theirs, dim=1) - F.normalize(ours, dim=1)).abs(), grid)
-            for theirs, ours in zip(teacher_maps, student_maps, strict=True)
+            _resized((F.normalize(teacher, dim=1) - F.normalize(student, dim=1)).abs(), grid)
+            for teacher, student in zip(teacher_maps, student_maps, strict=True)
         ]
         yield "difference", torch.cat(differences, dim=1)  # (N, sum of C, h, w) of the finest map's h and w
         distances = [
-            1 - F.cosine_similarity(theirs, ours, dim=1).unsqueeze(1)  # equation 1
-            for theirs, ours in zip(teacher_maps, student_maps, strict=True)
+            1 - F.cosine_similarity(teacher, student, dim=1).unsqueeze(1)  # equation 1
+            for teacher, student in zip(teacher_maps, student_maps, strict=True)
         ]
         yield "scores", sum(_resized(distance, images.shape[-2:]) for distance in distances)  # (N, 1, H, W)
 
@@ -128,19 +127,19 @@ class ReverseDistillation(Detector):
         for finer, coarser in pairwise(grids):
             if any(b not in (a // 2, (a + 1) // 2) for a, b in zip(finer, coarser, strict=True)):
                 raise ValueError(
-                    f"layers {list(self.layers)} of {self.backbone} have grids of {grids}, and each must be half "
-                    "the one before: choose consecutive layers with strides that double"
+                    f"layers {list(self.layers)} of {self.backbone} have grids of {grids}, but each must be half "
+                    "the one before: choose consecutive layers"
                 )
-        if min(maps[-1].shape[-2:]) < 3:  # so that batch normalisation sees several positions, of one image too
+        if min(maps[-1].shape[-2:]) < 3:  # batch normalisation needs several positions, even of one image
             stride = self._backbone.network.feature_info[self.layers[-1]]["reduction"]
             raise ValueError(
                 f"images of {tuple(images.shape[-2:])} are too small for layer {self.layers[-1]} of {self.backbone}: "
-                f"height and width of {3 * stride} pixels or more fit"
+                f"height and width of {3 * stride} pixels or more are needed"
             )
         return maps
 
     def student(self, teacher_maps: Sequence[Tensor]) -> list[Tensor]:
-        """What bottleneck and decoder make of the teacher's maps, in the same order and shapes."""
+        """The reconstruction of the teacher's maps, in the same order and shapes."""
         return self.decoder_(self.bottleneck_(teacher_maps), [maps.shape[-2:] for maps in teacher_maps])
 
     @cached_property
@@ -155,7 +154,7 @@ def distillation_loss(teacher_maps: Sequence[Tensor], student_maps: Sequence[Ten
 
 
 class Bottleneck(nn.Module):
-    """One-class bottleneck embedding: the maps fused on the coarsest grid, then a residual stage that halves it."""
+    """One-class bottleneck embedding: maps fused on the coarsest grid, then a residual stage that halves the grid."""
 
     def __init__(self, channels: Sequence[int], blocks: int):
         super().__init__()
@@ -174,9 +173,9 @@ class Bottleneck(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The student: the teacher's stages in reverse order, transposed convolutions in the place of strided ones.
+    """The student: the teacher's stages in reverse order, with transposed convolutions instead of strided ones.
 
-    What the next stage takes is rectified, what is compared with the teacher's map only where that is (`rectified`).
+    The input of every stage is rectified; the map compared with the teacher's is rectified where `rectified` is true.
     """
 
     def __init__(self, channels: Sequence[int], blocks: Sequence[int], rectified: Sequence[bool]):
@@ -202,7 +201,7 @@ class Decoder(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """1 x 1, 3 x 3, 1 x 1 convolutions beside a shortcut; with `resampling`, that changes the grid instead of 3 x 3."""
+    """1 x 1, 3 x 3 and 1 x 1 convolutions with a shortcut; `resampling` replaces the 3 x 3 one and changes the grid."""
 
     def __init__(self, before: int, after: int, resampling: type[nn.Module] | None = None, **kernel: int):
         super().__init__()
@@ -238,14 +237,14 @@ def _normalised(convolution: nn.Module) -> nn.Sequential:
 
 
 def _initialise(network: nn.Module) -> None:
-    """Kaiming's normal weights for plain convolutions, as in the code; transposed ones keep PyTorch's."""
+    """Kaiming's normal initialisation of convolutions, as in the code; transposed ones keep PyTorch's."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 def _fitted(maps: Tensor, grid: Sequence[int]) -> Tensor:
-    """Maps cropped below and on the right, or their border repeated there, to be of that grid."""
+    """Maps cropped, or padded by repeating the border, at the bottom and on the right, to that grid."""
     height, width = grid
     maps = maps[..., :height, :width]
     missing = (0, width - maps.shape[-1], 0, height - maps.shape[-2])

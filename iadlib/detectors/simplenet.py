@@ -1,19 +1,18 @@
 """SimpleNet: Liu et al., "SimpleNet: A Simple Network for Image Anomaly Detection and Localization", CVPR 2023,
 arXiv:2303.15140.
 
-Locally aware features of a frozen backbone pass a linear adapter, which moves them towards the product's own images.
-Gaussian noise makes an anomaly of every adapted feature, and a small discriminator learns to give normal features at
-least the margin and noisy ones at most minus the margin. A patch is as anomalous as the discriminator's answer is
-negative; an image, as its most anomalous patch.
+Patch features of a frozen backbone pass through a linear adapter, which adapts them to the product's images. Adapted
+features with Gaussian noise serve as anomalous ones, and a small discriminator learns to give normal features at least
+the margin and noisy ones at most minus the margin. The score of a patch is the negative output of the discriminator;
+the score of an image is its largest patch score.
 
 Where we differ from the paper and its code: see `iadlib.features` for the neighbourhood average. Images are resized,
 not cropped. Features of the training images are computed once. A batch is drawn from the patches of all images, not
-from all patches of 8 images (of 36 x 36 patches, 10,368): the normalisation inside the discriminator sees more of the
-variety. The code keeps the epoch with the best AUROC on the test images, which hides that weights drift once the loss
-is zero; here the schedule is fixed and the last weights are kept. `most_steps` ends training before that drift when
-many images make many steps of an epoch: with the embedded settings on 256 photographs, image AUROC fell from 0.87 after
-192 steps to 0.83 after 384 and 768, and to 0.64 to 0.76 after 1,536. `noise_std` has the features' unit and so belongs
-to a backbone.
+from all patches of 8 images (10,368 patches on grids of 36 x 36), so that the batch normalisation in the discriminator
+sees more variety. The code keeps the epoch with the best AUROC on the test images, which hides that the weights drift
+once the loss is zero; here the schedule is fixed and the last weights are kept. `most_steps` ends the training before
+that drift when many images make many steps: with the class defaults but no such limit on 256 photographs, the image
+AUROC fell from 0.87 after 192 steps to 0.83 after 384 and 768, and to between 0.64 and 0.76 after 1,536.
 """
 
 from collections.abc import Iterator
@@ -32,41 +31,36 @@ from iadlib.progress import track
 
 @dataclass(kw_only=True, eq=False)
 class SimpleNet(Detector):
-    """`training_batch_size` counts patches, and an epoch is one pass over all patches of the training images.
-
-    Training ends after `epochs` or `most_steps` batches, whichever comes first; None is no limit.
-    """
-
     title: ClassVar = "SimpleNet"
     cuts: ClassVar = {"embedding": "features", "adapted": "features"}
     learned: ClassVar = ("adapter_", "discriminator_", "losses_")
     paths: ClassVar = ("checkpoint",)
 
-    backbone: str = "tf_efficientnet_lite0"
-    layers: tuple[int, ...] = (2, 3)
-    checkpoint: str | None = None
-    patch_size: int = 3
-    embedding_dimension: int | None = None
-    hidden_channels: int = 1024
-    noise_std: float = 0.015
+    backbone: str = "tf_efficientnet_lite0"  # timm's name
+    layers: tuple[int, ...] = (2, 3)  # of the backbone, the finest first
+    checkpoint: str | None = None  # file with the backbone's weights; None: packaged or downloaded weights
+    patch_size: int = 3  # side of the neighbourhood that is averaged, in patches
+    embedding_dimension: int | None = None  # channels kept by pooling; None: all
+    hidden_channels: int = 256  # of the discriminator
+    noise_std: float = 3.0  # in units of the features, so that the right value depends on the backbone
     margin: float = 0.5
-    epochs: int = 160
-    most_steps: int | None = None
-    training_batch_size: int = 10368
-    adapter_learning_rate: float = 1e-4
-    discriminator_learning_rate: float = 2e-4
-    weight_decay: float = 1e-5
+    epochs: int = 8  # passes over all patches of the training images
+    most_steps: int | None = 400  # ends the training earlier; None: no limit
+    training_batch_size: int = 1024  # patches
+    adapter_learning_rate: float = 0.001
+    discriminator_learning_rate: float = 0.002
+    weight_decay: float = 1e-5  # of the discriminator
 
     def __post_init__(self):
         super().__post_init__()
         self._require_odd("patch_size")
         self._require_at_least(1, "hidden_channels", "epochs", "most_steps")
         if self.training_batch_size < 2:
-            raise ValueError(f"training_batch_size {self.training_batch_size}: 2 patches or more, to normalise them")
+            raise ValueError(f"training_batch_size {self.training_batch_size}: 2 or more, for batch normalisation")
         self._require_positive("noise_std", "margin", "adapter_learning_rate", "discriminator_learning_rate")
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
-        """Train adapter and discriminator for `epochs` passes, or `most_steps`; validation images are not needed."""
+        """Train adapter and discriminator; validation images are not used."""
         batches = track(train_images.split(self.batch_size), "simplenet: features")
         vectors = torch.cat([_vectors(self.patches(batch)).cpu() for batch in batches])  # (n h w, C)
         self.build()
@@ -76,8 +70,8 @@ class SimpleNet(Detector):
         def loss(features: Tensor) -> Tensor:
             normal = self.adapter_(features)
             noisy = normal + self.noise_std * torch.randn_like(normal)
-            answers = self.discriminator_(torch.cat([normal, noisy]))
-            return truncated_l1(*answers.chunk(2), self.margin)
+            outputs = self.discriminator_(torch.cat([normal, noisy]))
+            return truncated_l1(*outputs.chunk(2), self.margin)
 
         batch_size = min(self.training_batch_size, len(vectors))
         steps = self.epochs * (len(vectors) // batch_size)
@@ -138,7 +132,7 @@ class SimpleNet(Detector):
 
 
 def truncated_l1(normal: Tensor, anomalous: Tensor, margin: float) -> Tensor:
-    """Equation 6: what normal answers lack to the margin, plus what anomalous ones lack to its negative; means."""
+    """Equation 6: mean shortfall of normal outputs below the margin, plus mean excess of the others above -margin."""
     return (margin - normal).clamp(min=0).mean() + (margin + anomalous).clamp(min=0).mean()
 
 

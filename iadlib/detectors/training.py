@@ -1,8 +1,8 @@
-"""The one training loop that all learning detectors share.
+"""The training loop that all detectors with learned weights share.
 
-Fixed schedules only: learning stops after so many steps, whatever any image says. Batches are drawn from shuffled
-passes over the samples; a last, smaller batch of a pass is left out. On a CPU the same seed gives the same bits. The
-history stays on the device while it grows: on a GPU nobody waits for a step's loss.
+Schedules are fixed: training ends after a given number of steps, without early stopping. Batches come from shuffled
+passes over the samples; the last batch of a pass is left out if it is smaller. On a CPU the same seed gives the same
+bits. The history of the loss stays on the device, so that a GPU need not wait after every step.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from iadlib.progress import track
 
-STEPS_UNSEEN = 100  # on a GPU; looking whether a loss is finite makes the next step wait
+STEPS_BETWEEN_CHECKS = 100  # on a GPU, where a check whether the loss is finite makes the next step wait
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """PyTorch's random numbers start from `seed` inside, and go on outside as if nothing had happened."""
+    """Seed PyTorch's random numbers inside the block, and restore their state after it."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield
@@ -40,15 +40,16 @@ def train(
 ) -> Tensor:
     """Minimise `loss(*batch)` for a number of steps, and return its history (steps,), on the CPU.
 
-    `samples` are tensors of one length, of which every batch takes the same entries; they stay where they are and
-    batches go to `device`. Whatever `loss` draws at random should come from PyTorch's own generator: it is seeded.
-    Schedulers step once a step. `max_gradient_norm` is that of all parameters together. `after_step` may keep an
-    average of weights. Raises at the first loss that is not finite, on a GPU up to STEPS_UNSEEN steps later.
+    `samples` are tensors of equal length; every batch takes the same entries of each and is moved to `device`. Random
+    numbers in `loss` should come from PyTorch's own generator, which is seeded with `seed`. Every scheduler makes one
+    step after each step of the optimisers. Gradients of all parameters together are clipped to `max_gradient_norm`.
+    `after_step` is called after each step, for moving averages of weights. Raises `RuntimeError` if a loss is not
+    finite, on a GPU up to STEPS_BETWEEN_CHECKS steps later.
     """
     count = len(samples[0])
     batch_size = min(batch_size, count)
     parameters = [p for optimiser in optimisers for group in optimiser.param_groups for p in group["params"]]
-    unseen = 1 if device.type == "cpu" else STEPS_UNSEEN
+    interval = 1 if device.type == "cpu" else STEPS_BETWEEN_CHECKS
     history = torch.empty(steps, device=device)
     with seeded(seed):
         batches = _batches(count, batch_size)
@@ -56,7 +57,7 @@ def train(
             chosen = next(batches)
             value = loss(*(sample[chosen].to(device, non_blocking=True) for sample in samples))
             history[step] = value.detach()
-            if (step + 1) % unseen == 0 or step + 1 == steps:
+            if (step + 1) % interval == 0 or step + 1 == steps:
                 _require_finite(history[: step + 1], description)
             for optimiser in optimisers:
                 optimiser.zero_grad(set_to_none=True)
