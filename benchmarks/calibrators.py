@@ -1,12 +1,11 @@
-"""Calibrators on simulated scores, cross-fitted: what the bounded sigmoid's few fixed numbers were chosen by. No
-detector and no image is involved.
+"""Cross-fitted calibrators on simulated scores: the fixed numbers of the bounded sigmoid were chosen by this table.
 
     python benchmarks/calibrators.py
 
-Five kinds of detectors: near chance; normal classes of equal spread, from blind to good; a share of the anomalies that
-it cannot see; scores with a heavy right tail, as maxima over a map have; classes far apart. 30 normal images, and 15 to
-60 anomalous ones. *perfect*: the expected error that the same probabilities would show if they were right, in samples
-of this size. Writes benchmarks/calibrators.csv.
+Five kinds of simulated detectors: near chance; normal distributions of equal spread, from AUROC 0.5 on; detectors that
+cannot see a share of the anomalies; scores with a heavy right tail, as maxima over a map have; classes far apart. 30
+normal images, and 15 to 60 anomalous ones. *perfect*: the expected error of the same probabilities in samples of this
+size if they were right. Writes benchmarks/calibrators.csv.
 """
 
 import argparse
@@ -29,7 +28,7 @@ from iadlib.calibration import (
 NORMAL, ANOMALOUS = 30, (15, 30, 60)
 KINDS = ("near chance", "equal spread", "partly blind", "heavy tail", "apart")
 DISTANCES = {"near chance": (0, 0.7), "apart": (4, 10)}
-CHOICES = {  # pseudo-images, the spread of the slope's logarithm, the probability that the scores say nothing
+CHOICES = {  # pseudo-images, the spread of the slope's logarithm, the prior probability of scores without information
     "bounded sigmoid": (0.25, 1.0, 0.5),
     "bounded, one pseudo-image": (1.0, 1.0, 0.5),
     "bounded, narrower prior": (0.25, 0.5, 0.5),
@@ -70,8 +69,8 @@ def main() -> None:
                 {"kind": kind, "calibrator": name, **judged(cross_fit(calibrator, scores, labels), labels, rng)}
             )
         for name, choice in CHOICES.items():
-            said = cross_fit(BoundedSigmoid(*choice), scores, labels)
-            rows.append({"kind": kind, "calibrator": name, **judged(said, labels, rng)})
+            probabilities = cross_fit(BoundedSigmoid(*choice), scores, labels)
+            rows.append({"kind": kind, "calibrator": name, **judged(probabilities, labels, rng)})
     table = pd.DataFrame(rows)
     whole = table.groupby("calibrator", sort=False).mean(numeric_only=True).round(4).assign(kind="all").reset_index()
     parts = table.groupby(["kind", "calibrator"], sort=False).mean(numeric_only=True).round(4).reset_index()

@@ -1,7 +1,7 @@
 """Calibration: from scores to probabilities of being anomalous, and the errors of such probabilities.
 
 A calibrator is fitted to scores of any range and labels, 1 for anomalous, and returns probabilities. `crossfit` and
-`protocols` say which images it is fitted to, `errors` judges probabilities, `decisions` acts on them.
+`protocols` choose the images that it is fitted to, `errors` judges probabilities, `decisions` acts on them.
 """
 
 from iadlib.calibration.binning import BayesianBinning, HistogramBinning, IsotonicCalibration

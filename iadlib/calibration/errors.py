@@ -4,9 +4,9 @@ The error of one probability cannot be observed. Over bins of images with simila
 can be compared with the share of anomalous images: Guo et al., "On calibration of modern neural networks", ICML 2017,
 for the expected and the maximum error over bins of equal width; Nixon et al., "Measuring calibration in deep learning",
 CVPRW 2019, for the adaptive error over bins of equally many images. In small samples all three are above zero even for
-perfect probabilities: `expected_error_if_right` says how far. The Brier score and the log loss need no bins, and their
-expected value is lowest for the true probabilities; the Brier score splits into reliability, resolution and uncertainty
-(Murphy 1973).
+perfect probabilities: `expected_error_if_right` computes how far. The Brier score and the log loss need no bins, and
+their expected value is lowest for the true probabilities; the Brier score splits into reliability, resolution and
+uncertainty (Murphy 1973).
 """
 
 from dataclasses import dataclass

@@ -36,17 +36,17 @@ FORMAT = "%.6g"
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationSettings:
-    """What a params file may say about calibration."""
+    """The settings of calibration in a params file."""
 
-    members: tuple[str, ...] = ("patchcore", "simplenet")  # detectors whose average is calibrated
+    members: tuple[str, ...] = ()  # detectors whose average is calibrated; without any there is no averages.csv
     costs: dict[str, float] = field(default_factory=lambda: {"miss": 20.0, "false_alarm": 1.0, "review": 0.5})
     factory_prevalence: float = 0.02  # the share of defective parts where decisions are taken
 
     def __post_init__(self):
         if not 0 < self.factory_prevalence < 1:
             raise ValueError(f"factory_prevalence {self.factory_prevalence}: a share, above 0 and below 1")
-        if len(set(self.members)) < 2:
-            raise ValueError(f"members {list(self.members)}: two or more different detectors")
+        if self.members and not 2 <= len(set(self.members)) == len(self.members):
+            raise ValueError(f"members {list(self.members)}: two or more different detectors, or none")
         self.costs_of_a_part()
 
     def costs_of_a_part(self) -> Costs:
@@ -96,7 +96,7 @@ def calibrate(
         "errors": errors(probabilities, [CROSS_FITTED, UNCALIBRATED]),
         "others": errors(probabilities, BETWEEN_KINDS),
         "artificial_errors": errors(probabilities, [CROSS_FITTED, ARTIFICIAL]),
-        "averages": errors(averaged(probabilities, scores, settings.members), [CROSS_FITTED]),
+        "averages": averages(probabilities, scores, settings.members),
         "decisions": decisions(probabilities, settings),
         "thresholds": score_thresholds(scores, settings),
         **functions(scores),
@@ -229,6 +229,11 @@ def errors_of(tables: dict[str, pd.DataFrame]) -> list[dict[str, float]]:
                 row[f"{error} less Platt high"] = high
         rows.append(row)
     return rows
+
+
+def averages(probabilities: pd.DataFrame, scores: pd.DataFrame, members: Sequence[str]) -> pd.DataFrame:
+    """The errors of `averaged`; without rows where there are no members."""
+    return errors(averaged(probabilities, scores, members), [CROSS_FITTED]) if members else pd.DataFrame()
 
 
 def averaged(probabilities: pd.DataFrame, scores: pd.DataFrame, members: Sequence[str]) -> pd.DataFrame:

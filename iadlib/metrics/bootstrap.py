@@ -1,8 +1,8 @@
-"""Intervals by resampling test images: how much would a number move with another test set of the same make?
+"""Intervals by resampling test images: how much a value varies between test sets of the same kind.
 
-Percentile bootstrap (Efron and Tibshirani 1993, chapter 13), stratified by label, so that every resample holds as many
-good and anomalous images as the test set does. Where a value is a mean over seeds, pass all seeds' scores: one resample
-of images then serves them all, and the interval speaks of images, not of seeds.
+Percentile bootstrap (Efron and Tibshirani 1993, chapter 13), stratified by label, so that every resample has as many
+good and anomalous images as the test set. Where a value is a mean over seeds, pass the scores of all seeds: one
+resample of images is then used for all seeds, and the interval is over images, not over seeds.
 """
 
 from collections.abc import Callable, Iterator
@@ -55,7 +55,7 @@ def _resampled(metric: Metric, scores: np.ndarray, labels: ArrayLike, resamples:
 
 
 def resampled_images(labels: ArrayLike, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Indices (N,) of the images of one resample after the other.
+    """For every resample the indices (N,) of its images.
 
     >>> [chosen.tolist() for chosen in resampled_images(["good", "good", "bad"], resamples=2, seed=0)]
     [[2, 1, 1], [2, 1, 0]]
@@ -68,6 +68,6 @@ def resampled_images(labels: ArrayLike, resamples: int, seed: int) -> Iterator[n
 
 
 def percentiles(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """The ends of the central interval that holds the share `level` of resampled values."""
+    """The ends of the central interval with the share `level` of the resampled values."""
     low, high = np.percentile(values, [50 * (1 - level), 50 * (1 + level)])
     return float(low), float(high)

@@ -163,7 +163,7 @@ def alarm_interval(count: int, false_positive_rate: float = 0.05, level: float =
 
     >>> [round(share, 2) for share in alarm_interval(100, 0.05)]
     [0.02, 0.11]
-    >>> [round(share, 2) for share in alarm_interval(1, 0.05)]  # one image says nothing
+    >>> [round(share, 2) for share in alarm_interval(1, 0.05)]  # one image is not enough
     [0.03, 0.97]
     """
     if count < 1:

@@ -11,7 +11,7 @@ Regions = Sequence[Sequence[Region]]  # of every image, [] for a good one; a `Gr
 
 
 class RegionPixels(NamedTuple):
-    """One region: which of the image's defective pixels belong to it, and what `Region` says about it."""
+    """One region: which of the image's defective pixels belong to it, its saturation area and its defect."""
 
     places: np.ndarray  # indices into `GroundTruth.pixels`
     saturation_area: int

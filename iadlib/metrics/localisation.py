@@ -29,8 +29,8 @@ Maps = np.ndarray | Sequence[np.ndarray]
 def au_spro(maps: Maps, regions: Regions, max_fpr: float = 0.05, defect_name: str | None = None) -> float:
     """Area under mean sPRO over false positive rate up to `max_fpr`, divided by it: 0 to 1.
 
-    `defect_name` asks for the regions of one defect alone; pixels of the others are still not defect-free. NaN where
-    there is no region, or no defect-free pixel.
+    With a `defect_name`, over the regions of this defect only; pixels of other defects are still not defect-free. NaN
+    without regions, or without defect-free pixels.
 
     >>> mask = np.array([[True, True, True, True, False, False]])
     >>> heat = np.array([[0.9, 0.9, 0.1, 0.1, 0.5, 0.0]])
@@ -43,10 +43,11 @@ def au_spro(maps: Maps, regions: Regions, max_fpr: float = 0.05, defect_name: st
 
 
 def chance_au_spro(regions: Regions, max_fpr: float = 0.05, defect_name: str | None = None) -> float:
-    """AU-sPRO that uniform noise is expected to reach: what a map that knows nothing gets, and so the floor of a table.
+    """Expected AU-sPRO of uniform noise: the value of maps without information.
 
-    At a false positive rate t, noise has found a share t of a region's area A, and that saturates at S: its sPRO is
-    min(1, t A / S), but for the fluctuation in small regions. Far above `max_fpr` / 2 where S is a small part of A.
+    At a false positive rate t, noise marks a share t of a region's area A, so its sPRO is min(1, t A / S) with the
+    saturation area S, except for fluctuations in small regions. It is far above `max_fpr` / 2 where S is a small part
+    of A.
 
     >>> mask = np.ones((1, 100), bool)
     >>> round(chance_au_spro([[Region(mask, saturation_area=100)]], max_fpr=0.05), 6)
@@ -101,11 +102,10 @@ def spro_curve(
 
 
 def au_spro_by_image(maps: Maps, regions: Regions, max_fpr: float = 0.05) -> np.ndarray:
-    """What the regions of every image add to the AU-sPRO of all (N,): the mean over its own regions; NaN without any.
+    """What each image adds to the AU-sPRO, (N,): the mean over its own regions; NaN without any.
 
-    The mean over all images is `au_spro`, where every image has one region, and where they have several, weighted by
-    their number. False positive rates are those of all images: resampling these values asks how the result depends on
-    which anomalies were in the test set.
+    The mean of these values, weighted by the number of regions of each image, is `au_spro`. False positive rates are
+    those of all images, so that resampling these values shows the variation between samples of anomalies.
 
     >>> mask = np.array([[True, True, False, False]])
     >>> found, missed = np.array([[0.9, 0.9, 0.1, 0.2]]), np.array([[0.0, 0.0, 0.1, 0.2]])

@@ -1,9 +1,10 @@
 """All metrics of one set of anomaly maps, by name, as the data set reports them: logical, structural, and their mean.
 
-Beside AU-sPRO stands what uniform noise would reach, "chance": much, where a small part of a region saturates it.
+The report also has the AU-sPRO of uniform noise, "chance_au_spro": it is high where a small part of a region saturates
+it.
 
-Logical is logical and good images together, structural is structural and good ones; a kind without images is left
-out, and the mean is over those there are. Metrics over all pixels or regions, whatever their kind, are "overall".
+A value of the logical kind is over logical and good images, a structural one over structural and good images. A kind
+without images is left out, also of the mean. Metrics over all pixels or regions of both kinds are "overall".
 """
 
 import math
@@ -137,7 +138,7 @@ def evaluate_maps(
 
 
 def format_report(report: dict[str, dict[str, float | None]]) -> str:
-    """A table to read, one line a metric; a dash where a value cannot be had."""
+    """A table as text, one line for each metric; a dash for a missing value."""
     lines = [f"{'':<26}{'logical':>12}{'structural':>12}{'mean':>12}"]
     for key, title in PER_KIND.items():
         lines.append(f"{title:<26}" + "".join(f"{_shown(report[key].get(kind)):>12}" for kind in (*KINDS, "mean")))

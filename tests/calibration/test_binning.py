@@ -25,7 +25,7 @@ def test_neighbouring_floating_point_numbers_can_be_told_apart():
     assert counts.tolist() == [1, 1]
 
 
-def test_a_histogram_says_the_share_in_the_bin():
+def test_the_probability_of_a_histogram_is_the_share_in_the_bin():
     calibrator = HistogramBinning(bins=2).fit([1, 2, 3, 4, 5, 6], [0, 0, 1, 1, 0, 1])
     np.testing.assert_allclose(calibrator.predict_proba([0, 2, 4, 9]), [1 / 3, 1 / 3, 2 / 3, 2 / 3])
 
@@ -33,7 +33,7 @@ def test_a_histogram_says_the_share_in_the_bin():
 def test_bayesian_binning_weighs_models_as_the_paper_does():
     scores, labels = np.arange(8.0), np.array([0, 0, 0, 1, 0, 1, 1, 1])
     calibrator = BayesianBinning(span=1, strength=2).fit(scores, labels)  # 8 ** (1/3) = 2 bins, and one
-    evidence, said = [], []
+    evidence, by_model = [], []
     for bins in ([slice(0, 8)], [slice(0, 4), slice(4, 8)]):
         total, values = 0.0, np.empty(8)
         for part in bins:
@@ -43,9 +43,9 @@ def test_bayesian_binning_weighs_models_as_the_paper_does():
             total += gammaln(m + a) - gammaln(a) + gammaln(n - m + b) - gammaln(b)
             values[part] = (m + a) / (n + strength)
         evidence.append(total)
-        said.append(values)
+        by_model.append(values)
     weights = np.exp(evidence) / np.exp(evidence).sum()
-    np.testing.assert_allclose(calibrator.predict_proba(scores), weights @ np.array(said))
+    np.testing.assert_allclose(calibrator.predict_proba(scores), weights @ np.array(by_model))
 
 
 @pytest.mark.parametrize(

@@ -26,18 +26,18 @@ def sample():
 
 @pytest.mark.parametrize("calibrator", CALIBRATORS)
 def test_probabilities_of_any_scores_are_between_0_and_1(calibrator, sample):
-    said = calibrator().fit(*sample).predict_proba([-1e9, 0, 10, 11.5, 1e9])
-    assert said.shape == (5,)
-    assert said.min() >= 0
-    assert said.max() <= 1
+    probabilities = calibrator().fit(*sample).predict_proba([-1e9, 0, 10, 11.5, 1e9])
+    assert probabilities.shape == (5,)
+    assert probabilities.min() >= 0
+    assert probabilities.max() <= 1
 
 
 @pytest.mark.parametrize("calibrator", CALIBRATORS)
 def test_a_calibrator_knows_more_than_the_prevalence(calibrator, sample):
     scores, labels = sample
-    said = calibrator().fit(scores, labels).predict_proba(scores)
-    assert brier_score(said, labels) < 0.9 * brier_score(np.full(len(labels), labels.mean()), labels)
-    assert said.mean() == pytest.approx(labels.mean(), abs=0.03)
+    probabilities = calibrator().fit(scores, labels).predict_proba(scores)
+    assert brier_score(probabilities, labels) < 0.9 * brier_score(np.full(len(labels), labels.mean()), labels)
+    assert probabilities.mean() == pytest.approx(labels.mean(), abs=0.03)
 
 
 @pytest.mark.parametrize("calibrator", RISING)
@@ -64,8 +64,8 @@ def test_the_order_of_the_images_does_not_matter(calibrator, sample):
 @pytest.mark.parametrize("calibrator", CALIBRATORS)
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e9])
 def test_constant_scores_give_the_prevalence(calibrator, value):
-    said = calibrator().fit(np.full(10, value), [0] * 7 + [1] * 3).predict_proba([value, value + 1, value - 1])
-    np.testing.assert_allclose(said, 0.3, atol=1e-6)
+    probabilities = calibrator().fit(np.full(10, value), [0] * 7 + [1] * 3).predict_proba([value, value + 1, value - 1])
+    np.testing.assert_allclose(probabilities, 0.3, atol=1e-6)
 
 
 @pytest.mark.parametrize("calibrator", CALIBRATORS)

@@ -42,9 +42,9 @@ def test_a_flexible_calibrator_looks_better_where_it_has_learned():
 
 
 def test_the_same_seed_deals_the_same_folds():
-    said = [cross_fit(PlattScaling(), SCORES, LABELS, seed=seed) for seed in (0, 0, 1)]
-    assert (said[0] == said[1]).all()
-    assert (said[0] != said[2]).any()
+    probabilities = [cross_fit(PlattScaling(), SCORES, LABELS, seed=seed) for seed in (0, 0, 1)]
+    assert (probabilities[0] == probabilities[1]).all()
+    assert (probabilities[0] != probabilities[2]).any()
 
 
 def test_one_learns_from_one_kind_and_judges_all():
@@ -55,8 +55,8 @@ def test_one_learns_from_one_kind_and_judges_all():
             assert {kinds[int(score)] for score in scores} == {"good", "structural"}
             return super().fit(scores, labels)
 
-    said = cross_fit(Kinds(), SCORES, LABELS, strata=kinds, learn_from=kinds != "logical")
-    assert said.tolist() == [0.0] * 30
+    probabilities = cross_fit(Kinds(), SCORES, LABELS, strata=kinds, learn_from=kinds != "logical")
+    assert probabilities.tolist() == [0.0] * 30
 
 
 @pytest.mark.parametrize(

@@ -94,10 +94,10 @@ def test_the_more_images_are_separated_the_wider_the_bounds():
 
 @pytest.mark.parametrize(("scores", "labels"), [drawn(0.0), drawn(1.0), drawn(-2.0), drawn(8.0), SEPARATED])
 def test_the_bounded_sigmoid_never_falls_and_stays_strictly_inside(scores, labels):
-    said = BoundedSigmoid().fit(scores, labels).predict_proba(np.linspace(-1e4, 1e4, 5001))
-    assert (np.diff(said) >= 0).all()
-    assert said.min() > 0
-    assert said.max() < 1
+    probabilities = BoundedSigmoid().fit(scores, labels).predict_proba(np.linspace(-1e4, 1e4, 5001))
+    assert (np.diff(probabilities) >= 0).all()
+    assert probabilities.min() > 0
+    assert probabilities.max() < 1
 
 
 @pytest.mark.parametrize("calibrator", [PlattScaling, BoundedSigmoid])
@@ -111,9 +111,9 @@ def test_unit_and_shift_of_the_scores_do_not_matter(calibrator, distance):
 
 def test_one_mislabelled_image_does_not_cost_a_bounded_sigmoid_everything():
     scores, labels = drawn(12.0)
-    said = BoundedSigmoid().fit(scores, labels)
+    bounded = BoundedSigmoid().fit(scores, labels)
     wrong = np.append(labels, 1)
-    assert log_loss(said.predict_proba(np.append(scores, -50)), wrong) < 0.15
+    assert log_loss(bounded.predict_proba(np.append(scores, -50)), wrong) < 0.15
     assert log_loss(PlattScaling().fit(scores, labels).predict_proba(np.append(scores, -50)), wrong) > 0.3
 
 
