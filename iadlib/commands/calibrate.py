@@ -61,14 +61,14 @@ def calibrate(
     data: str | Path,
     fits: str | Path,
     benchmark: str | Path,
+    ensemble: str | Path | None,
     out: str | Path,
-    ensemble: str | Path | None = None,
     settings: CalibrationSettings | None = None,
 ) -> None:
     """Calibrate the scores of the category `data`, and write tables into the new folder `out`.
 
     `fits` holds the fitted detectors, which score normal validation images with painted anomalies; `benchmark` and
-    `ensemble` hold the scores.csv of detectors and of ensembles. The tables:
+    `ensemble` hold the scores.csv of detectors and of ensembles (None: none). The tables:
 
     - probabilities.csv: cross-fitted and uncalibrated probabilities of the first seed of every scorer
     - errors.csv, others.csv, artificial_errors.csv: errors by scorer, protocol and calibrator; cross-fitted, between

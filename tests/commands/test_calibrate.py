@@ -50,7 +50,7 @@ def tables(study) -> dict[str, pd.DataFrame]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command.results, "find", lambda _: [Path("fitted")])
         patch.setattr(command, "score_painted", lambda *_: painted[["scorer", "seed", "name", "score"]])
-        calibrate(SAMPLE, "fits", study / "benchmark", out, study / "ensemble", SETTINGS)
+        calibrate(SAMPLE, "fits", study / "benchmark", study / "ensemble", out, SETTINGS)
     return {path.stem: pd.read_csv(path) for path in out.iterdir()}
 
 
@@ -154,7 +154,7 @@ def test_scores_that_cannot_be_calibrated_are_an_error(change, message, study, t
     parts = [scores_of("sharp", 1.0, 0), scores_of("blunt", 1.0, 0)]
     change(pd.concat(parts)).to_csv(tmp_path / "scores.csv", index=False)
     with pytest.raises(DataError, match=message):
-        calibrate(SAMPLE, "fits", tmp_path, tmp_path / "out", settings=SETTINGS)
+        calibrate(SAMPLE, "fits", tmp_path, None, tmp_path / "out", SETTINGS)
     assert not (tmp_path / "out").exists()
 
 
