@@ -10,12 +10,11 @@ from iadlib.study.reports import titled
 
 def seeds_of(study: Study, category: str) -> pd.DataFrame:
     """method, seed, threshold: every fit, with its image threshold from the normal validation images."""
-    rows = [
-        (method, int(seed), metrics.get("at_image_threshold.threshold"))
-        for method in study.judged(category)
-        for seed, metrics in study.json("benchmark", category, method, "metrics.json")["seeds"].items()
+    seeds = [
+        (method, *item) for method, metrics in study.metrics(category).items() for item in metrics["seeds"].items()
     ]
-    return pd.DataFrame(rows, columns=["method", "seed", "threshold"]).astype({"threshold": float})
+    rows = [(method, int(seed), float(values["at_image_threshold.threshold"])) for method, seed, values in seeds]
+    return pd.DataFrame(rows, columns=["method", "seed", "threshold"])
 
 
 def values_of(study: Study, category: str) -> pd.DataFrame:
@@ -41,34 +40,6 @@ def thresholds_of(study: Study, category: str) -> dict[str, float]:
 def first_seeds(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of every detector's lowest seed."""
     return table[table["seed"] == table.groupby("method")["seed"].transform("min")]
-
-
-def ranks(values: pd.DataFrame) -> pd.DataFrame:
-    """The rank of every test image among all test images, 1 for the highest score; detectors in columns.
-
-    Means over the seeds. Ranks are comparable between detectors; scores are not.
-    """
-    shares = values.groupby(["method", "seed"])["score"].rank(pct=True)
-    return values.assign(rank=shares).pivot_table(index=["name", "label", "defect"], columns="method", values="rank")
-
-
-def most_disputed(ranks: pd.DataFrame, count: int = 3) -> list[str]:
-    """The anomalous images whose ranks have the largest standard deviation over the detectors."""
-    return _names(ranks.query("label != 'good'").std(axis=1).nlargest(count))
-
-
-def worst_misses(ranks: pd.DataFrame, count: int = 3) -> list[str]:
-    """The anomalous images with the lowest rank in the mean over the detectors."""
-    return _names(ranks.query("label != 'good'").mean(axis=1).nsmallest(count))
-
-
-def worst_false_alarms(ranks: pd.DataFrame, count: int = 3) -> list[str]:
-    """The good images with the highest rank in the mean over the detectors."""
-    return _names(ranks.query("label == 'good'").mean(axis=1).nlargest(count))
-
-
-def _names(chosen: pd.Series) -> list[str]:
-    return list(chosen.index.get_level_values("name"))
 
 
 def fitted(study: Study, category: str, values: pd.DataFrame) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""Where the files of one profile of the study lie, and what the study runs on."""
+"""Where the files of one profile of the study are, and what the study runs on."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -47,19 +47,18 @@ class Study:
         paths = {name: self.artifacts / folder for name, folder in folders.items()}
         return {name: path for name, path in paths.items() if path.is_dir()} if self._any(paths.values()) else {}
 
-    def judged(self, category: str) -> list[str]:
-        """The detectors of the grid; none, and one printed line, where the category has not been judged."""
-        return self.grid["methods"] if self._any([self.reports / "benchmark" / category]) else []
+    def metrics(self, category: str) -> dict[str, dict]:
+        """metrics.json of every detector; empty, and one printed line, where the category has not been judged."""
+        folder = self.reports / "benchmark" / category
+        methods = self.grid["methods"] if self._any([folder]) else []
+        return {method: json.loads((folder / method / "metrics.json").read_text()) for method in methods}
 
     def table(self, *parts: str, empty: Sequence[str] = (), **options) -> pd.DataFrame:
         """A CSV below `reports`; where it is missing, a table with the columns `empty`, or else `DataError`."""
-        if empty and not self.reports.joinpath(*parts).is_file():
-            return pd.DataFrame(columns=list(empty))
-        return pd.read_csv(self._existing(*parts), **options)
-
-    def json(self, *parts: str) -> dict:
-        """A JSON file below `reports`; `DataError` where it is missing."""
-        return json.loads(self._existing(*parts).read_text())
+        path = self.reports.joinpath(*parts)
+        if not path.is_file() and not empty:
+            raise DataError(f"{path}: no such result; `dvc repro` computes it")
+        return pd.read_csv(path, **options) if path.is_file() else pd.DataFrame(columns=list(empty))
 
     def _any(self, folders: Collection[Path]) -> bool:
         """Whether one of the folders exists; prints one line where none does."""
@@ -67,14 +66,3 @@ class Study:
         if missing and len(missing) == len(folders):
             print(f"{missing[0]} is missing; `dvc repro` computes it. Figures that need it are left out here.")
         return len(missing) < len(folders)
-
-    def _existing(self, *parts: str) -> Path:
-        path = self.reports.joinpath(*parts)
-        if not path.is_file():
-            raise DataError(f"{path}: no such result; `dvc repro` computes it")
-        return path
-
-
-def open_category(data: str | Path) -> Category:
-    """The category in a folder that is relative to the repository."""
-    return load_category(ROOT / data)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from iadlib import figures
 from iadlib.data import Category, read_image
 from iadlib.metrics import KINDS
+from iadlib.metrics.saturation import growing_marks, saturation_table
 from iadlib.study.reports import spaced, titled
 from iadlib.types import Region
 
@@ -37,15 +38,6 @@ def anomaly_kinds(category: Category) -> list[str]:
     return kinds
 
 
-def defects_of(category: Category) -> list[str]:
-    """The defect of every test image: the names of its regions, or else the folder that it lies in."""
-    samples = category.of("test")
-    return [
-        ", ".join(sorted({region.defect_name for region in category.regions(i)})) or samples["defect"].iloc[i]
-        for i in range(len(samples))
-    ]
-
-
 def normal_examples(category: Category, count: int = 6) -> tuple[list[np.ndarray], list[str]]:
     """Images and titles for `figures.image_grid`, spread over the normal images of the first split that has some."""
     normal = category.samples[category.samples["label"] == "good"]
@@ -58,7 +50,7 @@ def anomalous_examples(
     category: Category, kind: str, per_defect: int = 2
 ) -> tuple[list[np.ndarray], list[str], list[list[Region]]]:
     """Images, titles and regions for `figures.image_grid`: the first images of every defect of one kind."""
-    samples = category.of("test").assign(defect=defects_of(category))
+    samples = category.of("test").assign(defect=category.defects())
     chosen = samples[samples["label"] == kind].groupby("defect").head(per_defect).sort_values("defect", kind="stable")
     return (
         [read_image(path) for path in chosen["image"]],
@@ -92,22 +84,11 @@ def area_summary(areas: pd.DataFrame) -> pd.DataFrame:
 
 
 def saturation_steps(category: Category) -> tuple[np.ndarray, Region, list[np.ndarray], pd.DataFrame]:
-    """For `figures.saturation_steps`: how the sPRO of a region grows with the share of the region that is marked.
-
-    The region is the one with the smallest saturation area relative to its area; marks grow from its centre. Returns
-    image, region, four marks, and a table with the columns share, sPRO and PRO.
-    """
+    """For `figures.saturation_steps`: the region with the smallest saturation area for its area, marked in steps."""
     regions = [(i, region) for i in range(len(category.of("test"))) for region in category.regions(i)]
     i, region = min(regions, key=lambda item: item[1].saturation_area / item[1].mask.sum())
-    rows, columns = np.nonzero(region.mask)
-    order = np.argsort(np.hypot(rows - rows.mean(), columns - columns.mean()), kind="stable")
-    position = np.full(region.mask.shape, len(order))
-    position[rows[order], columns[order]] = np.arange(len(order))
-    enough = region.saturation_area / len(order)
-    share = np.union1d(np.linspace(0, 1, 101), enough)
-    table = pd.DataFrame({"share": share, "sPRO": np.minimum(1, share / enough), "PRO": share})
-    marks = [position < round(marked * len(order)) for marked in (enough / 4, enough / 2, enough, 1)]
-    return read_image(category.of("test")["image"].iloc[i]), region, marks, table
+    marks = growing_marks(region, [region.saturation_area * share for share in (0.25, 0.5, 1)] + [region.mask.sum()])
+    return read_image(category.of("test")["image"].iloc[i]), region, marks, saturation_table(region)
 
 
 def maps_figure(category: Category | None, folders: dict[str, Path], names: Sequence[str]) -> Figure | None:
@@ -119,7 +100,7 @@ def maps_figure(category: Category | None, folders: dict[str, Path], names: Sequ
         return None
     from iadlib.results import read_maps  # imports torch
 
-    samples = category.of("test").assign(defect=defects_of(category), position=range(len(category.of("test"))))
+    samples = category.of("test").assign(defect=category.defects(), position=range(len(category.of("test"))))
     samples = samples.set_index("name").loc[list(names)]
     maps = {titled(column): read_maps(folder, list(names)) for column, folder in folders.items()}
     return figures.maps_by_detector(

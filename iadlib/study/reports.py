@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Sequence
 from functools import cache
 
 import pandas as pd
@@ -12,12 +13,13 @@ from iadlib.study.paths import ROOT
 @cache
 def titles() -> dict[str, str]:
     """As `iadlib.detectors.titles`, read from the source code: to import all detectors takes every notebook seconds."""
-    found = {}
-    for path in sorted((ROOT / "iadlib/detectors").glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "title" and node.value:
-                found[path.stem] = ast.literal_eval(node.value)
-    return found
+    trees = {path.stem: ast.parse(path.read_text()) for path in sorted((ROOT / "iadlib/detectors").glob("*.py"))}
+    nodes = [(name, node) for name, tree in trees.items() for node in ast.walk(tree) if isinstance(node, ast.AnnAssign)]
+    return {name: ast.literal_eval(node.value) for name, node in nodes if _is_title(node)}
+
+
+def _is_title(node: ast.AnnAssign) -> bool:
+    return ast.unparse(node.target) == "title" and node.value is not None
 
 
 def titled(name: str) -> str:
@@ -35,30 +37,18 @@ def spaced(name: str) -> str:
 
 
 def shown(mean: float | None, std: float | None = None) -> str:
-    """Three digits, and the standard deviation where there is one.
-
-    >>> shown(0.51234, 0.01), shown(0.5), shown(None)
-    ('0.512 ± 0.010', '0.500', '')
-    """
+    """Three digits, and the standard deviation where there is one."""
     if mean is None or pd.isna(mean):
         return ""
     return f"{mean:.3f}" if std is None or pd.isna(std) else f"{mean:.3f} ± {std:.3f}"
 
 
-def with_interval(mean: float, low: float, high: float) -> str:
-    """Two digits, and the ends of the interval.
-
-    >>> with_interval(0.5, 0.4, 0.6)
-    '0.50 [0.40, 0.60]'
-    """
-    return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
-
-
-def ordered(table: pd.DataFrame, rows: str, columns: str, values: str) -> pd.DataFrame:
+def ordered(table: pd.DataFrame, rows: str | Sequence[str], columns: str | Sequence[str], values: str) -> pd.DataFrame:
     """A pivot table in the order in which rows and columns occur in `table`, with titles."""
     wide = table.pivot(index=rows, columns=columns, values=values)
-    wide = wide.reindex(index=list(dict.fromkeys(table[rows])), columns=list(dict.fromkeys(table[columns])))
-    return wide.rename(index=titled, columns=titled).rename_axis(index=None, columns=None)
+    wide = wide.reindex(index=table.set_index(rows).index.unique(), columns=table.set_index(columns).index.unique())
+    wide = wide.rename(index=titled, columns=titled)
+    return wide.rename_axis(index=[None] * wide.index.nlevels, columns=[None] * wide.columns.nlevels)
 
 
 def measured(what: str, profile: str) -> pd.DataFrame:

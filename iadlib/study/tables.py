@@ -7,7 +7,7 @@ import pandas as pd
 
 from iadlib.metrics.report import KINDS, OVERALL, PER_KIND
 from iadlib.study.paths import Study
-from iadlib.study.reports import shown, spaced, titled
+from iadlib.study.reports import ordered, shown, titled
 
 LEVELS = {"at_image_threshold": "images", "at_pixel_threshold": "pixels"}
 TITLES = PER_KIND | OVERALL | LEVELS | {"f1_score": "F1", "iou": "IoU"}
@@ -17,8 +17,7 @@ def metrics_of(study: Study, categories: Sequence[str]) -> pd.DataFrame:
     """One row for each metric: category, method, metric, kind, mean, std, low, high; empty where unknown."""
     rows = []
     for category in categories:
-        for method in study.judged(category):
-            metrics = study.json("benchmark", category, method, "metrics.json")
+        for method, metrics in study.metrics(category).items():
             for key, mean in metrics["mean"].items():
                 metric, kind = re.fullmatch(r"(.+?)\.(defect .+|[a-z_0-9]+)", key).groups()
                 row = {"category": category, "method": method, "metric": metric, "kind": kind, "mean": mean}
@@ -46,11 +45,7 @@ def _by_detector(rows: pd.DataFrame) -> pd.DataFrame:
         shown(mean, std) + ("" if pd.isna(low) else f" [{low:.2f}, {high:.2f}]")
         for mean, std, low, high in rows[["mean", "std", "low", "high"]].itertuples(index=False)
     ]
-    table = rows.assign(cell=cells).pivot(index="method", columns=["metric", "kind"], values="cell").fillna("")
-    columns = list(dict.fromkeys(zip(rows["metric"], rows["kind"], strict=True)))
-    table = table.reindex(index=list(dict.fromkeys(rows["method"])), columns=columns).rename(index=titled)
-    table.columns = [[TITLES[metric] for metric, _ in columns], [TITLES.get(kind, spaced(kind)) for _, kind in columns]]
-    return table
+    return ordered(rows.replace(TITLES).assign(cell=cells), "method", ["metric", "kind"], "cell").fillna("")
 
 
 def pivot(metrics: pd.DataFrame, metric: str, defects: bool = False) -> pd.DataFrame:
@@ -59,16 +54,11 @@ def pivot(metrics: pd.DataFrame, metric: str, defects: bool = False) -> pd.DataF
     The column "chance" is what a map of uniform noise reaches.
     """
     metrics = metrics[metrics["kind"].str.startswith("defect ") == defects]
-    metrics = metrics.assign(kind=metrics["kind"].str.removeprefix("defect ").str.replace("_", " "))
-    rows, chance = metrics[metrics["metric"] == metric], metrics[metrics["metric"] == f"chance_{metric}"]
+    metrics = metrics.assign(kind=metrics["kind"].str.removeprefix("defect "))
+    chance = metrics[metrics["metric"] == f"chance_{metric}"].drop_duplicates(["category", "kind"])
+    rows = pd.concat([chance.assign(method="chance", std=None), metrics[metrics["metric"] == metric]])
     cells = [shown(mean, std) for mean, std in zip(rows["mean"], rows["std"], strict=True)]
-    table = rows.assign(cell=cells).pivot(index=["category", "kind"], columns="method", values="cell")
-    order = list(dict.fromkeys(zip(rows["category"], rows["kind"], strict=True)))
-    table = table.reindex(index=pd.MultiIndex.from_tuples(order), columns=list(dict.fromkeys(rows["method"])))
-    if len(chance):
-        noise = chance.drop_duplicates(["category", "kind"]).set_index(["category", "kind"])["mean"].reindex(order)
-        table.insert(0, "chance", noise.map("{:.3f}".format).to_numpy())
-    return table.rename(columns=titled).rename_axis(columns=None)
+    return ordered(rows.assign(cell=cells), ["category", "kind"], "method", "cell")
 
 
 def by_kind(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -78,9 +68,7 @@ def by_kind(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def drop(metrics: pd.DataFrame, metric: str = "image_auroc") -> pd.DataFrame:
     """By detector: the means of both kinds over the categories that have both, and structural less logical."""
-    rows = by_kind(metrics, metric)
-    both = rows.pivot(index=["method", "category"], columns="kind", values="mean").dropna()
-    means = both.groupby("method", sort=False).mean().reindex(list(dict.fromkeys(rows["method"])))
-    means["drop"] = means["structural"] - means["logical"]
-    means.insert(0, "categories", both.groupby("method").size())
+    both = by_kind(metrics, metric).pivot(index=["method", "category"], columns="kind", values="mean").dropna()
+    means = both.groupby("method").mean().reindex(metrics["method"].unique())
+    means = means.assign(drop=means["structural"] - means["logical"], categories=both.groupby("method").size())
     return means.round(3).rename(index=titled).rename_axis(columns=None)

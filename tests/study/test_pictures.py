@@ -6,9 +6,7 @@ import pytest
 from matplotlib.text import Text
 
 from iadlib.data import load_category
-from iadlib.metrics import spro
 from iadlib.study import pictures
-from iadlib.types import Region
 
 SAMPLE = Path(__file__).parents[1] / "sample/flat_connector"
 
@@ -54,14 +52,15 @@ def test_areas_are_summarised_by_defect(category):
     assert summary["largest area"].max() == max(region.mask.sum() for region in regions)
 
 
-def test_steps_of_saturation_are_the_spro_of_their_marks(category):
-    _, region, marks, table = pictures.saturation_steps(category)
-    whole = Region(region.mask, int(region.mask.sum()))
-    for mark in marks:
-        share = mark.sum() / region.mask.sum()
-        assert np.interp(share, table["share"], table["sPRO"]) == pytest.approx(spro(mark, region))
-        assert np.interp(share, table["share"], table["PRO"]) == pytest.approx(spro(mark, whole))
-    assert (marks[-1] == region.mask).all()
+def test_the_region_that_is_marked_in_steps_saturates_earliest(category):
+    _, region, marks, _ = pictures.saturation_steps(category)
+    shares = [
+        other.saturation_area / other.mask.sum()
+        for i in range(len(category.of("test")))
+        for other in category.regions(i)
+    ]
+    assert region.saturation_area / region.mask.sum() == min(shares)
+    assert marks[2].sum() == region.saturation_area
 
 
 def test_without_detectors_or_photographs_there_is_no_figure_of_maps(category, tmp_path):
