@@ -27,7 +27,7 @@ quick: $(READY)  ## every kind of stage once, with tiny settings: a first look i
 		| xargs -0 cp --parents --preserve=timestamps --target-directory $(QUICK)
 	cp params/quick/*.yaml $(QUICK)/params
 	printf '[core]\n    no_scm = true\n' > $(QUICK)/.dvc/config.local
-	cd $(QUICK) && dvc repro
+	cd $(QUICK) && dvc repro $(STAGES)
 	rm -rf reports/quick
 	cp -r $(QUICK)/reports/quick reports/quick
 

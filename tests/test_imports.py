@@ -14,7 +14,7 @@ MAY_IMPORT = {
     **{leaf: set() for leaf in LEAVES},
     "notebook": set(),
     "data": set(),
-    "rendering": {"data"},
+    "rendering": {"data", "figures"},
     "metrics": set(),
     "calibration": set(),
     "figures": set(),
