@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 
 class ResizedMaps(Sequence):
@@ -22,6 +20,9 @@ class ResizedMaps(Sequence):
         heat = np.ascontiguousarray(self.maps[i], dtype=np.float32)
         if heat.shape == self.sizes[i]:
             return heat
+        import torch  # here, because its import takes seconds and most users of metrics resize no map
+        import torch.nn.functional as F
+
         image = torch.from_numpy(heat)[None, None]
         return F.interpolate(image, size=self.sizes[i], mode="bilinear", align_corners=False)[0, 0].numpy()
 
