@@ -19,12 +19,13 @@ compares, and the noise and the steps that the thesis's design is judged with.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import ClassVar, Self
 
 from torch import Tensor
 
 from iadlib.detectors import Detector, create, detector_class
+from iadlib.detectors.base import EXECUTION
 from iadlib.ensemble.head import HeadSettings, JointHead, settings_of
 from iadlib.ensemble.members import Members
 
@@ -72,6 +73,18 @@ class FeatureEnsemble(HeadSettings, Detector):
         if fixed := sorted(set(hyperparameters) & set(PRESETS[name])):
             raise ValueError(f"the preset {name!r} defines {fixed[0]}")
         return cls(**PRESETS[name], **hyperparameters)
+
+    @classmethod
+    def of(cls, detectors: dict[str, Detector], cuts: dict[str, str], head: JointHead) -> Self:
+        """The ensemble of fitted detectors, all with the seed of the head, which was fitted to their maps."""
+        settings = {
+            name: {key: value for key, value in asdict(detector).items() if key not in (*EXECUTION, "seed")}
+            for name, detector in detectors.items()
+        }
+        ensemble = cls(members=dict(cuts), settings=settings, **settings_of(head))
+        [ensemble.image_size_] = {detector.image_size_ for detector in detectors.values()}
+        ensemble.members_, ensemble.head_ = Members(dict(detectors), dict(cuts)), head
+        return ensemble
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -74,19 +74,22 @@ class Members:
             detector.load_state_dict(under(state, name))
 
 
-def share_backbones(detectors: Iterable[Detector], keep_all: bool = False) -> None:
+def share_backbones(detectors: Iterable[Detector], keep_all: bool = False) -> list["SharedBackbone"]:
     """Let detectors with the same backbone and weights use one; `keep_all`: see `SharedBackbone`."""
     with_backbone = [detector for detector in detectors if hasattr(type(detector), "_backbone")]
 
     def weights(detector: Detector) -> tuple[str, str, str]:
         return detector.backbone, str(detector.checkpoint), detector.device
 
+    all_shared = []
     for _, group in groupby(sorted(with_backbone, key=weights), key=weights):
-        detectors = list(group)
-        if len(detectors) > 1 or keep_all:
-            shared = SharedBackbone([detector._backbone for detector in detectors], keep_all)
-            for detector in detectors:
-                detector._backbone = shared.for_layers(detector._backbone.layers)
+        users = list(group)
+        if len(users) > 1 or keep_all:
+            shared = SharedBackbone([user._backbone for user in users], keep_all)
+            for user in users:
+                user._backbone = shared.for_layers(user._backbone.layers)
+            all_shared.append(shared)
+    return all_shared
 
 
 class SharedBackbone:

@@ -1,0 +1,550 @@
+"""Fit ensembles of fitted detectors on one category, and judge them beside their members.
+
+Every *entry* of the comparison belongs to a group:
+
+    member     one detector alone
+    output     the scores and maps of the members combined
+    backbones  the outputs of one detector with several backbones combined
+    labelled   scores of the members combined with the help of test labels, cross-fitted
+    feature    the study's feature ensemble, the same without the members' own distances, and the thesis's design
+    design     the study's feature ensemble with one choice changed
+    pair       two detectors combined at feature level and at output level
+
+Members are loaded from the folders that `fit` has written. Their features are computed once for each seed; the heads of
+the ensembles, which learn from these features, are fitted side by side.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from iadlib import metrics, results
+from iadlib.commands.judge import Truth
+from iadlib.data import Category, DataError, load_category
+from iadlib.detectors import Detector, create, name_of
+from iadlib.detectors.base import EXECUTION
+from iadlib.ensemble.feature import PRESETS, FeatureEnsemble, kinds_of
+from iadlib.ensemble.head import SCORING, HeadSettings, JointHead, settings_of
+from iadlib.ensemble.members import Members, share_backbones
+from iadlib.ensemble.output import COMBINATIONS, cawpe, combined, stacked
+from iadlib.ensemble.transforms import Covariance, covariances
+from iadlib.files import require_new, whole_folder, write_json
+from iadlib.metrics import image_auroc
+from iadlib.parallel import in_parallel
+from iadlib.params import check_values
+from iadlib.types import Prediction
+
+GROUPS = ("member", "output", "backbones", "labelled", "feature", "design", "pair")
+FEATURE, ALONE, THESIS, MEAN = "feature ensemble", "features alone", "thesis design", "mean"
+WATCHED = (FEATURE, THESIS)  # whose training curves are kept
+THESIS_DESIGN = {key: value for key, value in PRESETS["thesis"].items() if key != "members"}
+FOLDS = 5  # of the cross-fitting with labels
+WATCHED_STEPS = 10  # steps at which the AUROC of the test images is computed for the learning curves
+BATCH_SIZE = 16  # images whose features are computed together
+FORMAT = "%.6g"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleSettings:
+    """The keys of params/ensemble.yaml, which describes them."""
+
+    cuts: dict[str, str]  # detector -> cut
+    members: tuple[str, ...]
+    hyperparameters: dict = field(default_factory=dict)  # of the feature ensemble's head
+    thesis: dict = field(default_factory=dict)
+    designs: dict[str, dict] = field(default_factory=dict)
+    backbones: dict[str, dict] = field(default_factory=dict)  # detector -> backbone -> changed hyperparameters
+    ablation_seeds: tuple[int, ...] = ()
+
+    def __post_init__(self):
+        named = [("members", self.members)]
+        named += [(f"designs: {name}: members", design.get("members", ())) for name, design in self.designs.items()]
+        named += [("backbones", self.backbones)]
+        for where, names in named:
+            if unknown := [name for name in names if name not in self.cuts]:
+                raise ValueError(f"{where}: {unknown[0]!r} has no cut; cuts has {', '.join(self.cuts)}")
+        if not self.members:
+            raise ValueError("members: one detector or more")
+        for design in self.feature_designs() + self.ablations():
+            design.head(self)  # checks names and values of its hyperparameters
+
+    def feature_designs(self) -> list["Design"]:
+        """The feature ensembles that are fitted with every seed."""
+        return [
+            Design("feature", FEATURE, self.members, {}),
+            Design("feature", ALONE, self.members, {"distances": False}),
+            Design("feature", THESIS, self.members, THESIS_DESIGN | self.thesis),
+        ]
+
+    def ablations(self) -> list["Design"]:
+        """The feature ensembles that are fitted with the ablation seeds only."""
+        designs = [
+            Design(
+                "design",
+                name,
+                tuple(design.get("members", self.members)),
+                {key: value for key, value in design.items() if key != "members"},
+            )
+            for name, design in self.designs.items()
+        ]
+        return designs + [Design("pair", f"{' + '.join(pair)}: features", pair, {}) for pair in self.pairs()]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """All pairs of detectors that have a cut."""
+        return list(combinations(self.cuts, 2))
+
+
+class Design(NamedTuple):
+    """One feature ensemble of the comparison; `changes` are those of its hyperparameters that differ."""
+
+    group: str
+    entry: str
+    members: tuple[str, ...]
+    changes: dict
+
+    def head(self, settings: EnsembleSettings, seed: int = 0) -> JointHead:
+        """Its head, not fitted."""
+        values = check_values(HeadSettings, settings.hyperparameters | self.changes, self.entry)
+        kinds = kinds_of({name: settings.cuts[name] for name in self.members})
+        return JointHead(kinds=kinds, **values | {"seed": seed})
+
+
+class Judged(NamedTuple):
+    """One entry with one seed."""
+
+    group: str
+    entry: str
+    values: pd.DataFrame  # a row for every test image
+    pixel_auroc: float | None
+    validation: np.ndarray | None = None  # scores (N,) of the normal validation images
+    maps: np.ndarray | None = None  # of the test images, where they are kept
+    curves: pd.DataFrame | None = None  # of the training, where it is watched
+    head: dict[str, np.ndarray] | None = None  # learned state, where it is kept
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What all tasks have in common."""
+
+    settings: EnsembleSettings
+    truth: Truth
+    images: dict[str, Tensor]  # split -> (N, 3, H, W)
+    names: list[str]  # of the test images
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return tuple(self.images["test"].shape[-2:])
+
+    @property
+    def anomalous(self) -> np.ndarray:
+        """(N,) bool, of the test images."""
+        return (self.truth.samples["label"] != "good").to_numpy()
+
+    def judged(self, group: str, entry: str, prediction: Prediction, **kept) -> Judged:
+        """An entry with scores and maps."""
+        maps = metrics.resize_maps(prediction.maps, self.truth.sizes)
+        report, values = metrics.judge_images(
+            self.truth.samples, prediction.scores, maps, self.truth.regions, self.truth.known
+        )
+        return Judged(group, entry, values, report.get("pixel_auroc", {}).get("overall"), **kept)
+
+
+class MemberOutputs(NamedTuple):
+    """One fitted detector on all images: maps (N, C, h, w) at its cut by split, and its predictions."""
+
+    maps: dict[str, np.ndarray]
+    validation: Prediction
+    test: Prediction
+
+
+class Pool:
+    """The detectors fitted with one seed: what the ensembles of this seed learn from."""
+
+    def __init__(self, seed: int, outputs: dict[str, MemberOutputs]):
+        self.seed, self.outputs = seed, outputs
+        self._maps = {
+            name: {split: torch.from_numpy(maps) for split, maps in each.maps.items()} for name, each in outputs.items()
+        }
+        batches = zip(*(each["train"].split(BATCH_SIZE) for each in self._maps.values()), strict=True)
+        self._covariances = dict(zip(outputs, covariances(batches), strict=True))
+
+    def maps(self, split: str, members: Sequence[str]) -> list[Tensor]:
+        """The maps (N, C, h, w) of the members."""
+        return [self._maps[name][split] for name in members]
+
+    def covariances(self, members: Sequence[str]) -> list[Covariance]:
+        """The covariances of the members' training maps."""
+        return [self._covariances[name] for name in members]
+
+    def combined(self, members: Sequence[str], combination: str, split: str = "test") -> Prediction:
+        """The outputs of the members combined, for the validation or the test images."""
+        outputs = [self.outputs[name] for name in members]
+        return combined([getattr(each, split) for each in outputs], [each.validation for each in outputs], combination)
+
+
+def ensemble(
+    data: str | Path, members: str | Path, settings: EnsembleSettings, out: str | Path, report: str | Path
+) -> pd.DataFrame:
+    """Fit all ensembles of the detectors below the folder `members` (DETECTOR/SEED/), and return values.csv.
+
+    The new folder `report` gets values.csv, a row for every entry, seed and test image; pixel_auroc.csv, a row for
+    every entry with maps and seed; scores.csv, the scores of validation and test images by the mean of the outputs and
+    by the feature ensemble; curves.csv, the training with the first seed; and variances.csv, the cumulative variance of
+    each member's principal components. The new folder `out` gets the test images' maps of the members, of the mean and
+    of the feature ensemble, ENTRY/maps.npz, and the fitted feature ensemble, all of the first seed.
+    """
+    out, report = require_new(out), require_new(report)
+    category = load_category(data)
+    category.require("train", "validation", "test")
+    folders = folders_by_seed(Path(members), settings)
+    size = common_size(folders)
+    images = {split: category.images(split, size) for split in ("train", "validation", "test")}
+    inputs = Inputs(settings, Truth.of(category), images, list(category.of("test")["name"]))
+    detectors = {
+        seed: {name: results.load_detector(folder) for name, folder in named.items()} for seed, named in folders.items()
+    }
+    in_parallel(fill_backbones, [(detectors, images)], "ensembles: backbones")
+    averaged = over_backbones(inputs, detectors)
+    judged: dict[int, list[Judged]] = {}
+    for seed, named in folders.items():
+        judged[seed] = judge_seed(inputs, seed, named, detectors[seed], averaged, first=seed == min(folders))
+    first = min(folders)
+    feature = feature_ensemble(inputs, judged[first], detectors[first], first)
+    with whole_folder(out) as artifacts, whole_folder(report) as tables:
+        values = write_tables(tables, category, judged)
+        variances(feature).to_csv(tables / "variances.csv", index=False, float_format=FORMAT)
+        for each in (each for each in judged[first] if each.maps is not None):
+            (artifacts / folder_of(each.entry)).mkdir()
+            maps = dict(zip(inputs.names, each.maps, strict=True))
+            np.savez(artifacts / folder_of(each.entry) / results.MAPS, **maps)
+        save_ensemble(artifacts / folder_of(FEATURE), feature, category.bits)
+    print(f"{sum(map(len, judged.values()))} entries judged on {len(inputs.names)} test images, in {report}")
+    return values
+
+
+def folders_by_seed(members: Path, settings: EnsembleSettings) -> dict[int, dict[str, Path]]:
+    """Seed -> detector -> its folder, for the seeds that all detectors were fitted with, ascending."""
+    found: dict[str, dict[int, Path]] = {}
+    for name in settings.cuts:
+        if not (members / name).is_dir():
+            raise DataError(f"{members}: no fitted {name}, which `cuts` in params/ensemble.yaml names")
+        by_seed = {
+            results.read_settings(each)["hyperparameters"]["seed"]: each for each in results.find(members / name)
+        }
+        found[name] = by_seed
+    seeds = sorted(set.intersection(*(set(by_seed) for by_seed in found.values())))
+    if not seeds:
+        raise DataError(f"{members}: no seed that {', '.join(found)} were all fitted with")
+    if missing := sorted(set(settings.ablation_seeds) - set(seeds)):
+        raise DataError(f"{members}: ablation_seeds {missing}, but all detectors were fitted with {seeds} only")
+    return {seed: {name: by_seed[seed] for name, by_seed in found.items()} for seed in seeds}
+
+
+def common_size(folders: dict[int, dict[str, Path]]) -> tuple[int, int]:
+    """The image size (height, width) that all detectors were fitted at."""
+    sizes = {
+        (name, *results.read_settings(folder)["image_size"]): None
+        for named in folders.values()
+        for name, folder in named.items()
+    }
+    if len({(height, width) for _, height, width in sizes}) > 1:
+        listed = ", ".join(f"{name} {height} x {width}" for name, height, width in sizes)
+        raise DataError(
+            f"detectors of an ensemble are fitted at one image size, but these at several, height x width: {listed}; "
+            "set the same image_size in their params files and fit them again"
+        )
+    _, height, width = next(iter(sizes))
+    return height, width
+
+
+def fill_backbones(detectors: dict[int, dict[str, Detector]], images: dict[str, Tensor]) -> None:
+    """Let all detectors with the same backbone share its maps of all images, and compute these once."""
+    everyone = [detector for named in detectors.values() for detector in named.values()]
+    for backbone in share_backbones(everyone, keep_all=True):
+        for split in images.values():
+            for batch in split.split(BATCH_SIZE):
+                backbone(batch)
+
+
+def over_backbones(inputs: Inputs, detectors: dict[int, dict[str, Detector]]) -> dict[tuple[str, int], list]:
+    """(Detector, seed) -> its predictions (validation, test) with each of the further backbones."""
+    tasks = [
+        (inputs, {seed: named[name] for seed, named in detectors.items()}, {"backbone": backbone} | changes)
+        for name, changed in inputs.settings.backbones.items()
+        for backbone, changes in changed.items()
+    ]
+    names = [name for name, changed in inputs.settings.backbones.items() for _ in changed]
+    found: dict[tuple[str, int], list] = {}
+    for name, by_seed in zip(names, in_parallel(with_backbone, tasks, "ensembles: other backbones"), strict=True):
+        for seed, predictions in by_seed.items():
+            found.setdefault((name, seed), []).append(predictions)
+    return found
+
+
+def with_backbone(
+    inputs: Inputs, detectors: dict[int, Detector], changes: dict
+) -> dict[int, tuple[Prediction, Prediction]]:
+    """Seed -> the predictions for validation and test images of a detector fitted with changed hyperparameters."""
+    others = {
+        seed: create(name_of(detector), **hyperparameters_of(detector) | {"checkpoint": None} | changes)
+        for seed, detector in detectors.items()
+    }
+    share_backbones(others.values(), keep_all=True)
+    images = inputs.images
+    for other in others.values():
+        other.fit(images["train"], images["validation"])
+    return {
+        seed: (other.predict(images["validation"]), other.predict(images["test"])) for seed, other in others.items()
+    }
+
+
+def judge_seed(
+    inputs: Inputs,
+    seed: int,
+    folders: dict[str, Path],
+    detectors: dict[str, Detector],
+    averaged: dict[tuple[str, int], list],
+    first: bool,
+) -> list[Judged]:
+    """All entries of one seed, in the order of the tables; with `first`, maps and training curves are kept."""
+    settings = inputs.settings
+    tasks = [(inputs, name, detectors[name], folder) for name, folder in folders.items()]
+    outputs = dict(zip(folders, in_parallel(member_outputs, tasks, f"ensembles, seed {seed}: members"), strict=True))
+    [pool] = in_parallel(Pool, [(seed, outputs)], "ensembles: covariances")
+    ablation = seed in settings.ablation_seeds
+    designs = settings.feature_designs() + (settings.ablations() if ablation else [])
+    groups = sorted(grouped(designs, settings), key=lambda group: -cost(group[0].head(settings)))
+    tasks = [(fit_designs, inputs, pool, group, first) for group in groups]
+    tasks += [(judge_member, inputs, pool, name, first) for name in settings.cuts]
+    tasks += [
+        (judge_outputs, inputs, pool, "output", combination, settings.members, combination, first)
+        for combination in COMBINATIONS
+    ]
+    tasks += [
+        (judge_backbones, inputs, pool, name, predictions)
+        for (name, fitted_with), predictions in averaged.items()
+        if fitted_with == seed
+    ]
+    tasks.append((judge_labelled, inputs, pool))
+    if ablation:
+        tasks += [
+            (judge_outputs, inputs, pool, "pair", f"{' + '.join(pair)}: outputs", pair, MEAN, False)
+            for pair in settings.pairs()
+        ]
+    found = in_parallel(lambda function, *rest: function(*rest), tasks, f"ensembles, seed {seed}")
+    order = [design.entry for design in designs]
+    entries = [each for listed in found for each in listed]
+    entries.sort(key=lambda each: (GROUPS.index(each.group), order.index(each.entry) if each.entry in order else 0))
+    return entries
+
+
+def grouped(designs: Sequence[Design], settings: EnsembleSettings) -> list[list[Design]]:
+    """Designs that differ in their scoring only, and share one training."""
+    groups: dict[str, list[Design]] = {}
+    for design in designs:
+        head = design.head(settings)
+        training = {key: value for key, value in settings_of(head).items() if key not in SCORING}
+        groups.setdefault(repr((head.kinds, training)), []).append(design)
+    return list(groups.values())
+
+
+def cost(head: JointHead) -> float:
+    """A rough measure of the time that a training takes: long tasks are started first."""
+    return head.steps * head.heads * (5 if head.noise == "simplex" else 1)
+
+
+def member_outputs(inputs: Inputs, name: str, detector: Detector, folder: Path) -> MemberOutputs:
+    """The maps of one detector for all images; its test predictions are those in its folder."""
+    table = results.read_scores(folder).query("split == 'test'").set_index("name")
+    if set(table.index) != set(inputs.names):
+        raise DataError(f"{folder}: scores of other test images than this category has; fit the detector again")
+    saved = results.read_maps(folder, inputs.names)
+    test = Prediction(
+        table.loc[inputs.names, "score"].to_numpy(np.float32), np.stack([saved[each] for each in inputs.names])
+    )
+    members = Members({name: detector}, {name: inputs.settings.cuts[name]})
+    [train] = members.training_maps(inputs.images["train"], BATCH_SIZE)
+    [validation], [tested] = (members.maps(inputs.images[split], BATCH_SIZE) for split in ("validation", "test"))
+    maps = {"train": train.numpy(), "validation": validation.numpy(), "test": tested.numpy()}
+    return MemberOutputs(maps, detector.predict(inputs.images["validation"]), test)
+
+
+def fit_designs(inputs: Inputs, pool: Pool, designs: Sequence[Design], first: bool) -> list[Judged]:
+    """Feature ensembles that share one training."""
+    members, size = designs[0].members, inputs.size
+    train, validation, test = (pool.maps(split, members) for split in ("train", "validation", "test"))
+    head = designs[0].head(inputs.settings, pool.seed)
+    watch = None
+    if first and designs[0].entry in WATCHED:
+        watch = Watch(head, test, size, inputs.anomalous)
+    head.fit(train, validation, size, pool.covariances(members), watch)
+    judged = []
+    for design in designs:
+        wanted = design.head(inputs.settings, pool.seed)
+        scoring = {name: getattr(wanted, name) for name in SCORING}
+        fitted = head.with_scoring(validation, size, **scoring)
+        prediction = fitted.predict(test, size)
+        kept = {}
+        if design.entry == FEATURE:
+            kept["validation"] = fitted.predict(validation, size).scores
+        if first and design.entry == FEATURE:
+            kept["maps"] = prediction.maps
+            kept["head"] = {key: tensor.numpy() for key, tensor in fitted.state_dict().items()}
+        if watch is not None and design is designs[0]:
+            kept["curves"] = watch.curves()
+        judged.append(inputs.judged(design.group, design.entry, prediction, **kept))
+    return judged
+
+
+class Watch:
+    """The AUROC of the test images along the training of a discriminator, a diagnostic: nothing is chosen by it.
+
+    To be cheap it uses every second row and column of the patches, and the discriminator's score alone.
+    """
+
+    def __init__(self, head: JointHead, maps: Sequence[Tensor], size: tuple[int, int], anomalous: np.ndarray):
+        self.head, self.maps, self.size, self.anomalous = head, maps, size, anomalous
+        self.step, self.found, self.joint = 0, {}, None
+
+    def __call__(self) -> None:
+        self.step += 1
+        if self.step % max(1, self.head.steps // WATCHED_STEPS):
+            return
+        with torch.inference_mode():
+            if self.joint is None:
+                self.joint = self.head.joint(self.maps)[..., ::2, ::2]
+            self.head.discriminator_.eval()
+            scores = self.head.image_scores(-self.head.discriminator_(self.joint), self.size)
+            self.head.discriminator_.train()
+        self.found[self.step] = image_auroc(scores.numpy(), self.anomalous)
+
+    def curves(self) -> pd.DataFrame:
+        """step, loss, artificial anomalies (AUROC), test images (AUROC, with gaps)."""
+        steps = np.arange(1, self.head.steps + 1)
+        test = pd.Series(self.found, dtype=float).reindex(steps).to_numpy()
+        learned = {"loss": self.head.losses_.numpy(), "artificial anomalies": self.head.aurocs_.numpy()}
+        return pd.DataFrame({"step": steps} | learned | {"test images": test})
+
+
+def judge_member(inputs: Inputs, pool: Pool, name: str, first: bool) -> list[Judged]:
+    """One detector alone."""
+    prediction = pool.outputs[name].test
+    shown = first and name in inputs.settings.members
+    return [inputs.judged("member", name, prediction, maps=prediction.maps if shown else None)]
+
+
+def judge_outputs(
+    inputs: Inputs, pool: Pool, group: str, entry: str, members: Sequence[str], combination: str, first: bool
+) -> list[Judged]:
+    """The outputs of some detectors combined."""
+    prediction, kept = pool.combined(members, combination), {}
+    if (group, entry) == ("output", MEAN):
+        kept["validation"] = pool.combined(members, combination, "validation").scores
+        kept["maps"] = prediction.maps if first else None
+    return [inputs.judged(group, entry, prediction, **kept)]
+
+
+def judge_backbones(inputs: Inputs, pool: Pool, name: str, predictions: list) -> list[Judged]:
+    """The mean of one detector's outputs over several backbones, its own among them."""
+    own = pool.outputs[name]
+    validation, test = zip((own.validation, own.test), *predictions, strict=True)
+    return [inputs.judged("backbones", f"{name} over {len(test)} backbones", combined(test, validation, MEAN))]
+
+
+def judge_labelled(inputs: Inputs, pool: Pool) -> list[Judged]:
+    """The members' scores combined with test labels; they have no maps."""
+    scores = np.stack([pool.outputs[name].test.scores for name in inputs.settings.members], axis=1)
+    labels = inputs.anomalous
+    folds = max(2, min(FOLDS, *(np.bincount(labels, minlength=2) // 2)))  # CAWPE divides what remains once more
+    samples, regions = inputs.truth.samples, inputs.truth.regions
+    return [
+        Judged(
+            "labelled",
+            entry,
+            metrics.image_values(samples, combine(scores, labels, folds, pool.seed), None, regions),
+            None,
+        )
+        for entry, combine in (("stacking", stacked), ("CAWPE", cawpe))
+    ]
+
+
+def feature_ensemble(
+    inputs: Inputs, judged: Sequence[Judged], detectors: dict[str, Detector], seed: int
+) -> FeatureEnsemble:
+    """The study's feature ensemble of one seed, from the fitted members and the state of its head."""
+    [state] = [each.head for each in judged if each.entry == FEATURE]
+    design, *_ = inputs.settings.feature_designs()
+    head = design.head(inputs.settings, seed)
+    head.load_state_dict({key: torch.from_numpy(values) for key, values in state.items()})
+    cuts = {name: inputs.settings.cuts[name] for name in inputs.settings.members}
+    return FeatureEnsemble.of({name: detectors[name] for name in cuts}, cuts, head)
+
+
+def save_ensemble(folder: Path, feature: FeatureEnsemble, bits: int) -> None:
+    """settings.json and detector.safetensors: `FeatureEnsemble(**hyperparameters).load(file)` reads them again."""
+    settings = {
+        "ensemble": type(feature).__name__,
+        "hyperparameters": hyperparameters_of(feature),
+        "image_size": list(feature.image_size_),
+        "bits": bits,
+    }
+    write_json(folder / results.SETTINGS, settings)
+    feature.save(folder / results.STATE)
+
+
+def hyperparameters_of(detector: Detector) -> dict:
+    """The fields of a detector, without those that change no result."""
+    return {name: value for name, value in dataclasses.asdict(detector).items() if name not in EXECUTION}
+
+
+def folder_of(entry: str) -> str:
+    """The folder of an entry's maps."""
+    return entry.replace(" ", "_")
+
+
+def variances(feature: FeatureEnsemble) -> pd.DataFrame:
+    """member, component, cumulative share of the variance, kept (whether it is part of the joint maps)."""
+    transform = feature.head_.transform_
+    members = list(feature.members) if len(transform.components_) == len(feature.members) else ["all members"]
+    tables = []
+    for member, components, count in zip(members, transform.components_, transform.counts_, strict=True):
+        number = np.arange(1, len(components.variances) + 1)
+        table = {"member": member, "component": number, "cumulative": components.cumulative().cpu().numpy()}
+        tables.append(pd.DataFrame(table | {"kept": number <= count}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def write_tables(folder: Path, category: Category, judged: dict[int, list[Judged]]) -> pd.DataFrame:
+    """values.csv, pixel_auroc.csv, scores.csv and curves.csv; returns the values."""
+    values, pixels, scores, curves = [], [], [], []
+    for seed, each in ((seed, each) for seed, listed in judged.items() for each in listed):
+        names = {"category": category.name, "group": each.group, "entry": each.entry, "seed": seed}
+        values.append(with_first_columns(each.values, names))
+        if each.pixel_auroc is not None:
+            pixels.append(names | {"pixel_auroc": each.pixel_auroc})
+        if each.curves is not None:
+            curves.append(with_first_columns(each.curves, {"name": each.entry}))
+        if each.validation is not None:
+            for split, found in (("validation", each.validation), ("test", each.values["score"].to_numpy())):
+                samples = category.of(split)[["name", "label"]].assign(score=found)
+                scores.append(with_first_columns(samples, {"entry": each.entry, "seed": seed, "split": split}))
+    values = pd.concat(values, ignore_index=True)
+    values.to_csv(folder / "values.csv", index=False, float_format=FORMAT)
+    columns = ["category", "group", "entry", "seed", "pixel_auroc"]
+    pd.DataFrame(pixels, columns=columns).to_csv(folder / "pixel_auroc.csv", index=False, float_format=FORMAT)
+    pd.concat(scores).to_csv(folder / "scores.csv", index=False, float_format=results.EXACT)
+    pd.concat(curves).to_csv(folder / "curves.csv", index=False, float_format=FORMAT)
+    return values
+
+
+def with_first_columns(table: pd.DataFrame, columns: dict) -> pd.DataFrame:
+    """The table with further columns before its own."""
+    return table.assign(**columns)[[*columns, *table.columns]]
