@@ -5,27 +5,17 @@ another seed, since the test images are too few for a study of sizes. The detect
 defect is *found* if its image's score is above the threshold from the normal validation images.
 """
 
-import json
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
 from iadlib.data import Category, read_image
+from iadlib.data.scenes import DEFECT_SIZES, drawn_defects
 from iadlib.study import benchmark
 from iadlib.study.paths import Study
 from iadlib.study.reports import ordered, spaced, titled
 from iadlib.types import Region
 
 CATEGORY, MANY = "flat_connector", "defect_sizes"
-SIZES: dict[str, tuple[str, Callable[[dict], float]]] = {  # of a defect, by the numbers that its scene was drawn with
-    "scratch": ("length, mm", lambda drawn: drawn["length"]),
-    "damaged_edge": ("depth, mm", lambda drawn: drawn["depth"]),
-    "cut_corner": ("mean leg, mm", lambda drawn: float(np.mean(drawn["legs"]))),
-    "resized_hole": ("change of diameter, mm", lambda drawn: abs(drawn["diameter"] - drawn["intact_diameter"])),
-    "missing_hole": ("diameter, mm", lambda drawn: drawn["diameter"]),
-    "additional_hole": ("diameter, mm", lambda drawn: drawn["diameter"]),
-}
 TWO_SIZES = ("missing_hole", "additional_hole")  # holes have one of two diameters: no size at which half are found
 
 
@@ -33,20 +23,6 @@ def scores_of(study: Study) -> pd.DataFrame:
     """One row for each detector, seed and test image: method, seed, name, defect, score, found."""
     values = benchmark.values_of(study, CATEGORY).merge(benchmark.seeds_of(study, CATEGORY), on=["method", "seed"])
     return values.assign(found=values["score"] > values["threshold"])
-
-
-def drawn_defects(category: Category) -> pd.DataFrame:
-    """name, defect, size (see `SIZES`), pixels, contrast and strength of every defective image of a rendered connector.
-
-    Contrast: the grey levels by which the mean of the region differs from its surroundings. Strength: of a scratch.
-    """
-    rows = []
-    for name, defect in zip(category.of("test")["name"], category.defects(), strict=True):
-        if defect != "good":
-            drawn = json.loads((category.root / "scenes/test" / f"{name}.json").read_text())["defect"]
-            size, contrast = SIZES[defect][1](drawn), abs(drawn["contrast_grey_levels"])
-            rows.append((name, defect, size, drawn["region_pixels"], contrast, drawn.get("strength", np.nan)))
-    return pd.DataFrame(rows, columns=["name", "defect", "size", "pixels", "contrast", "strength"])
 
 
 def found_by_size(study: Study, many: Category | None) -> pd.DataFrame:
@@ -82,7 +58,7 @@ def half_table(halves: pd.DataFrame, alarms: pd.Series) -> pd.DataFrame:
 
 def with_panels(table: pd.DataFrame) -> pd.DataFrame:
     """The table with the column panel: the defect and what its size is, for example "scratch: length, mm"."""
-    return table.assign(panel=[f"{spaced(defect)}: {SIZES[defect][0]}" for defect in table["defect"]])
+    return table.assign(panel=[f"{spaced(defect)}: {DEFECT_SIZES[defect][0]}" for defect in table["defect"]])
 
 
 def shares(found: pd.DataFrame) -> pd.DataFrame:

@@ -62,17 +62,6 @@ def test_found_means_a_score_above_the_threshold(study, found):
     assert (both["found_x"] == both["found_y"]).all()
 
 
-def test_the_numbers_that_a_defect_was_drawn_with_are_those_of_its_scene(category):
-    drawn = defects.drawn_defects(category)
-    assert len(drawn) == (category.of("test")["label"] != "good").sum()
-    areas = {
-        name: sum(region.mask.sum() for region in category.regions(i))
-        for i, name in enumerate(category.of("test")["name"])
-    }
-    assert drawn["pixels"].tolist() == [areas[name] for name in drawn["name"]]
-    assert drawn["strength"].notna().equals(drawn["defect"] == "scratch")
-
-
 def test_without_photographs_the_saved_table_is_read(study, found, tmp_path):
     elsewhere = Study("quick", tmp_path)
     shutil.copytree(study.reports, elsewhere.reports)
