@@ -1,7 +1,7 @@
-"""Rendered categories: photographs of solid geometry whose ground truth is exact.
+"""Rendered categories: images of solid geometry with exact ground truth.
 
-`category` says what a category is, `scene` is the recording set-up, `surfaces` and `solids` are what things are made
-of, `writing` makes the folder. Every other module is one category.
+`category` defines the interface of a category, `scene` the recording set-up, `solids` and `surfaces` geometry and
+materials, and `writing` the folder of a category. Every other module but `card` is one category.
 """
 
 from iadlib.rendering.category import Defect, RenderedCategory, Rule, Scale

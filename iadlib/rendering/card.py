@@ -1,22 +1,21 @@
-"""The data set card: what the rendered categories are, in words, numbers and pictures."""
+"""The data set card of the rendered categories: rules, defects, counts, limitations and pictures."""
 
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from iadlib import figures
 from iadlib.data import Category, load_category, read_image
-from iadlib.rendering.writing import CATEGORIES, ON_HARDER_GROUND, rendered_category, write
+from iadlib.rendering.writing import CATEGORIES, ON_HARDER_GROUND, rendered_category
 
 INTRODUCTION = """# Data set card: rendered categories with logical constraints
 
 Six categories of parts, rendered from solid geometry with [Mitsuba 3](https://www.mitsuba-renderer.org), in the layout
-of MVTec LOCO AD (one of them, without logical anomalies, in that of MVTec AD). Why: MVTec LOCO AD, the data set that
-asked the question, may not be used commercially and must be asked for; nothing like it comes with a free licence. Here
-every normal image obeys rules that stand in code, every logical anomaly breaks exactly one, and of every anomaly the
-place, the size and the contrast are known. No photograph and no file of another data set is in it.
+of MVTec LOCO AD or, for the category without logical anomalies, of MVTec AD. The licence of MVTec LOCO AD excludes
+commercial use; the images here have a free licence. Every normal image obeys rules that are written as code, every
+logical anomaly breaks exactly one rule, and position, size and contrast of every anomaly are known. No photograph and
+no file of another data set is part of it.
 
 ![One normal image, one logical and one structural anomaly of every category](gallery.png)
 
@@ -24,122 +23,106 @@ place, the size and the contrast are known. No photograph and no file of another
 """
 HARDER_GROUND = """## The flat connector on harder ground
 
-The black cloth of `flat_connector` is nearly even. So that an answer does not hang on it, the same part is recorded on
-two more grounds. Rendered with the same seed, counts, width and samples, image for image the part, its pose, its
-defect, its metal, the light, the noise and the ground truth are those of `flat_connector`; only what lies under the
-part is not, and so neither is the contrast of a defect where ground shows. They are no further categories: rules,
-defects and sizes are the same.
+The black cloth of `flat_connector` is nearly uniform. The same scenes are therefore rendered on two other grounds. With
+the same seed, counts, width and samples, an image has the part, pose, defect, metal, light, noise and ground truth of
+the image of the same name in `flat_connector`. Only the ground differs, and with it the contrast of a defect next to
+it. Rules, defects and sizes are the same.
 
 ![The flat connector on harder ground: normal, logical, structural](harder_ground.png)
 
 *Normal, logical, structural on each ground; ground truth outlined.*
 """
 GROUNDS = {
-    "flat_connector_folds": "the black cloth badly laid and a little glossier: deep folds with light and dark sides up "
-    "to the plate, hundreds of fibres of lint, fluff and dust",
+    "flat_connector_folds": "rumpled, slightly glossy black cloth with deep folds close to the plate, hundreds of "
+    "fibres of lint, fluff and dust",
     "flat_connector_mat": "a grey, pebbled cutting mat with a printed grid, cuts, rubs and dust, about as bright as "
     "the darkest parts of the metal",
 }
-GAPS = """## What it is not
+LIMITATIONS = """## Limitations
 
-- It is not a photograph. Light comes from one softbox and an even room; where things are many, light does not bounce
-  from one to the next. There is no lens distortion, no depth of field, no compression, no colour filter array; noise,
-  vignetting and a slight, even defocus are modelled.
-- Materials are simple: one gloss a plastic, noise for wear. Normal variety is drawn from a few dozen numbers an image;
-  a real line has causes of variation that nobody wrote down.
-- An anomalous image has one anomaly. Real rejects often have several.
-- It is small at the default scale. `python -m iadlib render CATEGORY --out DIR --scale full` makes as many and as large
-  images as the data set that a category follows.
-- Path tracing leaves noise of its own. Before defocus, the standard deviation of the median pixel between two
-  renderings is 0.013 of full scale on the pushpins and 0.004 on the juice bottle; the sensor's is 0.003 on both.
-- The blur is that of a lens which resolves its sensor: about half a pixel, at any width.
-- The published gap between kinds does not show at the default scale. On MVTec LOCO AD, PatchCore reaches an image AUROC
-  of 0.74 on logical and 0.89 on structural anomalies; here the two are alike in the mean, for a reason of its own in
-  each category. Pushpins: resolution. A bent needle covers a few pixels, a missing pushpin hundreds. On a development
-  draw (an earlier revision, another seed, 30 images of each kind, 60 images to train with, three seeds of PatchCore),
-  images of 544 x 320 reduced to 288 x 160 gave 0.735 ± 0.008 logical and 0.623 ± 0.044 structural; as they were, 0.733
-  ± 0.019 and 0.817 ± 0.012. Fastener kit: any arrangement is normal, and every detector is near chance on both kinds.
-  Juice bottle and splicing connectors: most logical anomalies are large and local, another fruit, no label, a second
-  cable, and whoever remembers patches sees what was never there. To study fine defects, render wider images, up to
-  `--scale full`, and let the detectors see them. What does show is the drop from a category with structural anomalies
-  alone, the metal nut, to those with both kinds.
-- Where a small part of a large marked area suffices, as for a nut that may lie anywhere and is missing, a map of noise
-  earns much AU-sPRO: read it beside the column of chance.
-- A defect has 3 to 10 test images at the default scale: numbers by defect are anecdotes, but for the connector, of
-  which the study renders hundreds more.
-- Numbers obtained on it compare methods with one another. They do not stand for results on MVTec AD or MVTec LOCO AD.
+- The images are no photographs. Light comes from one softbox and an even room; in scenes with many objects, light is
+  not reflected from one object to another. Vignetting, a slight, even defocus and noise are modelled; lens distortion,
+  depth of field, compression and a colour filter array are not.
+- Materials are simple: one gloss for a plastic, noise for wear. Normal images vary in a few dozen random numbers; a
+  production line has causes of variation that are not modelled.
+- An anomalous image has exactly one anomaly. Real rejects often have several.
+- The default scale is small. `python -m iadlib render CATEGORY --out DIR --scale full` renders as many and as large
+  images as the data set that the category follows.
+- Path tracing adds noise of its own, which is stronger than that of the sensor in some categories.
+- The lens resolves the sensor: the blur is about half a pixel at any width.
+- Structural defects are harder here than in the data sets that the categories follow, since small ones, such as a bent
+  needle, cover few pixels at the default scale. Render wider images to study fine defects.
+- In the fastener kit, any arrangement of the pieces is normal, and both kinds of anomalies are hard to detect. In the
+  juice bottle and the splicing connectors, most logical anomalies are large and local, and easy to detect.
+- Where a small part of a large region suffices, as for a missing nut that could lie anywhere, a map of random numbers
+  has a high AU-sPRO: compare with the column of chance.
+- At the default scale a defect has 3 to 10 test images, too few for conclusions about single defects. For the flat
+  connector, the study renders many more.
+- Results compare methods with one another. They are no substitute for results on MVTec AD or MVTec LOCO AD.
 
-How large and how clear defects are stands in each category's file (the class `Difficulty`). It was set by what a person
-sees at the default size, from what is easily overlooked to the plain, and not by a detector's scores. A params file
-with `difficulty` sets other ranges.
+Size and contrast of defects are drawn from the ranges in the class `Difficulty` of each category's file. The ranges
+were chosen by eye at the default size, from easily overlooked to obvious, and not by the scores of a detector. A params
+file with `difficulty` replaces them.
 
 ## Use
 
-The images are under CC BY 4.0 (the code is under MIT): use them for anything, and name the source as `CITATION.cff` has
-it. The layouts and the metric follow Bergmann et al., "Beyond Dents and Scratches: Logical Constraints in Unsupervised
-Anomaly Detection and Localization", IJCV 2022, and Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 2021:
-cite them too.
+The images are under CC BY 4.0, the code is under MIT. Cite the source as `CITATION.cff` describes. The layouts and the
+metric follow Bergmann et al., "Beyond Dents and Scratches: Logical Constraints in Unsupervised Anomaly Detection and
+Localization", IJCV 2022, and Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 2021: cite them too.
 """
 
 
 def write_card(folder: Path, out: Path) -> None:
-    """The card of all rendered categories in a folder as `README.md`, and its pictures, into the folder `out`."""
-    opened = [load_category(folder / name) for name in CATEGORIES if (folder / name).is_dir()]
-    if not opened:
-        raise ValueError(f"{folder}: no folder here is named as a rendered category, {', '.join(CATEGORIES)}")
-    sections = [_section(category) for category in opened]
-    _write_gallery(opened, out / "gallery.png")
+    """Write the card of the rendered categories in `folder`, a `README.md` and its pictures, into the folder `out`."""
+    categories = [load_category(folder / name) for name in CATEGORIES if (folder / name).is_dir()]
+    if not categories:
+        raise ValueError(f"{folder}: no folder here has the name of a rendered category, {', '.join(CATEGORIES)}")
+    sections = [_section(category) for category in categories]
+    _gallery(categories).savefig(out / "gallery.png", dpi=110)
     if paired := [load_category(folder / name) for name in ON_HARDER_GROUND if (folder / name).is_dir()]:
-        sections += [HARDER_GROUND, "".join(_entry(category) for category in paired)]
-        _write_gallery(paired, out / "harder_ground.png")
-    write(out / "README.md", "\n".join([INTRODUCTION, *sections, GAPS]).encode())
+        entries = [f"- `{category.name}`: {GROUNDS[category.name]}. {_sizes(category)}\n" for category in paired]
+        sections += [HARDER_GROUND, "".join(entries)]
+        _gallery(paired).savefig(out / "harder_ground.png", dpi=110)
+    (out / "README.md").write_text("\n".join([INTRODUCTION, *sections, LIMITATIONS]))
 
 
 def _section(category: Category) -> str:
-    stated = rendered_category(category.name)
+    definition = rendered_category(category.name)
     lines = [f"## {category.name}\n", _sizes(category)]
-    if stated.rules:
-        lines += ["\nRules:\n", *(f"- {rule.says} (`{name}`)" for name, rule in stated.rules.items())]
-    lines += ["\n| defect | what it is | breaks | enough to have found it |", "|---|---|---|---|"]
-    for name, defect in stated.defects.items():
+    if definition.rules:
+        lines += ["\nRules:\n", *(f"- {rule.text} (`{name}`)" for name, rule in definition.rules.items())]
+    lines += ["\n| defect | description | broken rule | sufficient area |", "|---|---|---|---|"]
+    for name, defect in definition.defects.items():
         share = "all of the region" if defect.saturation_share == 1 else f"{defect.saturation_share:.0%} of the region"
         enough = f"{defect.saturation_mm2:.0f} mm²" if defect.saturation_mm2 else share
-        lines.append(f"| {name} | {defect.says} | {defect.breaks or ''} | {enough} |")
+        lines.append(f"| {name} | {defect.text} | {defect.breaks or ''} | {enough} |")
     return "\n".join(lines) + "\n"
-
-
-def _entry(category: Category) -> str:
-    return f"- `{category.name}`: {GROUNDS[category.name]}. {_sizes(category)}\n"
 
 
 def _sizes(category: Category) -> str:
     height, width = read_image(category.samples["image"].iloc[0]).shape[:2]
     camera = rendered_category(category.name).camera(width)
-    numbers = category.samples["split"].value_counts()
-    test = category.of("test")["label"].value_counts()
+    splits = category.samples["split"].value_counts()
+    train, validation, test = (splits.get(split, 0) for split in ("train", "validation", "test"))
+    labels = category.of("test")["label"].value_counts()
+    good, logical, structural = (labels.get(label, 0) for label in ("good", "logical", "structural"))
     return (
-        f"{width} x {height} pixels, {camera.pixels_per_mm:.1f} a millimetre; {numbers['train']} images to train with, "
-        f"{numbers['validation']} to validate, {test.get('good', 0)} good, {test.get('logical', 0)} with a logical and "
-        f"{test.get('structural', 0)} with a structural anomaly to test."
+        f"{width} x {height} pixels, {camera.pixels_per_mm:.1f} per millimetre; {train} training, {validation} "
+        f"validation and {test} test images: {good} good, {logical} with a logical and {structural} with a structural "
+        "anomaly."
     )
 
 
-def _write_gallery(opened: Sequence[Category], file: Path) -> None:
-    picture = BytesIO()
-    _gallery(opened).savefig(picture, format="png", dpi=110)
-    write(file, picture.getvalue())
-
-
-def _gallery(opened: Sequence[Category]) -> Figure:
-    """Two categories a row, of each a normal image and one of the first logical and structural defect, or of two."""
+def _gallery(categories: Sequence[Category]) -> Figure:
+    """Two categories in a row; of each, a normal image, the first logical and the first structural defect."""
     rows, titles, regions = [], [], []
-    for place, category in enumerate(opened):
-        test, stated = category.of("test"), rendered_category(category.name)
+    for place, category in enumerate(categories):
+        test, definition = category.of("test"), rendered_category(category.name)
         names = [[each.defect_name for each in category.regions(i)][:1] for i in range(len(test))]
         kinds = ("logical_anomalies", "structural_anomalies")
-        shown = [defects[0] for kind in kinds if (defects := stated.defects_of(kind))]
-        if len(shown) < len(kinds):
-            shown = stated.defects_of("structural_anomalies")[1:3]
+        shown = [defects[0] for kind in kinds if (defects := definition.defects_of(kind))]
+        if len(shown) < len(kinds):  # a category without logical anomalies
+            shown = definition.defects_of("structural_anomalies")[1:3]
         chosen = [names.index([]), *(names.index([defect]) for defect in shown)]
         if place % 2 == 0:
             rows, titles, regions = [*rows, []], [*titles, []], [*regions, []]

@@ -1,14 +1,15 @@
-"""What a rendered category states about itself, and how one of its images comes about.
+"""The interface of a rendered category, and the rendering of one of its images.
 
-A category is a module whose `CATEGORY` says everything: the rules that its normal images obey, the defects, each with
-the rule that it breaks, the sizes, and four functions, each of which takes what the one before returned:
+A category is a module with a `CATEGORY`: the rules that its normal images obey, its defects, each with the rule that it
+breaks, its sizes, and four functions. Each function takes what the function before it returned:
 
 1. `normal(rng)`: a scene that obeys every rule, as numbers and names that JSON can hold;
-2. `spoil(scene, defect, rng, difficulty)`: a copy with one anomaly; its key "defect" describes the anomaly in numbers;
+2. `add_defect(scene, defect, rng, difficulty)`: a copy with one anomaly; its key "defect" describes the anomaly;
 3. `region(scene, intact, camera)`: the pixels that ground truth marks;
-4. `things(scene, rng)`: solids with materials, for the camera to see, and what was drawn for their surfaces.
+4. `shapes(scene, rng)`: the Mitsuba shapes in front of the camera, and the numbers drawn for their surfaces.
 
-Rules are questions to the scene alone. So they can be checked on the JSON beside every image, without the renderer.
+A rule is a function of the scene alone. Rules can therefore be checked on the JSON beside every image, without the
+renderer.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,22 +21,22 @@ import numpy as np
 from iadlib.rendering import scene as recording
 from iadlib.rendering.scene import Camera, Light
 
-SMALLEST_REGION = 6  # pixels; an anomaly that shows less is drawn again
-DRAWS = 100  # of an anomaly, before its category is found to be at fault
-ATTEMPTS = 20_000  # at drawing one thing that has to fit
+SMALLEST_REGION = 6  # pixels; an anomaly with a smaller region is drawn again
+DRAWS = 100  # of an anomaly, before an error
+ATTEMPTS = 20_000  # at drawing one object that has to fit
 
 
-def attempts(what: str) -> Iterator[int]:
-    """Numbers for a loop that draws until it succeeds, and one error where it never does."""
+def attempts(wanted: str) -> Iterator[int]:
+    """Numbers for a loop that draws until it succeeds; a ValueError ends a loop that never does."""
     yield from range(ATTEMPTS)
-    raise ValueError(f"no {what} in {ATTEMPTS} draws: the difficulty is out of reach")
+    raise ValueError(f"no {wanted} in {ATTEMPTS} draws: choose an easier range of difficulty")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What every normal scene obeys: a sentence, and whether it holds of a scene."""
+    """A rule that every normal scene obeys: its text, and a function that tells whether a scene obeys it."""
 
-    says: str
+    text: str
     holds: Callable[[dict], bool]
 
 
@@ -43,11 +44,12 @@ class Rule:
 class Defect:
     """One kind of anomaly.
 
-    `breaks` names the one rule that a logical anomaly breaks; a structural one breaks none. Of the marked region,
-    `saturation_share` suffices to have found it or, where that is given, `saturation_mm2`, an area in the plane z = 0.
+    `breaks` names the one rule that a logical anomaly breaks; a structural anomaly breaks none. The defect counts as
+    found when `saturation_share` of the marked region is found or, where it is given, `saturation_mm2`, an area in the
+    plane z = 0.
     """
 
-    says: str
+    text: str
     breaks: str | None = None
     saturation_share: float = 1.0
     saturation_mm2: float | None = None
@@ -67,12 +69,15 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedCategory:
-    """See the module. `field` is what the camera sees of the plane z = 0, in mm, width and height.
+    """A category as the docstring of this module describes it.
 
-    `revision`: a folder rendered by another one is not resumed; raise it whenever the pictures change. `difficulty` is
-    a frozen dataclass of the ranges from which defects are drawn. `layout` is "mvtec_loco", or "mvtec_ad" for a
-    category without logical anomalies. `paired_with` names the category whose random draws this one repeats, so that
-    image for image all is as there but for what `things` makes of them; "" for draws of its own.
+    `revision`: raise it whenever the images change, so that a folder of an older revision is not resumed.
+    `field`: width and height of the part of the plane z = 0 that the camera sees, in mm.
+    `difficulty`: a frozen dataclass of the ranges from which defects are drawn.
+    `tracer`: further arguments of `scene.radiance`.
+    `layout`: "mvtec_loco", or "mvtec_ad" for a category without logical anomalies.
+    `paired_with`: the category whose random draws this one repeats, so that each image differs from that of the other
+    category only in what `shapes` makes of the scene; "" for independent draws.
     """
 
     revision: int
@@ -82,19 +87,19 @@ class RenderedCategory:
     scales: dict[str, Scale]
     difficulty: Any
     normal: Callable[[np.random.Generator], dict]
-    spoil: Callable[[dict, str, np.random.Generator, Any], dict]
+    add_defect: Callable[[dict, str, np.random.Generator, Any], dict]
     region: Callable[[dict, dict, Camera], np.ndarray]
-    things: Callable[[dict, np.random.Generator], tuple[list, dict]]
+    shapes: Callable[[dict, np.random.Generator], tuple[list, dict]]
     light: Callable[[np.random.Generator], Light] = recording.vary_light
-    tracer: dict = field(default_factory=dict)  # further arguments of `scene.radiance`
-    samples: int = 16
+    tracer: dict = field(default_factory=dict)
+    samples: int = 16  # rays per pixel
     layout: str = "mvtec_loco"
     paired_with: str = ""
 
     def camera(self, width: int) -> Camera:
         return Camera(width, round(width * self.field[1] / self.field[0]), self.field[0])
 
-    def broken(self, scene: dict) -> list[str]:
+    def broken_rules(self, scene: dict) -> list[str]:
         """The names of the rules that a scene breaks."""
         return [name for name, rule in self.rules.items() if not rule.holds(scene)]
 
@@ -105,40 +110,38 @@ class RenderedCategory:
         """The category's difficulty with some of its ranges replaced."""
         known = [entry.name for entry in fields(self.difficulty)]
         if unknown := sorted(set(ranges) - set(known)):
-            raise ValueError(
-                f"no range {unknown[0]!r} in the difficulty of this category; there are {', '.join(known)}"
-            )
+            raise ValueError(f"unknown range of difficulty {unknown[0]!r}; the ranges are {', '.join(known)}")
         for name, ends in ranges.items():
             pair = isinstance(ends, list | tuple) and len(ends) == 2 and all(isinstance(e, int | float) for e in ends)
             if not pair or not 0 <= ends[0] <= ends[1]:
-                raise ValueError(f"the range {name} is two numbers, the smaller first, not {ends}")
+                raise ValueError(f"difficulty {name}: two numbers are expected, the smaller first, not {ends}")
             if ends[0] == 0 < getattr(self.difficulty, name)[0]:
-                raise ValueError(f"the range {name} starts above 0, not at {ends}: a defect of no size is none")
+                raise ValueError(f"difficulty {name}: the range {ends} must start above 0, or defects have no size")
         return replace(self.difficulty, **{name: tuple(ends) for name, ends in ranges.items()})
 
-    def photograph(
+    def render_image(
         self, defect: str | None, rng: np.random.Generator, width: int, samples: int, difficulty: Any
     ) -> tuple[np.ndarray, np.ndarray | None, dict]:
-        """The image (H, W, 3) uint8, the defect's region (H, W) or None, and the scene with all that was drawn."""
-        for_scene, for_defect, for_surfaces, for_light, for_sensor = rng.spawn(5)
+        """The image (H, W, 3) uint8, the region (H, W) of the defect or None, and the scene with all numbers drawn."""
+        scene_rng, defect_rng, surfaces_rng, light_rng, sensor_rng = rng.spawn(5)
         camera = self.camera(width)
-        scene, region = self.normal(for_scene), None
+        scene, region = self.normal(scene_rng), None
         if defect is not None:
-            scene, region = self._with_defect(scene, defect, for_defect, difficulty, camera)
-        shapes, surfaces = self.things(scene, for_surfaces)
-        light = self.light(for_light)
-        seed = int(for_sensor.integers(2**31))
+            scene, region = self._with_visible_defect(scene, defect, defect_rng, difficulty, camera)
+        shapes, surfaces = self.shapes(scene, surfaces_rng)
+        light = self.light(light_rng)
+        seed = int(sensor_rng.integers(2**31))
         radiance = recording.radiance(camera, shapes, light, samples, seed, **self.tracer)
-        image, sensor = recording.photograph(radiance, for_sensor)
+        image, sensor = recording.photograph(radiance, sensor_rng)
         record = {**scene, "surfaces": surfaces, "light": asdict(light), "sensor": sensor}
         if region is not None:
             record["defect"] = {**scene["defect"], **recording.visible(image, region)}
         return image, region, record
 
-    def _with_defect(self, intact, defect, rng, difficulty, camera):
+    def _with_visible_defect(self, intact, defect, rng, difficulty, camera):
         for _ in range(DRAWS):
-            scene = self.spoil(intact, defect, rng, difficulty)
+            scene = self.add_defect(intact, defect, rng, difficulty)
             region = self.region(scene, intact, camera)
             if region.sum() >= SMALLEST_REGION:
                 return scene, region
-        raise ValueError(f"{defect} does not show in any of {DRAWS} draws: its difficulty is out of reach")
+        raise ValueError(f"{defect} is not visible in any of {DRAWS} draws: choose an easier range of difficulty")

@@ -1,17 +1,18 @@
 """A kit of fasteners on a dark mat, after the screw bag of MVTec LOCO AD, without the bag.
 
-Its rules: two screws, two nuts and three washers, no fewer and no more; one screw is 45 mm long and the other 25 mm; no
-two pieces touch and none leaves the mat. Positions and turns are free; metal, wear, mat, light and camera vary.
+Rules: there are exactly two screws, two nuts and three washers; one screw is 45 mm long and the other 25 mm; no two
+pieces touch, and none leaves the mat. Positions and turns are free; metal, wear, mat, light and camera vary.
 
-Ground truth and saturation, by the question what area suffices to have found it:
+Ground truth and saturation:
 
-- a missing piece: the free mat is marked, but for a margin where no piece lies, as the piece could be anywhere there;
-  the area of the piece suffices, a few percent of that. There is a defect for every piece, since their areas differ.
-- one piece too many, and two long screws: all pieces of that kind are marked, as any could be the one that does not
-  belong; the area of one suffices.
-- a screw of a wrong length, and everything structural: the whole of it. Of a stripped thread, the stretch of the screw
-  without its thread; of a squashed nut, all of it, as no part has kept its shape; of a broken one, every pixel that
-  shows another surface than the intact nut would; of a scratch, its footprint.
+- missing piece: the free area of the mat is marked, without a margin where no piece lies, since the piece could be
+  anywhere in it; the area of the piece suffices, a few percent of the marked area. There is a defect for every kind of
+  piece, since their areas differ.
+- additional piece, two long screws: all pieces of that kind are marked, since any could be the wrong one; the area of
+  one suffices.
+- screw of a wrong length, and structural defects: the whole region. For a stripped thread, it is the stretch of the
+  screw without a thread; for a squashed nut, the whole nut, since all of it is deformed; for a broken nut, every pixel
+  that shows another surface than the intact nut would; for a scratch, the scratched area.
 
 Lengths are millimetres: x points right and y up in the image, the origin in its middle, z = 0 the mat. Screws, nuts
 and washers are M8, but for a coarser thread.
@@ -19,7 +20,7 @@ and washers are M8, but for a coarser thread.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, partial
 
 import numpy as np
 import trimesh
@@ -29,37 +30,34 @@ from iadlib.rendering import scene, solids, surfaces
 from iadlib.rendering.category import Defect, RenderedCategory, Rule, Scale, attempts
 
 FIELD = (128.0, 88.0)
-MARGIN = 3.0  # no piece lies nearer to the edge of the picture
-GAP = 1.2  # between pieces, at least
+MARGIN = 3.0  # smallest distance of a piece from the edge of the image
+GAP = 1.2  # smallest distance between pieces
 LONG, SHORT, TOLERANCE = 45.0, 25.0, 0.5  # of screws, from below the head to the tip
-FLATS, HEAD, NUT = 13.0, 5.3, 6.5  # across the flats of heads and nuts; the height of a head and of a nut
-THREAD, PITCH, DEPTH = 4.0, 1.9, 0.95  # radius of a thread, and its grooves
+FLATS, HEAD, NUT = 13.0, 5.3, 6.5  # width across flats of heads and nuts; heights of a head and of a nut
+THREAD, PITCH, DEPTH = 4.0, 1.9, 0.95  # radius of a thread, pitch and depth of its grooves
 THREADED = 30.0  # length of thread on a long screw
 HOLE, WASHER, THICKNESS = 8.4, 18.0, 1.6  # diameters and thickness of a washer
-CORNERS = FLATS / np.cos(np.pi / 6)  # across the corners of heads and nuts
-KINDS = {"screw": 2, "nut": 2, "washer": 3}  # and how many there are in a kit
-AREAS = {"long_screw": 420.0, "short_screw": 270.0, "nut": 124.0, "washer": 203.0}  # mm² that one covers
+CORNERS = FLATS / np.cos(np.pi / 6)  # width across corners of heads and nuts
+KINDS = {"screw": 2, "nut": 2, "washer": 3}  # numbers in a kit
+AREAS = {"long_screw": 420.0, "short_screw": 270.0, "nut": 124.0, "washer": 203.0}  # mm² in the image
 
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Ranges from which a defect is drawn, uniformly: from what takes a second look at default size to the plain.
+    """Ranges for uniform draws of a defect, from hard to see at default size to obvious. Lengths are millimetres."""
 
-    Lengths are millimetres.
-    """
-
-    length_off: tuple[float, float] = (3.5, 9.0)  # a wrong length differs by that from the nearest right one
+    length_off: tuple[float, float] = (3.5, 9.0)  # difference from a right length, up or down
     stripped_length: tuple[float, float] = (8.0, 18.0)  # along the screw
-    stripped_share: tuple[float, float] = (0.8, 1.0)  # of the thread's depth that is gone
+    stripped_share: tuple[float, float] = (0.8, 1.0)  # share of the thread's depth that is worn away
     squashed_by: tuple[float, float] = (0.15, 0.4)  # share of a nut's width
     broken_off: tuple[float, float] = (2.0, 5.0)  # from a nut's corner towards its middle
     scratch_length: tuple[float, float] = (6.0, 14.0)
     scratch_width: tuple[float, float] = (0.6, 1.5)
-    scratch_strength: tuple[float, float] = (0.5, 1.0)  # from a faint mark to a deep and dark one
+    scratch_strength: tuple[float, float] = (0.5, 1.0)  # 1: deep and dark
 
 
 def of_kind(description: dict, kind: str) -> list[int]:
-    """Which pieces are of a kind; a long_screw or a short_screw has the length of one."""
+    """The indices of the pieces of a kind; "long_screw" and "short_screw" are screws of that length."""
     length = {"long_screw": LONG, "short_screw": SHORT}.get(kind)
     found = enumerate(description["pieces"])
     if length is None:
@@ -68,7 +66,7 @@ def of_kind(description: dict, kind: str) -> list[int]:
 
 
 def discs(piece: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Circles that cover a piece, seen from above: their middles (N, 2) and radii (N,)."""
+    """Circles that cover a piece, seen from above: their centres (N, 2) and radii (N,)."""
     middle = np.array([piece["x"], piece["y"]])
     if piece["kind"] != "screw":
         wider = 1 + piece.get("squashed", {}).get("by", 0.0) / 3
@@ -85,19 +83,17 @@ def on_the_mat(piece: dict, margin: float = 0.0) -> bool:
 
 
 def apart(piece: dict, other: dict, gap: float = 0.0) -> bool:
-    (middles, radii), (others, other_radii) = discs(piece), discs(other)
-    distances = np.linalg.norm(middles[:, None] - others, axis=2)
-    return bool((distances > radii[:, None] + other_radii + gap).all())
+    return solids.apart(discs(piece), discs(other), gap)
 
 
-def lie_free(description: dict) -> bool:
+def all_apart(description: dict) -> bool:
     pieces = description["pieces"]
     pairs = ((piece, other) for index, piece in enumerate(pieces) for other in pieces[:index])
     return all(on_the_mat(piece) for piece in pieces) and all(apart(*pair) for pair in pairs)
 
 
-def of_two_lengths(description: dict) -> bool:
-    """Two screws of right lengths are not two of the same; wrong lengths and numbers are for other rules."""
+def two_lengths(description: dict) -> bool:
+    """Whether two screws of right lengths differ in length; wrong lengths and numbers break other rules."""
     long, short = (len(of_kind(description, kind)) for kind in ("long_screw", "short_screw"))
     return len(of_kind(description, "screw")) != 2 or (long, short) not in ((2, 0), (0, 2))
 
@@ -118,8 +114,8 @@ RULES = {
             for index in of_kind(description, "screw")
         ),
     ),
-    "two_lengths": Rule("where there are two screws of 45 or 25 mm, one is long and the other short", of_two_lengths),
-    "apart": Rule("no piece touches another or leaves the mat", lie_free),
+    "two_lengths": Rule("where there are two screws of 45 or 25 mm, one is long and the other short", two_lengths),
+    "apart": Rule("no piece touches another or leaves the mat", all_apart),
 }
 NAMES = {kind: kind.replace("_", " ") for kind in AREAS}
 MISSING = {
@@ -141,11 +137,11 @@ DEFECTS = {
 }
 
 
-def laid(rng: np.random.Generator, kind: str, others: Sequence[dict], **more) -> dict:
-    """A piece anywhere on the mat where it is free of the others."""
+def placed(rng: np.random.Generator, kind: str, others: Sequence[dict], **more) -> dict:
+    """A piece in a random position on the mat, apart from the others."""
     length = {"long_screw": {"length": LONG}, "short_screw": {"length": SHORT}}.get(kind, {})
     kind = "screw" if length else kind
-    for _ in attempts(f"place for a {kind}"):
+    for _ in attempts(f"position for a {kind}"):
         x, y = rng.uniform(-0.5, 0.5, 2) * FIELD
         piece = {"kind": kind, "x": x, "y": y, "turn": rng.uniform(0, 360), **length, **more}
         if on_the_mat(piece, MARGIN) and all(apart(piece, other, GAP) for other in others):
@@ -155,31 +151,31 @@ def laid(rng: np.random.Generator, kind: str, others: Sequence[dict], **more) ->
 def normal(rng: np.random.Generator) -> dict:
     pieces = []
     for kind in ("long_screw", "short_screw", "nut", "nut", "washer", "washer", "washer"):
-        pieces.append(laid(rng, kind, pieces))
+        pieces.append(placed(rng, kind, pieces))
     return {"pieces": pieces}
 
 
-def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Difficulty) -> dict:
-    """The defect's "marked" are the pieces that ground truth is about; "piece" is the one that was spoilt."""
+def add_defect(intact: dict, defect: str, rng: np.random.Generator, difficulty: Difficulty) -> dict:
+    """The defect's "piece" is the index of the defective piece; "marked" are the indices that ground truth marks."""
     pieces, drawn = list(intact["pieces"]), {}
-    kind = STRUCK[defect][0] if defect in STRUCK else defect.partition("_")[2]
+    kind = AFFECTED[defect][0] if defect in AFFECTED else defect.partition("_")[2]
     index = int(rng.choice(of_kind(intact, kind)))
     others = pieces[:index] + pieces[index + 1 :]
     marked = [index]
     if defect in MISSING:
         pieces, marked = others, []
     elif defect in ADDITIONAL:
-        pieces.append(laid(rng, kind, pieces))
+        pieces.append(placed(rng, kind, pieces))
         index, marked = len(pieces) - 1, of_kind({"pieces": pieces}, kind)
     elif defect == "two_long_screws":
-        pieces[index] = laid(rng, "long_screw", others)
+        pieces[index] = placed(rng, "long_screw", others)
         marked = of_kind({"pieces": pieces}, "long_screw")
     elif defect == "wrong_length":
         off = rng.choice([-1, 1]) * rng.uniform(*difficulty.length_off)
         drawn = {"off": off, "length": pieces[index]["length"] + off}
-        pieces[index] = laid(rng, "screw", others, length=drawn["length"])
+        pieces[index] = placed(rng, "screw", others, length=drawn["length"])
     else:
-        drawn = STRUCK[defect][1](rng, pieces[index], difficulty)
+        drawn = AFFECTED[defect][1](rng, pieces[index], difficulty)
         pieces[index] = pieces[index] | drawn
     return intact | {"pieces": pieces, "defect": {"piece": index, "marked": marked, **drawn}}
 
@@ -203,18 +199,18 @@ def scratched(rng: np.random.Generator, washer: dict, difficulty: Difficulty) ->
     length, width = rng.uniform(*difficulty.scratch_length), rng.uniform(*difficulty.scratch_width)
     inner, outer = HOLE / 2 + 0.7, WASHER / 2 - 0.7
     turn = rng.uniform(0, 2 * np.pi)
-    for _ in attempts("place for a scratch"):
+    for _ in attempts("position for a scratch"):
         along = np.linspace(-0.5, 0.5, 12) * length + rng.uniform(-0.5, 0.5) * outer
         beside = rng.uniform(inner, outer) + np.cumsum(rng.normal(0, 0.06 * length / 12, 12))
         if (np.hypot(along, beside) < outer).all() and (np.hypot(along, beside) > inner).all():
             break
-        length *= 0.99  # the longest fit only next to the hole
+        length *= 0.99  # a long scratch fits only next to the hole
     path = np.stack([along, beside], axis=1) @ [(np.cos(turn), np.sin(turn)), (-np.sin(turn), np.cos(turn))]
     drawn = {"length": length, "width": width, "strength": rng.uniform(*difficulty.scratch_strength)}
     return {"scratch": drawn | {"path": path.tolist()}}
 
 
-STRUCK = {  # the kind of piece that a defect befalls and, of a structural one, what draws the damage
+AFFECTED = {  # defect -> the kind of piece that it affects and, for structural defects, the function that draws it
     "two_long_screws": ("short_screw", None),
     "wrong_length": ("screw", None),
     "stripped_thread": ("screw", stripped),
@@ -224,12 +220,15 @@ STRUCK = {  # the kind of piece that a defect befalls and, of a structural one, 
 
 
 def thread_of(length: float) -> float:
-    """How much of a screw is threaded: all of a short one, but for a neck."""
+    """The length of a screw's thread: a short screw is threaded except for a neck."""
     return min(THREADED, length - 2.0)
 
 
 def thread(start: float, end: float, damage: dict) -> solids.manifold3d.Manifold:
-    """A V-thread along z, bevelled at its end; the lines of its mesh follow the helix."""
+    """A V-thread along z, bevelled at its end; the lines of its mesh follow the helix.
+
+    `damage` is the "stripped" entry of a screw, or empty.
+    """
     around, lines = 40, 10  # vertices in a turn, lines in a pitch
     phase = np.arange(round((end - start) / PITCH + 4) * lines)[:, None] / lines
     share = np.arange(around) / around
@@ -244,7 +243,7 @@ def thread(start: float, end: float, damage: dict) -> solids.manifold3d.Manifold
         radius = radius + np.clip(0.5 + inside / 0.5, 0, 1) * (worn - radius)
     vertices = np.stack([radius * np.cos(angle), radius * np.sin(angle), along], axis=-1).reshape(-1, 3)
     number = np.arange(len(vertices)).reshape(along.shape)
-    # One turn on, a line has become that of the next pitch.
+    # After one turn, a line continues as the line one pitch farther.
     sheet = np.column_stack([number[:-lines], number[lines:, 0]])
     a, b, c, d = (part.ravel() for part in (sheet[:-1, :-1], sheet[:-1, 1:], sheet[1:, 1:], sheet[1:, :-1]))
     faces = [np.column_stack([a, b, c]), np.column_stack([a, c, d])]
@@ -259,51 +258,44 @@ def thread(start: float, end: float, damage: dict) -> solids.manifold3d.Manifold
 
 
 def bevelled(height: float, both: bool) -> solids.manifold3d.Manifold:
-    """A hexagonal prism on z = 0, a flat towards +x, whose corners are turned off below and perhaps above."""
+    """A hexagonal prism on z = 0, a flat side towards +x, its corners bevelled below or on both ends."""
     hexagon = solids.extruded(solids.regular(FLATS, 6).rotate(30), 0, height)
     inner, outer = FLATS / 2 - 0.4, CORNERS / 2 + 0.1
     above = [(outer, height - 0.9), (inner, height)] if both else [(outer, height)]
     return hexagon ^ solids.revolved([(0, 0), (inner, 0), (outer, 0.9), *above, (0, height)], 96)
 
 
-@lru_cache(maxsize=8)
-def screw_of(length: float, damage: tuple = ()) -> trimesh.Trimesh:
-    """A screw along z, from the head below z = 0 to its tip; `damage` are the items of "stripped"."""
+@solids.cached(8)
+def screw_of(length: float, damage: dict) -> trimesh.Trimesh:
+    """A screw along z, from the head below z = 0 to its tip; `damage` as in `thread`."""
     start = length - thread_of(length)
     shank = solids.extruded(solids.circle(2 * THREAD - 0.6), -0.5, start + 0.4)
-    threaded = thread(start, length, dict(damage))
+    threaded = thread(start, length, damage)
     return solids.mesh_of(bevelled(HEAD, both=False).translate((0, 0, -HEAD)) + shank + threaded)
 
 
-def nut_of(nut: dict) -> trimesh.Trimesh:
+@solids.cached(4)
+def nut_of(damage: dict) -> trimesh.Trimesh:
+    """A nut on z = 0; `damage` may have the entries "squashed" and "broken" of a piece."""
     groove = np.arange(1.0, NUT - 1.0, 1.2)
     grooves = [point for z in groove for point in ((3.4, z), (THREAD, z + 0.6))]
     bore = [(0, -1), (5.4, -1), (3.4, 1.0), *grooves, (3.4, NUT - 1.0), (5.4, NUT + 1), (0, NUT + 1)]
     solid = bevelled(NUT, both=True) - solids.revolved(bore)
-    if "broken" in nut:
-        solid = broken(solid, nut["broken"])
+    if "broken" in damage:
+        broken = damage["broken"]
+        rng, angle = np.random.default_rng(broken["form"]), np.radians(30 + 60 * broken["corner"])
+        outward = np.array([np.cos(angle), np.sin(angle), 0.0])
+        corner = CORNERS / 2 * outward + (0, 0, NUT * rng.uniform(0.6, 0.8))
+        solid = solids.break_off(solid, rng, corner, outward, broken["depth"], (6.0, 9.0), (0.1, 0.8), 1.2)
     mesh = solids.mesh_of(solid)
-    if "squashed" in nut:
-        across, by = np.radians(nut["squashed"]["across"]), nut["squashed"]["by"]
+    if "squashed" in damage:
+        across, by = np.radians(damage["squashed"]["across"]), damage["squashed"]["by"]
         axes = np.array([(np.cos(across), np.sin(across)), (-np.sin(across), np.cos(across))])
         mesh.vertices[:, :2] = mesh.vertices[:, :2] @ axes.T * (1 - by, 1 + by / 3) @ axes
     return mesh
 
 
-def broken(solid: solids.manifold3d.Manifold, drawn: dict) -> solids.manifold3d.Manifold:
-    """A nut without one corner; steel breaks in shells."""
-    rng = np.random.default_rng(drawn["form"])
-    angle = np.radians(30 + 60 * drawn["corner"])
-    outward = np.array([np.cos(angle), np.sin(angle), 0.0])
-    corner = CORNERS / 2 * outward + (0, 0, NUT * rng.uniform(0.6, 0.8))
-    for shallower in (0.0, *rng.uniform(0.1, 0.8, 4)):
-        radius = rng.uniform(6.0, 9.0)
-        centre = corner + outward * (radius - drawn["depth"] + shallower) + rng.normal(0, 1.2 * (shallower > 0), 3)
-        solid -= solids.manifold3d.Manifold.sphere(radius, 48).translate(centre)
-    return solid
-
-
-@lru_cache(maxsize=1)
+@cache
 def washer_solid() -> trimesh.Trimesh:
     inner, outer = HOLE / 2, WASHER / 2
     above = [(outer, THICKNESS - 0.4), (outer - 0.4, THICKNESS), (inner + 0.2, THICKNESS), (inner, THICKNESS - 0.2)]
@@ -311,50 +303,49 @@ def washer_solid() -> trimesh.Trimesh:
 
 
 def solid_of(piece: dict) -> trimesh.Trimesh:
+    """The solid of a piece in its own frame; do not change it, since it is kept."""
     if piece["kind"] == "screw":
-        return screw_of(piece["length"], tuple(piece.get("stripped", {}).items()))
-    return nut_of(piece) if piece["kind"] == "nut" else washer_solid()
+        return screw_of(piece["length"], piece.get("stripped", {}))
+    if piece["kind"] == "nut":
+        return nut_of({key: piece[key] for key in ("squashed", "broken") if key in piece})
+    return washer_solid()
 
 
 def pose_of(piece: dict) -> np.ndarray:
-    """Where a piece is. A screw rests on an edge of its head and on the end of its thread."""
+    """The pose of a piece. A screw rests on an edge of its head and on the end of its thread."""
     if piece["kind"] != "screw":
         return solids.pose_of(piece["x"], piece["y"], turn=piece["turn"])
     slope = np.arctan2(FLATS / 2 - THREAD, piece["length"] - 1.5)
-    back = (piece["length"] - HEAD) / 2  # from the middle to below the head
+    back = (piece["length"] - HEAD) / 2  # from the middle of the screw to the lower side of its head
     z = FLATS / 2 * np.cos(slope) - back * np.sin(slope)
     lying = solids.pose_of(piece["x"], piece["y"], z, piece["turn"], 90 + np.degrees(slope))
     return lying @ solids.pose_of(0, 0, -back)
 
 
 def posed(description: dict) -> list[trimesh.Trimesh]:
-    """Every piece where it lies, in the order of the scene."""
+    """Every piece in its pose, in the order of the scene."""
     return [solid_of(piece).copy().apply_transform(pose_of(piece)) for piece in description["pieces"]]
 
 
 def region(description: dict, intact: dict, camera: scene.Camera) -> np.ndarray:
     index, parts = description["defect"]["piece"], posed(description)
     if len(parts) < len(intact["pieces"]):
-        covered = ndimage.binary_fill_holes(scene.owners(camera, *parts) > 0)  # nothing lies in a washer's hole
+        covered = ndimage.binary_fill_holes(scene.owners(camera, *parts) > 0)  # with the holes of the washers
         beyond = [np.abs(at) > side / 2 - MARGIN for at, side in zip(camera.on_plane(0), FIELD, strict=True)]
         return ~scene.half_covered(covered | beyond[0] | beyond[1])
     piece = description["pieces"][index]
     if "stripped" in piece:
         return scene.half_covered(in_stretch(camera, intact, index, piece["stripped"]))
     if "broken" in piece:
-        before, after = (scene.distance(camera, *pieces) for pieces in (posed(intact), parts))
-        return scene.half_covered(np.abs(after - before) > 0.1)
+        return scene.half_covered(scene.changed(camera, posed(intact), parts))
     if "scratch" in piece:
-        pose, (x, y) = pose_of(piece), camera.on_plane(THICKNESS)
-        in_piece = np.stack([x - pose[0, 3], y - pose[1, 3]], axis=-1) @ pose[:2, :2]
-        across, _ = surfaces.distance_to(np.array(piece["scratch"]["path"]), in_piece[..., 0], in_piece[..., 1])
-        return scene.half_covered(across <= max(piece["scratch"]["width"], 1.2 / camera.pixels_per_mm) / 2)
+        return scene.half_covered(surfaces.on_scratch(piece["scratch"], pose_of(piece), camera, THICKNESS))
     marked = np.array(description["defect"]["marked"])
     return scene.half_covered(np.isin(scene.owners(camera, *parts), marked + 1))
 
 
 def in_stretch(camera: scene.Camera, description: dict, index: int, stretch: dict) -> np.ndarray:
-    """Where the fine grid's rays meet a stretch of a screw, by what they hit, in the frame of the screw."""
+    """The rays of the fine grid that meet a stretch of a screw."""
     x, y = camera.on_plane(0)
     rays = np.stack([x, y, np.full_like(x, -camera.distance)], axis=-1)
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
@@ -365,8 +356,8 @@ def in_stretch(camera: scene.Camera, description: dict, index: int, stretch: dic
     return inside & (np.hypot(x, y) < THREAD + 0.05)
 
 
-def flat(rng: np.random.Generator, colour: np.ndarray, roughness: float, scratch: dict | None) -> dict:
-    """A washer's or nut's surface: zinc on steel, tumbled among others."""
+def flat_metal(rng: np.random.Generator, colour: np.ndarray, roughness: float, scratch: dict | None) -> dict:
+    """The surface of a washer or nut: zinc-plated steel with marks of tumbling and, if given, a scratch."""
     size, texels = (WASHER, WASHER), 10.0
     x, y = surfaces.raster(size, texels)
     grey = 1 + 0.03 * surfaces.smooth_noise(rng, x.shape, 25) + 0.03 * surfaces.smooth_noise(rng, x.shape, 2)
@@ -378,35 +369,33 @@ def flat(rng: np.random.Generator, colour: np.ndarray, roughness: float, scratch
         strength = scratch["strength"] * np.sin(np.pi * np.clip(along, 0.1, 0.9)) ** 0.5
         relief -= strength * scratch["width"] / 2 * np.clip(1 - across, 0, 1)
         grey *= 1 - 0.65 * strength * np.clip(1.5 - across, 0, 1)
-    normals = surfaces.bitmap(surfaces.normals_of_relief(relief, texels) / 2 + 0.5)
-    coat = plated(surfaces.bitmap(np.clip(grey[..., None] * colour, 0, 0.95)), roughness)
-    return {"type": "normalmap", "normalmap": normals, "bsdf": coat}
+    colour = surfaces.bitmap(np.clip(grey[..., None] * colour, 0, 0.95))
+    return surfaces.with_relief(plated(colour, roughness), relief, texels)
 
 
 def plated(colour: dict, roughness: float) -> dict:
-    """Zinc: a conductor, a little of whose light is scattered by what has settled on it."""
-    zinc = {"type": "roughconductor", "material": "none", "specular_reflectance": colour, "alpha": roughness}
-    return {"type": "blendbsdf", "weight": 0.15, "bsdf_0": zinc, "bsdf_1": {"type": "diffuse", "reflectance": colour}}
+    """Zinc: a conductor with a thin deposit that scatters a little of the light."""
+    return surfaces.blend(surfaces.metal(colour, roughness), {"type": "diffuse", "reflectance": colour}, 0.15)
 
 
-def things(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
-    for_mat, for_lots, *for_pieces = rng.spawn(2 + len(description["pieces"]))
-    grey, fluff = float(for_mat.uniform(0.02, 0.04)), int(for_mat.integers(5, 40))
-    shapes = [surfaces.sheet(for_mat, (200, 150), (grey, grey, 1.05 * grey), grain=0.15, fluff=fluff)]
-    # Pieces of a kind come from one lot and are much alike.
-    lots = {kind: {"grey": for_lots.normal(0.72, 0.03), "tint": for_lots.normal(0, 0.01)} for kind in KINDS}
+def shapes(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
+    mat_rng, lots_rng, *piece_rngs = rng.spawn(2 + len(description["pieces"]))
+    grey, fluff = float(mat_rng.uniform(0.02, 0.04)), int(mat_rng.integers(5, 40))
+    found = [surfaces.sheet(mat_rng, (200, 150), (grey, grey, 1.05 * grey), grain=0.15, fluff=fluff)]
+    # Pieces of a kind come from one lot and look similar.
+    lots = {kind: {"grey": lots_rng.normal(0.72, 0.03), "tint": lots_rng.normal(0, 0.01)} for kind in KINDS}
     for lot in lots.values():
-        lot["roughness"] = for_lots.uniform(0.16, 0.28)
-    for piece, its in zip(description["pieces"], for_pieces, strict=True):
+        lot["roughness"] = lots_rng.uniform(0.16, 0.28)
+    for piece, piece_rng in zip(description["pieces"], piece_rngs, strict=True):
         lot = lots[piece["kind"]]
-        colour = lot["grey"] * its.normal(1, 0.03) * np.array([1 - lot["tint"], 1, 1.02 + lot["tint"]])
-        roughness = float(lot["roughness"] * its.normal(1, 0.08))
+        colour = lot["grey"] * piece_rng.normal(1, 0.03) * np.array([1 - lot["tint"], 1, 1.02 + lot["tint"]])
+        roughness = float(lot["roughness"] * piece_rng.normal(1, 0.08))
         if piece["kind"] == "screw":
             material = plated({"type": "rgb", "value": colour.tolist()}, roughness)
         else:
-            material = flat(its, colour, roughness, piece.get("scratch"))
-        shapes.append(scene.rounded(solid_of(piece), material, pose_of(piece), (WASHER, WASHER)))
-    return shapes, {"mat_grey": grey, "fluff": fluff, "lots": lots}
+            material = flat_metal(piece_rng, colour, roughness, piece.get("scratch"))
+        found.append(scene.rounded(solid_of(piece), material, pose_of(piece), (WASHER, WASHER)))
+    return found, {"mat_grey": grey, "fluff": fluff, "lots": lots}
 
 
 CATEGORY = RenderedCategory(
@@ -421,9 +410,9 @@ CATEGORY = RenderedCategory(
     },
     difficulty=Difficulty(),
     normal=normal,
-    spoil=spoil,
+    add_defect=add_defect,
     region=region,
-    things=things,
+    shapes=shapes,
     light=partial(scene.vary_light, radiance=3.1, room=0.3),
     tracer={"bounces": 1},
 )

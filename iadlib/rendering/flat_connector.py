@@ -1,13 +1,13 @@
-"""A galvanised flat connector on black cloth: the thesis's category as a digital twin of its recording set-up.
+"""A galvanised flat connector on black cloth: a rendered counterpart of the category photographed in the thesis.
 
 The part is a plate of 100 x 35 x 2 mm with slightly rounded corners, twelve nail holes of 5 mm in two staggered rows,
-two bolt holes of 11 mm, and a CE mark stamped into its middle. Its rules: every hole is there, none is added, each has
-its size. Pose, light, metal and cloth vary from image to image.
+two bolt holes of 11 mm, and a CE mark stamped into its middle. Rules: every hole is present, there is no other hole,
+and every hole has its diameter. Pose, light, metal and cloth vary from image to image.
 
-Logical anomalies break a rule, structural ones damage the metal; an anomalous image has one. Ground truth is where the
-camera sees another surface than on the intact part; for a scratch, its footprint on the metal. Every defect saturates
-at its whole region, as in the thesis: a hole has one place where it should or should not be, and to see half of it is
-not to have seen it.
+A logical anomaly breaks a rule, a structural anomaly damages the metal; an anomalous image has one anomaly. Ground
+truth is where the camera sees another surface than on the intact part; for a scratch, it is the scratched area of the
+metal. Every defect saturates at its whole region, as in the thesis: the place of each defect is unambiguous, so a
+detector that marks half of a hole has not found it.
 
 Lengths are millimetres in the frame of the part: x along the plate, y across, the origin in its middle, z = 0 its
 underside.
@@ -25,8 +25,8 @@ from iadlib.rendering.category import Defect, RenderedCategory, Rule, Scale, att
 
 SIZE = np.array([100.0, 35.0])
 THICKNESS, CORNER_RADIUS = 2.0, 2.5
-ROLL_WIDTH, ROLL_DEPTH = 0.6, 0.18  # the rim that punching and shearing roll over
-TEXELS = 8.0  # of the metal's textures, per millimetre
+ROLL_WIDTH, ROLL_DEPTH = 0.6, 0.18  # of the edges, which punching and shearing round off
+TEXELS = 8.0  # per millimetre, of the metal's textures
 
 
 @dataclass(frozen=True)
@@ -42,41 +42,41 @@ HOLES = (
     *(Hole(x, -10.5, NAIL) for x in (-36.0, -22.0, -8.0, 8.0, 22.0, 36.0)),
     *(Hole(x, 0.0, BOLT) for x in (-32.0, 32.0)),
 )
-STAMP = Hole(0.0, 0.0, 14.0)  # the CE mark's place, kept free of additional holes
+STAMP = Hole(0.0, 0.0, 14.0)  # the area of the CE mark, which additional holes avoid
 
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Ranges from which a defect is drawn, uniformly: from what a person overlooks to what is plain. Millimetres."""
+    """Ranges for uniform draws of a defect, from hard to see to obvious. Lengths are millimetres."""
 
-    resized_by: tuple[float, float] = (0.8, 3.0)  # change of diameter, larger or smaller
+    resized_by: tuple[float, float] = (0.8, 3.0)  # change of the diameter, up or down
     damage_width: tuple[float, float] = (3.0, 10.0)  # along the edge
     damage_depth: tuple[float, float] = (0.6, 3.0)  # into the plate
     damage_bend: tuple[float, float] = (0.0, 1.2)  # down, away from the camera
-    corner_legs: tuple[float, float] = (2.5, 11.0)  # each of the two legs of the corner that is cut off
+    corner_legs: tuple[float, float] = (2.5, 11.0)  # of each leg of the triangle that is cut off
     scratch_length: tuple[float, float] = (6.0, 40.0)
     scratch_width: tuple[float, float] = (0.25, 0.8)
-    scratch_strength: tuple[float, float] = (0.2, 1.0)  # from a faint mark to flanks at 45 degrees, half as bright
+    scratch_strength: tuple[float, float] = (0.2, 1.0)  # 1: flanks at 45 degrees, half as bright
 
 
-def at_its_place(description: dict, hole: Hole) -> list[dict]:
-    """The holes whose middle is where the drawing has one."""
+def holes_at(description: dict, hole: Hole) -> list[dict]:
+    """The holes whose middle is within 0.5 mm of that of `hole`."""
     return [found for found in description["holes"] if np.hypot(found["x"] - hole.x, found["y"] - hole.y) < 0.5]
 
 
 RULES = {
     "all_holes": Rule(
         "each of the fourteen holes is there",
-        lambda description: all(at_its_place(description, hole) for hole in HOLES),
+        lambda description: all(holes_at(description, hole) for hole in HOLES),
     ),
     "no_other_hole": Rule(
         "there is no other hole",
-        lambda description: len(description["holes"]) == sum(len(at_its_place(description, hole)) for hole in HOLES),
+        lambda description: len(description["holes"]) == sum(len(holes_at(description, hole)) for hole in HOLES),
     ),
     "hole_sizes": Rule(
         "every hole has the diameter of the drawing, 5 or 11 mm",
         lambda description: all(
-            abs(found["diameter"] - hole.diameter) < 0.2 for hole in HOLES for found in at_its_place(description, hole)
+            abs(found["diameter"] - hole.diameter) < 0.2 for hole in HOLES for found in holes_at(description, hole)
         ),
     ),
 }
@@ -98,7 +98,7 @@ def missing_hole(rng: np.random.Generator, difficulty: Difficulty) -> dict:
 
 def additional_hole(rng: np.random.Generator, difficulty: Difficulty) -> dict:
     diameter = float(rng.choice([NAIL, NAIL, BOLT]))
-    for _ in attempts("place for a hole"):
+    for _ in attempts("position for a hole"):
         hole = Hole(*rng.uniform(-1, 1, 2) * (SIZE / 2 - 3 - diameter / 2), diameter)
         apart = [np.hypot(hole.x - o.x, hole.y - o.y) - (hole.diameter + o.diameter) / 2 for o in (*HOLES, STAMP)]
         if min(apart) > 1.5:
@@ -135,7 +135,7 @@ def damaged_edge(rng: np.random.Generator, difficulty: Difficulty) -> dict:
 def cut_corner(rng: np.random.Generator, difficulty: Difficulty) -> dict:
     side = rng.choice([-1, 1], 2)
     corner, legs = side * SIZE / 2, rng.uniform(*difficulty.corner_legs, 2)
-    # One millimetre beyond the corner, on the prolonged line of the cut.
+    # A triangle that contains the corner: it is 1 mm larger on each side, along the line of the cut.
     reach = legs * (1 + 1 / legs[::-1])
     cut = corner + side * np.array([[1, 1], [1, -reach[1]], [-reach[0], 1]])
     return {"defect": {"at": corner.tolist(), "legs": legs.tolist()}, "cut": cut.tolist()}
@@ -144,10 +144,8 @@ def cut_corner(rng: np.random.Generator, difficulty: Difficulty) -> dict:
 def scratch(rng: np.random.Generator, difficulty: Difficulty) -> dict:
     length, width = rng.uniform(*difficulty.scratch_length), rng.uniform(*difficulty.scratch_width)
     strength = rng.uniform(*difficulty.scratch_strength)
-    for _ in attempts("place for a scratch"):
-        angles = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.06, 12))
-        path = np.cumsum(length / 12 * np.stack([np.cos(angles), np.sin(angles)], axis=1), axis=0)
-        path += rng.uniform(-0.5, 0.5, 2) * SIZE
+    for _ in attempts("position for a scratch"):
+        path = solids.random_curve(rng, length, 0.06) + rng.uniform(-0.5, 0.5, 2) * SIZE
         if (np.abs(path) < SIZE / 2 - 1).all():
             drawn = {"at": path.mean(axis=0).tolist(), "length": length, "width": width, "strength": strength}
             return {"defect": drawn, "scratch": drawn | {"path": path.tolist()}}
@@ -163,12 +161,12 @@ def normal(rng: np.random.Generator) -> dict:
     return {"pose": pose, "holes": [asdict(hole) for hole in HOLES]}
 
 
-def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Difficulty) -> dict:
+def add_defect(intact: dict, defect: str, rng: np.random.Generator, difficulty: Difficulty) -> dict:
     return intact | DRAW[defect](rng, difficulty)
 
 
 def outline(inset: float) -> np.ndarray:
-    """The plate's outline (N, 2), counter-clockwise, moved inwards."""
+    """The outline (N, 2) of the plate, counter-clockwise, moved inwards by `inset`."""
     angles = np.linspace(0, np.pi / 2, 9)
     arc = (CORNER_RADIUS - inset) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     quarter = SIZE / 2 - CORNER_RADIUS + arc
@@ -181,18 +179,23 @@ def prism(levels: list[tuple[np.ndarray, float]]) -> trimesh.Trimesh:
     return trimesh.convex.convex_hull(np.concatenate([np.column_stack([at, np.full(len(at), z)]) for at, z in levels]))
 
 
-def solid_of(description: dict) -> tuple[trimesh.Trimesh, np.ndarray]:
-    """The solid, and where its vertices (N, 2) sat before a blow moved them, which is where textures stick."""
+@solids.cached(4)
+def undented(holes: list[dict], cut: list | None) -> trimesh.Trimesh:
+    """The plate with holes, without the corner inside the triangle `cut`."""
     body = prism([(outline(0), 0), (outline(0), THICKNESS - ROLL_DEPTH), (outline(ROLL_WIDTH), THICKNESS)])
-    cut = description.get("cut")
     tools = [prism([(cut, -1), (cut, THICKNESS + 1)])] if cut else []
-    for hole in description["holes"]:
+    for hole in holes:
         radius = hole["diameter"] / 2
         rim = [(radius, -1), (radius, THICKNESS - ROLL_DEPTH), (radius + ROLL_WIDTH, THICKNESS)]
         above = [(radius + ROLL_WIDTH, THICKNESS + 1), (0, THICKNESS + 1)]
         tool = trimesh.creation.revolve([(0, -1), *rim, *above], sections=48)
         tools.append(tool.apply_translation((hole["x"], hole["y"], 0)))
-    solid = trimesh.boolean.difference([body, *tools], engine="manifold") if tools else body
+    return trimesh.boolean.difference([body, *tools], engine="manifold") if tools else body
+
+
+def solid_of(description: dict) -> tuple[trimesh.Trimesh, np.ndarray]:
+    """The plate, and the positions (N, 2) of its vertices before a blow, which are their positions on textures."""
+    solid = undented(description["holes"], description.get("cut")).copy()
     if "dent" not in description:
         return solid, solid.vertices[:, :2]
     fine = solids.mesh_of(solids.of(solid), finer_than=0.6)
@@ -201,7 +204,7 @@ def solid_of(description: dict) -> tuple[trimesh.Trimesh, np.ndarray]:
 
 
 def blow(dent: dict, points: np.ndarray) -> np.ndarray:
-    """How far a blow against the edge moves points (N, 3): inwards, and the upper side down, in a ragged line."""
+    """The displacement of points (N, 3) by a blow against the edge: inwards and, on the upper side, down."""
     inward, phases = np.array(dent["inward"]), dent["phases"]
     depth_in, along = (points[:, :2] - dent["at"]) @ inward, (points[:, :2] - dent["at"]) @ inward[::-1]
     first, second = np.sin(along * 1.9 + phases[0]), np.sin(along * 4.7 + phases[1])
@@ -212,7 +215,7 @@ def blow(dent: dict, points: np.ndarray) -> np.ndarray:
 
 
 def material_of(description: dict, rng: np.random.Generator) -> tuple[dict, dict]:
-    """Zinc with the stamp and the scratch in it, and what was drawn for it."""
+    """Zinc with the stamp and, if there is one, the scratch; and the numbers drawn."""
     x, y = surfaces.raster(SIZE, TEXELS)
     depth = rng.uniform(0.12, 0.22)
     mark = ndimage.gaussian_filter(surfaces.ce_mark(x, y, height=7.0).astype(float), 1.5)
@@ -221,53 +224,48 @@ def material_of(description: dict, rng: np.random.Generator) -> tuple[dict, dict
         half_width, strength = description["scratch"]["width"] / 2, description["scratch"]["strength"]
         distance, along = surfaces.distance_to(np.array(description["scratch"]["path"]), x, y)
         across, strength = distance / half_width, strength * np.sin(np.pi * np.clip(along, 0.03, 0.97)) ** 0.4
-        ridge = 0.4 * np.exp(-(((across - 1.3) / 0.4) ** 2))
-        relief += strength * half_width * (ridge - np.clip(1 - across, 0, 1))
+        relief += strength * half_width * surfaces.groove(across)
         shade *= 1 - 0.5 * strength * np.clip(1.5 - across, 0, 1)
     material, record = surfaces.zinc(rng, SIZE, TEXELS, relief, shade)
     return material, record | {"stamp_depth": depth}
 
 
-def pose_of(description: dict) -> np.ndarray:
-    return solids.pose_of(description["pose"]["x"], description["pose"]["y"], turn=description["pose"]["turn"])
+def posed(description: dict) -> trimesh.Trimesh:
+    """The plate in its pose."""
+    return solid_of(description)[0].apply_transform(solids.flat_pose(description["pose"]))
 
 
 def region(description: dict, intact: dict, camera: scene.Camera) -> np.ndarray:
-    """The pixels (H, W) where the camera sees the defect; a scratch counts as at least one pixel wide."""
-    pose = pose_of(description)
-    before = scene.distance(camera, solid_of(intact)[0].apply_transform(pose))
+    """The pixels (H, W) where the camera sees the defect; a scratch is at least one pixel wide."""
+    before = posed(intact)
     if "scratch" not in description:
-        after = scene.distance(camera, solid_of(description)[0].apply_transform(pose))
-        return scene.half_covered(np.abs(after - before) > 0.1)
-    path, width = np.array(description["scratch"]["path"]), description["scratch"]["width"]
+        return scene.half_covered(scene.changed(camera, [before], [posed(description)]))
     x, y = camera.on_plane(THICKNESS)
-    on_metal = before < np.sqrt(x**2 + y**2 + (camera.distance - THICKNESS) ** 2) + 0.1
-    in_part = np.stack([x - pose[0, 3], y - pose[1, 3]], axis=-1) @ pose[:2, :2]
-    across, _ = surfaces.distance_to(path, in_part[..., 0], in_part[..., 1])
-    return scene.half_covered(on_metal & (across <= max(width, 1.2 / camera.pixels_per_mm) / 2))
+    on_metal = scene.distance(camera, before) < np.sqrt(x**2 + y**2 + (camera.distance - THICKNESS) ** 2) + 0.1
+    pose = solids.flat_pose(description["pose"])
+    return scene.half_covered(on_metal & surfaces.on_scratch(description["scratch"], pose, camera, THICKNESS))
 
 
 def silhouette(description: dict, camera: scene.Camera) -> np.ndarray:
-    """The pixels (H, W) where the camera sees the plate, its holes filled; what was cut off or driven in is missing."""
-    filled = solid_of(description | {"holes": []})[0].apply_transform(pose_of(description))
-    return scene.half_covered(scene.owners(camera, filled) == 1)
+    """The pixels (H, W) of the plate with its holes filled, but without a cut corner or a dent."""
+    return scene.half_covered(scene.owners(camera, posed(description | {"holes": []})) == 1)
 
 
-def things(
+def shapes(
     description: dict,
     rng: np.random.Generator,
     ground: str = "cloth",
-    lay: Callable[[np.random.Generator, np.ndarray], tuple[object, dict]] = surfaces.cloth,
+    make_ground: Callable[[np.random.Generator, np.ndarray], tuple[object, dict]] = surfaces.cloth,
 ) -> tuple[list, dict]:
-    """The plate on a `ground`, which `lay` makes so that it is flat under the plate's outline (N, 2)."""
-    for_metal, for_ground = rng.spawn(2)
-    pose = pose_of(description)
+    """The plate on a ground, which `make_ground` makes flat under the outline (N, 2) of the plate."""
+    metal_rng, ground_rng = rng.spawn(2)
+    pose = solids.flat_pose(description["pose"])
     solid, on_texture = solid_of(description)
-    material, metal = material_of(description, for_metal)
+    material, metal = material_of(description, metal_rng)
     plate = scene.shape(trimesh.transform_points(solid.vertices, pose), solid.faces, on_texture, SIZE, material)
     flat = trimesh.transform_points(np.column_stack([outline(0), np.zeros(len(outline(0)))]), pose)[:, :2]
-    laid, drawn = lay(for_ground, flat)
-    return [plate, laid], {"metal": metal, ground: drawn}
+    ground_shape, ground_record = make_ground(ground_rng, flat)
+    return [plate, ground_shape], {"metal": metal, ground: ground_record}
 
 
 CATEGORY = RenderedCategory(
@@ -282,7 +280,7 @@ CATEGORY = RenderedCategory(
     },
     difficulty=Difficulty(),
     normal=normal,
-    spoil=spoil,
+    add_defect=add_defect,
     region=region,
-    things=things,
+    shapes=shapes,
 )

@@ -1,25 +1,25 @@
 """A bottle of juice, after the category of MVTec LOCO AD: cherry, orange or banana, with two labels.
 
-Its rules: the juice reaches into a band of the neck, the bottle carries one label with a fruit, in the middle, and one
-with text, below, and the fruit is that of the juice. Place, turn, level inside the band, labels' heights, hue, paper,
-backdrop and brightness vary.
+Rules: the juice reaches into a band of the neck; the bottle carries one label with a fruit, in the middle, and one with
+text, below; and the fruit is that of the juice. Position, turn, fill level within the band, heights of the labels, hue,
+paper, backdrop and brightness vary.
 
-Ground truth and saturation, by the question what area suffices to have found it:
+Ground truth and saturation:
 
-- wrong fill level: what is missing below the band, or too much above it, from the band's nearer end; all of it, since
-  the band leaves no doubt about its place.
-- wrong fruit: the picture of the fruit and all juice that shows, as either could be the wrong one; the area of the
+- wrong fill level: the missing juice below the band or the excess above it, from the nearer end of the band; the whole
+  region, since the band is unambiguous.
+- wrong fruit: the picture of the fruit and all visible juice, since either could be the wrong one; the area of the
   picture suffices.
-- swapped labels: both are marked, as either shows it; the area of the smaller one, with the text, suffices.
-- missing label: the glass is marked as far as such labels reach, seen from the other label; a label's area suffices.
-- torn label: what is gone and the bare fibres along the tear; all of it, since the rest of the label says where the
-  piece was, and nothing else could be meant.
-- stained label, particle: all that is painted, since it shows everywhere.
+- swapped labels: both labels, since either shows the defect; the area of the smaller one, with the text, suffices.
+- missing label: the glass where the label could be, from the position of the other label; the area of a label suffices.
+- torn label: the missing piece and the bare fibres along the tear; the whole region, since the rest of the label shows
+  where the piece was.
+- stained label, particle: the whole visible area.
 
-A threshold is one number, so an area that suffices is a little less than the smallest: a turned bottle shows less.
+Each saturation area is a little less than the smallest one of the draws, since turned bottles show less.
 
-Lengths are millimetres. The axis of the bottle is parallel to y, its front looks towards +z; heights are above the
-table. On the glass, a place is its height and its arc: the angle from the front, to the right, times RADIUS.
+Lengths are millimetres. The axis of the bottle is parallel to y, its front faces +z; heights are above the table. A
+position on the glass is a height and an arc: the angle from the front, to the right, times RADIUS.
 """
 
 from collections.abc import Iterator
@@ -35,42 +35,42 @@ from iadlib.rendering import scene, solids, surfaces
 from iadlib.rendering.category import Defect, RenderedCategory, Rule, Scale, attempts
 
 TABLE = -94.0  # y
-RADIUS = 29.0  # of the body
+RADIUS = 29.0  # of the bottle's body
 GLASS = PchipInterpolator(  # the radius of the glass at a height
     [0, 0.8, 3, 99, 106, 114, 122, 131, 139, 147, 156, 164.5, 166.3, 167.7, 169.5, 174],
     [26, 27.8, RADIUS, RADIUS, 28.3, 25.6, 21.4, 17, 14.4, 13.2, 13, 13, 14.3, 14.3, 13, 13],
 )
 HEIGHTS = np.concatenate([[0, 0.4, 0.8, 1.2, 2, 3, 9], np.arange(99, 171, 1.5)])  # of rings of vertices
-FLOOR, RIM = 3.5, 171.0  # where the juice begins, and where the cap does
+FLOOR, RIM = 3.5, 171.0  # heights where the juice and the cap begin
 BAND = (148.0, 156.0)  # of the fill level
-SIZES = {"fruit": (58.0, 56.0), "text": (56.0, 21.0)}  # of the labels: along the arc, and height
-PLACES = {"fruit": 67.0, "text": 21.5}  # the heights of their middles
+SIZES = {"fruit": (58.0, 56.0), "text": (56.0, 21.0)}  # of the labels: length along the arc, and height
+PLACES = {"fruit": 67.0, "text": 21.5}  # heights of the labels' middles
 SWAPPED = {"fruit": 39.0, "text": 84.5}
 TOLERANCE = 3.0  # of these heights
-ASIDE, TURNED = 7.0, 9.0  # how far a bottle stands from its usual place, each way, and how far it is turned, as an arc
-STRAY = np.array([0.5, 2.5])  # how far a label sits from its place, along the arc and in height
-PAPER, FIBRES = 0.12, 1.1  # a label's thickness, and the width of the bare paper along a tear
+ASIDE, TURNED = 7.0, 9.0  # largest shift of a bottle along x and z, and its largest turn, as an arc
+STRAY = np.array([0.5, 2.5])  # largest shift of a label along the arc and in height
+PAPER, FIBRES = 0.12, 1.1  # thickness of a label, and width of the bare fibres along a tear
 TEXELS = 12.0  # of a label, per mm
-FRUIT_MIDDLE = 5.0  # of the picture, above the middle of its label
+FRUIT_MIDDLE = 5.0  # height of the fruit's middle above the middle of its label
 CREAM, GREEN, GOLD = "#f0e9d6", "#184a34", "#b28c46"
 JUICES = {"cherry": (0.2, 0.006, 0.012), "orange": (0.86, 0.33, 0.02), "banana": (0.86, 0.7, 0.3)}
-JUICE_SIZE = (112.0, 180.0)  # of its texture: along the arc, and height
-STAIN = np.array([0.75, 0.95, 1.1])  # how strongly it takes red, green and blue
+JUICE_SIZE = (112.0, 180.0)  # of its texture: length along the arc, and height
+STAIN = np.array([0.75, 0.95, 1.1])  # absorption of red, green and blue, relative to the contrast
 TURNS = np.linspace(0, 2 * np.pi, 256, endpoint=False)
-FRUIT_AREA = 525.0  # mm² that every picture of a fruit covers at least
-LABEL_AREAS = {"fruit": 2700.0, "text": 990.0}  # and every label
+FRUIT_AREA = 525.0  # mm², smallest visible area of a fruit's picture
+LABEL_AREAS = {"fruit": 2700.0, "text": 990.0}  # mm², smallest visible areas
 
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Ranges from which a defect is drawn, uniformly: from what takes a second look at default size to the plain."""
+    """Ranges for uniform draws of a defect, from hard to see at default size to obvious."""
 
     level_off: tuple[float, float] = (3.0, 13.0)  # mm between the level and the band
-    tear_length: tuple[float, float] = (14.0, 38.0)  # mm across a tear, part of which is beyond the label's edge
+    tear_length: tuple[float, float] = (14.0, 38.0)  # mm, part of it beyond the label's edge
     stain_length: tuple[float, float] = (9.0, 28.0)
-    stain_contrast: tuple[float, float] = (0.3, 0.8)  # of the paper's brightness
+    stain_contrast: tuple[float, float] = (0.3, 0.8)  # share of the paper's brightness
     particle_length: tuple[float, float] = (4.0, 10.0)
-    particle_contrast: tuple[float, float] = (0.3, 0.9)  # on the way from the juice's colour to the particle's
+    particle_contrast: tuple[float, float] = (0.3, 0.9)  # 0: colour of the juice, 1: of the particle
 
 
 def kind_of(label: dict) -> str:
@@ -132,7 +132,7 @@ def normal(rng: np.random.Generator) -> dict:
     return {"juice": juice, "fill_level": rng.uniform(BAND[0] + 0.5, BAND[1] - 0.5), "labels": labels, "pose": pose}
 
 
-def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Difficulty) -> dict:
+def add_defect(intact: dict, defect: str, rng: np.random.Generator, difficulty: Difficulty) -> dict:
     labels = list(intact["labels"])
     if defect == "wrong_fill_level":
         off = rng.uniform(*difficulty.level_off)
@@ -169,9 +169,9 @@ def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Diffi
 
 
 def free_place(description: dict, length: float, rng: np.random.Generator) -> dict:
-    """A place on the glass, as u and v, where nothing but juice shows around something of that length."""
+    """A position (u, v) on the glass with nothing but juice around an object of that length."""
     margin = 0.75 * length
-    for _ in attempts("free place on the glass"):
+    for _ in attempts("free position on the glass"):
         arc = float(rng.uniform(-0.8, 0.8) * RADIUS)
         height = float(rng.uniform(FLOOR + 6 + margin, description["fill_level"] - 3 - margin))
         if not any(covers(label, arc, height, (margin, margin)) for label in description["labels"]):
@@ -179,28 +179,28 @@ def free_place(description: dict, length: float, rng: np.random.Generator) -> di
 
 
 def on_label(label: dict, arc, height) -> tuple:
-    """Where a place on the glass is on a label: right of its middle, and above."""
+    """A position on the glass in the frame of a label: to the right of its middle, and above it."""
     cosine, sine = np.cos(np.radians(label["askew"])), np.sin(np.radians(label["askew"]))
     right, above = arc - label["arc"], height - label["height"]
     return right * cosine + above * sine, above * cosine - right * sine
 
 
 def covers(label: dict, arc, height, margin: tuple[float, float] = (0.0, 0.0)):
-    """Whether a label, were it whole, is at a place on the glass, or so close to it, along the arc and in height."""
+    """Whether an undamaged label covers a position on the glass, or is within a margin along the arc and in height."""
     (u, v), (width, tall) = on_label(label, arc, height), np.array(SIZES[kind_of(label)]) / 2 + margin
     return (np.abs(u) < width) & (np.abs(v) < tall)
 
 
 @cache
 def raggedness(form: int) -> np.ndarray:
-    """How far the edge of a ragged blob is from its middle, in the directions TURNS, about 1."""
+    """The relative radius, about 1, of a ragged blob in the directions TURNS."""
     rng, waves = np.random.default_rng(form), np.arange(2, 24)
     sizes, phases = 0.22 * rng.standard_normal(len(waves)) / waves**0.9, rng.uniform(0, 2 * np.pi, len(waves))
     return np.clip(1 + np.cos(np.outer(TURNS, waves) + phases) @ sizes, 0.5, 1.5)
 
 
 def blob(drawn: dict, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """What is drawn as a ragged blob: below 1 inside, 1 at its edge."""
+    """A ragged blob as a function: below 1 inside, 1 at its edge."""
     turn, right, above = np.radians(drawn["turn"]), u - drawn["u"], v - drawn["v"]
     along = (right * np.cos(turn) + above * np.sin(turn)) / drawn["length"] * 2
     across = (above * np.cos(turn) - right * np.sin(turn)) / drawn["width"] * 2
@@ -217,23 +217,23 @@ def outline(drawn: dict) -> np.ndarray:
 
 
 def on_particle(particle: dict, arc: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """As `blob`: a particle is no wider in the neck, where an arc is shorter than on the body."""
+    """As `blob`, for a particle, which is as wide in the neck as on the body."""
     narrower = GLASS(particle["v"]) / RADIUS
     return blob(particle, particle["u"] + (arc - particle["u"]) * narrower, height)
 
 
 def on_tear(label: dict, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """As `blob`, of the missing piece together with the bare paper around it."""
+    """As `blob`, for the missing piece of a label together with the bare fibres around it."""
     return blob(label["torn"], u, v) / (1 + 2 * FIBRES / label["torn"]["length"])
 
 
 def on_glass(description: dict, camera: scene.Camera) -> tuple[np.ndarray, np.ndarray]:
-    """Where the rays of the fine grid meet the front of the glass: arc and height; NaN beside it."""
+    """Arc and height where the rays of the fine grid meet the front of the glass; the arc is NaN beside the glass."""
     (x, y), (aside, table, nearer) = camera.on_plane(0.0), (description["pose"][key] for key in "xyz")
     away, radii = camera.distance - nearer, GLASS(steps := np.linspace(0, RIM, 800))
     a, b, height = x**2 + camera.distance**2, x * aside + camera.distance * away, y - table
     with np.errstate(invalid="ignore"):
-        for _ in range(5):  # each time a cylinder as wide as the glass where the ray met the one before
+        for _ in range(5):  # meet a cylinder as wide as the glass at the height found before
             share = (b - np.sqrt(b**2 - a * (aside**2 + away**2 - np.interp(height, steps, radii) ** 2))) / a
             height = share * y - table
     arc = RADIUS * np.arctan2(share * x - aside, away - share * camera.distance)
@@ -241,7 +241,7 @@ def on_glass(description: dict, camera: scene.Camera) -> tuple[np.ndarray, np.nd
 
 
 def shows_fruit(label: dict, arc: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """Whether the picture of the fruit is at these places."""
+    """Whether the picture of the fruit covers these positions."""
     picture, (width, tall) = printed(label["print"])[1], SIZES["fruit"]
     u, v = np.nan_to_num(on_label(label, arc, height), nan=1e3)
     rows, columns = (
@@ -267,21 +267,21 @@ def region(description: dict, intact: dict, camera: scene.Camera) -> np.ndarray:
     elif "missing" in drawn:
         (other,) = labels
         place = {"print": drawn["missing"], "arc": other["arc"], "height": PLACES[drawn["missing"]], "askew": 0.0}
-        marked = covers(place, arc, height, STRAY * (2, 1))  # the other label strays, too
+        marked = covers(place, arc, height, STRAY * (2, 1))  # both labels are shifted along the arc
     elif "particle" in description:
         marked = on_particle(description["particle"], arc, height) < 1
     elif "label" in drawn:
         (label,) = (label for label in labels if kind_of(label) == drawn["label"])
         u, v = on_label(label, arc, height)
-        spoilt = on_tear(label, u, v) if "torn" in label else blob(label["stain"], u, v)
-        marked = covers(label, arc, height) & (spoilt < 1)
+        damage = on_tear(label, u, v) if "torn" in label else blob(label["stain"], u, v)
+        marked = covers(label, arc, height) & (damage < 1)
     else:
         marked = labelled
     return scene.half_covered(marked)
 
 
 def turned(profile: np.ndarray, ribs: float = 0.0, sections: int = 200) -> trimesh.Trimesh:
-    """What a line of (radius, height) sweeps around the axis, from below; `ribs` stand out where it is widest."""
+    """The surface of revolution of a line (N, 2) of radius and height; `ribs` is their height where it is widest."""
     turns, (radii, heights) = np.linspace(0, 2 * np.pi, sections + 1), np.array(profile, dtype=float).T
     around = radii[:, None] + ribs * np.isclose(radii, radii.max())[:, None] * (-1.0) ** np.arange(sections + 1)
     x, y, z = -around * np.sin(turns), np.broadcast_to(heights[:, None], around.shape), -around * np.cos(turns)
@@ -291,28 +291,35 @@ def turned(profile: np.ndarray, ribs: float = 0.0, sections: int = 200) -> trime
 
 
 def wall(bottom: float, top: float) -> np.ndarray:
-    """The line (N, 2) of the glass between two heights."""
+    """The profile (N, 2) of the glass between two heights: radius and height."""
     heights = np.unique(np.clip(HEIGHTS, bottom, top))
     return np.stack([GLASS(heights), heights], axis=1)
 
 
 def juice_solid(level: float) -> trimesh.Trimesh:
-    """The juice, which climbs a little where it meets the glass."""
+    """The juice, slightly higher at the glass."""
     bottom = [(0, FLOOR), (RADIUS - 5, FLOOR), (RADIUS - 1.5, FLOOR + 2)]
     return turned([*bottom, *wall(FLOOR + 5.5, level), (GLASS(level) - 0.8, level - 0.5), (0, level - 0.6)])
 
 
+@cache
 def cap_solid() -> trimesh.Trimesh:
     radii, above = [0, 14.9, 15.4, 15.4, 15, 14, 12.9, 0], np.array([0, 0, 0.8, 12.8, 14, 14.8, 15, 15])
     return turned(np.stack([radii, RIM + above], axis=1), ribs=0.25, sections=96)
 
 
+@solids.cached(4)
+def flat_label(kind: str, torn: dict | None) -> trimesh.Trimesh:
+    """A label, perhaps torn, before it is wrapped around the glass."""
+    area = solids.rectangle(*SIZES[kind], 2.0)
+    if torn:
+        area -= solids.polygon(outline(torn))
+    return trimesh.graph.smooth_shade(solids.mesh_of(solids.extruded(area, 0, PAPER), finer_than=2.5), angle=1.0)
+
+
 def label_solid(label: dict) -> tuple[trimesh.Trimesh, np.ndarray]:
-    """A label around the glass, and where its vertices are on its print."""
-    area = solids.rectangle(*SIZES[kind_of(label)], 2.0)
-    if "torn" in label:
-        area -= solids.polygon(outline(label["torn"]))
-    flat = trimesh.graph.smooth_shade(solids.mesh_of(solids.extruded(area, 0, PAPER), finer_than=2.5), angle=1.0)
+    """A label around the glass, and the positions (N, 2) of its vertices on its print."""
+    flat = flat_label(kind_of(label), label.get("torn"))
     u, v, thickness = flat.vertices.T
     right, above = on_label({"arc": 0.0, "height": 0.0, "askew": -label["askew"]}, u, v)
     turn, reach = (label["arc"] + right) / RADIUS, RADIUS + 0.04 + thickness
@@ -321,7 +328,7 @@ def label_solid(label: dict) -> tuple[trimesh.Trimesh, np.ndarray]:
 
 
 def disc(u: float, v: float, radius: float, begin: float = 0, end: float = 360, flat: float = 0.97) -> np.ndarray:
-    """A disc, or a piece of it between two directions in degrees."""
+    """The edge (N, 2) of a disc, or of its sector between two directions in degrees."""
     turns = np.radians(np.linspace(begin, end, 60))
     edge = np.stack([u + radius * np.cos(turns), v + flat * radius * np.sin(turns)], axis=1)
     return edge if end - begin == 360 else np.append(edge, [(u, v)], axis=0)
@@ -337,7 +344,7 @@ def leaf(u: float, v: float, length: float, degrees: float) -> Iterator[tuple]:
 
 
 def fruit(name: str) -> Iterator[tuple]:
-    """What to paint, in mm from the middle of the picture: a colour and an area, or a colour, a line and its width."""
+    """The areas (colour, points) and lines (colour, points, width) of a picture, in mm from its middle."""
     along = np.linspace(0, 1, 30)[:, None]
     if name == "cherry":
         for u, v in ((-9.0, -5.5), (8.5, -7.5)):
@@ -371,7 +378,7 @@ def fruit(name: str) -> Iterator[tuple]:
 
 @cache
 def printed(what: str) -> tuple[np.ndarray, np.ndarray]:
-    """The print of a label, linear reflectance (rows, columns, 3), and where the picture of its fruit is on it."""
+    """The print of a label as linear albedo (rows, columns, 3), and the mask of its fruit's picture, twice as fine."""
     size, fine = np.array(SIZES["text" if what == "text" else "fruit"]), 2 * TEXELS
     image = Image.new("RGB", tuple(np.rint(size * fine).astype(int).tolist()), CREAM)
     draw = ImageDraw.Draw(image)
@@ -405,7 +412,7 @@ def printed(what: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def paper(label: dict, rng: np.random.Generator) -> dict:
-    """A printed label after some handling, with what spoils it."""
+    """The paper of a printed label with marks of handling, a tear or a stain."""
     size = SIZES[kind_of(label)]
     u, v = surfaces.raster(size, TEXELS)
     shade = 1 + 0.02 * surfaces.smooth_noise(rng, u.shape, 60) + 0.02 * surfaces.smooth_noise(rng, u.shape, 6)
@@ -419,14 +426,14 @@ def paper(label: dict, rng: np.random.Generator) -> dict:
         soaked = np.clip(10.5 - 10 * blob(label["stain"], u, v), 0, 1)
         soaked *= np.clip(0.9 + 0.12 * surfaces.smooth_noise(rng, u.shape, 20), 0.6, 1.0)
         albedo *= 1 - label["stain"]["contrast"] * soaked[..., None] * STAIN
-    return {"type": "diffuse", "reflectance": surfaces.bitmap(np.clip(albedo, 0.01, 0.9))}
+    return surfaces.matt(np.clip(albedo, 0.01, 0.9))
 
 
-def cloudy(description: dict, hue: np.ndarray, rng: np.random.Generator) -> dict:
-    """The juice and the gloss of the glass in front of it."""
+def juice_material(description: dict, hue: np.ndarray, rng: np.random.Generator) -> dict:
+    """The juice with the gloss of the glass in front of it."""
     u, v = surfaces.raster(JUICE_SIZE, 5.0)
     v += JUICE_SIZE[1] / 2
-    shade = 1 + rng.uniform(-0.1, 0.12) * (0.5 - v / BAND[0])  # it settles
+    shade = 1 + rng.uniform(-0.1, 0.12) * (0.5 - v / BAND[0])  # sediment
     shade += 0.025 * surfaces.smooth_noise(rng, u.shape, 50) + 0.02 * surfaces.smooth_noise(rng, u.shape, 8)
     albedo = shade[..., None] * hue
     froth = 0.35 * np.clip((v - description["fill_level"]) / rng.uniform(0.8, 2.0) + 1.0, 0, 1)
@@ -440,12 +447,12 @@ def cloudy(description: dict, hue: np.ndarray, rng: np.random.Generator) -> dict
 
 
 def glass(description: dict, bottom: float, top: float) -> object:
-    """Empty glass: it reflects as much as a pane would at its angle to the camera, and lets the rest through."""
+    """Empty glass: it reflects as a pane at its angle to the camera would, and transmits the rest."""
     solid = placed(turned(wall(bottom, top)), description)
     towards = np.array([0, 0, scene.Camera.distance]) - solid.vertices
     cosine = np.abs((solid.vertex_normals * towards).sum(axis=1)) / np.linalg.norm(towards, axis=1)
-    once = 0.04 + 0.96 * (1 - cosine) ** 5  # after Schlick, of each of its two surfaces
-    # The texture is a ramp: a vertex lies where the ramp is what it reflects.
+    once = 0.04 + 0.96 * (1 - cosine) ** 5  # Schlick's approximation, for one of its two surfaces
+    # The texture is a ramp from 0 to 1: the texture point of a vertex is its reflectance.
     ramp = surfaces.bitmap(np.tile(np.linspace(0, 1, 256), (2, 1))) | {"wrap_mode": "clamp"}
     shiny = {"type": "twosided", "bsdf": surfaces.metal((0.95, 0.97, 0.96), 0.06)}
     points = np.stack([2 * once / (1 + once) - 0.5, np.zeros(len(once))], axis=1)
@@ -458,7 +465,7 @@ def placed(solid: trimesh.Trimesh, description: dict) -> trimesh.Trimesh:
 
 
 def backdrop(description: dict, colour: tuple, rng: np.random.Generator) -> object:
-    """A sheet that lies on the table, and rises behind the bottle in a bow."""
+    """A sheet on the table that curves upwards behind the bottle."""
     half, bow, turns = 95.0, 45.0, np.linspace(0, np.pi / 2, 24)
     z = np.concatenate([[110.0], -70.0 - bow * np.sin(turns), [-115.0]])
     y = np.concatenate([[0.0], bow - bow * np.cos(turns), [300.0]])
@@ -472,35 +479,35 @@ def backdrop(description: dict, colour: tuple, rng: np.random.Generator) -> obje
     return scene.shape(vertices, faces, points, size, surfaces.worn(rng, colour, size, 2.0), smooth=True)
 
 
-def things(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
-    for_backdrop, for_juice, for_cap, *for_labels = rng.spawn(5)
-    grey = tuple((for_backdrop.uniform(0.2, 0.32) * for_backdrop.normal((0.97, 1.0, 1.05), 0.015)).tolist())
-    hue = np.array(JUICES[description["juice"]]) * for_juice.normal(1, (0.03, 0.05, 0.05)) * for_juice.normal(1, 0.03)
-    lid = (for_cap.normal(1, 0.05) * np.array([0.62, 0.5, 0.27])).tolist()
-    matt = {"type": "diffuse", "reflectance": {"type": "rgb", "value": lid}}
-    lacquer = {"type": "blendbsdf", "weight": 0.06, "bsdf_0": matt, "bsdf_1": surfaces.metal((0.9, 0.9, 0.9), 0.2)}
+def shapes(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
+    backdrop_rng, juice_rng, cap_rng, *label_rngs = rng.spawn(5)
+    grey = tuple((backdrop_rng.uniform(0.2, 0.32) * backdrop_rng.normal((0.97, 1.0, 1.05), 0.015)).tolist())
+    hue = np.array(JUICES[description["juice"]]) * juice_rng.normal(1, (0.03, 0.05, 0.05)) * juice_rng.normal(1, 0.03)
+    lid = (cap_rng.normal(1, 0.05) * np.array([0.62, 0.5, 0.27])).tolist()
+    enamel = {"type": "diffuse", "reflectance": {"type": "rgb", "value": lid}}
+    lacquer = surfaces.blend(enamel, surfaces.metal((0.9, 0.9, 0.9), 0.2), 0.06)
     parts = []
     for solid, material in (
-        (juice_solid(description["fill_level"]), cloudy(description, hue, for_juice)),
+        (juice_solid(description["fill_level"]), juice_material(description, hue, juice_rng)),
         (cap_solid(), lacquer),
     ):
         arc = RADIUS * np.arctan2(solid.vertices[:, 0], solid.vertices[:, 2])
         parts.append((solid, np.stack([arc, solid.vertices[:, 1] - JUICE_SIZE[1] / 2], 1), JUICE_SIZE, material))
-    for label, its_rng in zip(description["labels"], for_labels, strict=False):
-        parts.append((*label_solid(label), SIZES[kind_of(label)], paper(label, its_rng)))
-    shapes = [
+    for label, label_rng in zip(description["labels"], label_rngs, strict=False):
+        parts.append((*label_solid(label), SIZES[kind_of(label)], paper(label, label_rng)))
+    found = [
         scene.shape(placed(solid, description).vertices, solid.faces, points, size, material, smooth=True)
         for solid, points, size, material in parts
     ]
-    shapes += [glass(description, 0.0, FLOOR + 5.5), glass(description, description["fill_level"], RIM)]
-    shapes.append(backdrop(description, grey, for_backdrop))
-    return shapes, {"backdrop": list(grey), "juice": hue.tolist(), "cap": lid}
+    found += [glass(description, 0.0, FLOOR + 5.5), glass(description, description["fill_level"], RIM)]
+    found.append(backdrop(description, grey, backdrop_rng))
+    return found, {"backdrop": list(grey), "juice": hue.tolist(), "cap": lid}
 
 
 def light(rng: np.random.Generator) -> scene.Light:
-    """The softbox stands farther to the left, so that its reflection runs along the side of the bottle.
+    """A softbox farther to the left than usual, so that its reflection is on the side of the bottle.
 
-    Brightness differs by more than in the other categories, of softbox and room alike.
+    The brightness of softbox and room varies more than in the other categories.
     """
     brightness = float(rng.normal(1, 0.05))
     usual = scene.vary_light(rng, radiance=10.5 * brightness, room=0.2 * brightness)
@@ -519,9 +526,9 @@ CATEGORY = RenderedCategory(
     },
     difficulty=Difficulty(),
     normal=normal,
-    spoil=spoil,
+    add_defect=add_defect,
     region=region,
-    things=things,
+    shapes=shapes,
     light=light,
     tracer={"bounces": 0, "integrator": "volpath"},
 )

@@ -1,17 +1,18 @@
 """A cast metal nut on a dark sheet, after the category of MVTec AD: four swept arms around a bored hub, at any turn.
 
-Structural anomalies only, in MVTec AD's layout, which knows no saturation: every region saturates at its own area. That
-suits them all: each has one place, and one that is half seen is not found.
+All anomalies are structural. The folder has the layout of MVTec AD, which has no saturation: every region saturates at
+its own area, since each defect has one unambiguous place.
 
-- bent arm: all that moved of it, where it is and where it should be.
-- scratch and colour stain: the footprint of what was scratched or painted, where the camera sees it on metal.
-- flipped: the nut lies upside down; all of it is marked, since all that is seen of it should not be. (A smaller share
-  would do by LOCO's question, as the missing hub alone shows it; but in MVTec AD the whole part is marked and counts.)
+- bent arm: the moved part of the arm, where it is and where it should be.
+- scratch and colour stain: the scratched or stained area that the camera sees on the metal.
+- flipped: the nut lies upside down, and all of it is marked. (By the rules of MVTec LOCO AD, a smaller share would
+  suffice, since the missing hub alone shows the defect; but MVTec AD marks and counts the whole part.)
 
-The arms are swept the same way round, clockwise or not by the side that is up: so a flipped nut shows by its outline
-and by its flat back. A casting is a plan with rounded edges, raised to heights; the hub's face and the bore are turned.
+The arms are swept clockwise or counter-clockwise, depending on the side that is up: a flipped nut differs by its
+outline and by its flat back. A casting is a flat mesh of points, raised to heights that round off its edges; the face
+of the hub and the bore are turned on a lathe.
 
-Lengths are millimetres in the frame of the nut as it is seen from above, the origin in its middle, z = 0 the sheet.
+Lengths are millimetres in the frame of the nut, seen from above: the origin in its middle, z = 0 the sheet.
 """
 
 from dataclasses import dataclass
@@ -27,29 +28,37 @@ from iadlib.rendering import scene, solids, surfaces
 from iadlib.rendering.category import Defect, RenderedCategory, Scale, attempts
 
 ARMS = 4
-BODY, REACH = 15.6, 31.0  # radii: of the disc that carries the arms, and of an arm's tip
+BODY, REACH = 15.6, 31.0  # radii of the disc with the arms, and of an arm's tip
 HUB, HUB_HEIGHT, BORE = 11.0, 9.0, 5.0  # radius of the hub, its height above the sheet, radius of the hole
 CHAMFER = 1.3  # of the bore, radially
-HINGE, BEND_LENGTH = 15.8, 6.0  # where an arm bends, measured along it
+HINGE, BEND_LENGTH = 15.8, 6.0  # radius where a bend begins, and its length along the arm
 INSETS = (0.0, 0.15, 0.45, 0.9, 1.5)  # rings of points inside the outline, for its rounded edges
-FALL = {9.4: 0.0, 10.2: 0.0, 10.9: 0.07, 11.6: 0.5, 12.1: 0.86, 12.6: 0.96, 13.2: 1.0}  # from hub to arms, by radius
+DESCENT = {
+    9.4: 0.0,
+    10.2: 0.0,
+    10.9: 0.07,
+    11.6: 0.5,
+    12.1: 0.86,
+    12.6: 0.96,
+    13.2: 1.0,
+}  # radius: share of the descent from hub to arms
 ROUNDING, BACK_ROUNDING = 1.4, 0.7  # of the casting's upper and lower edges
 SIZE, TEXELS = (68.0, 68.0), 8.0  # of the textures, in mm and per mm
-PAINTED = 0.5  # a stain ends where it covers this share of what it covers in its middle
+PAINTED = 0.5  # share of a texel that a stain covers at the edge of its region
 STAINS = {"blue": (0.03, 0.09, 0.42), "red": (0.45, 0.03, 0.025), "green": (0.03, 0.25, 0.08)}
 STAINS |= {"rust": (0.23, 0.08, 0.02)}
 
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Ranges from which a defect is drawn, uniformly: from what takes a second look at default size to the plain."""
+    """Ranges for uniform draws of a defect, from hard to see at default size to obvious."""
 
     bend_degrees: tuple[float, float] = (8.0, 32.0)  # up or sideways
     scratch_length: tuple[float, float] = (5.0, 22.0)  # mm
     scratch_width: tuple[float, float] = (0.3, 1.0)  # mm
-    scratch_strength: tuple[float, float] = (0.3, 1.0)  # from a faint mark to flanks at 45 degrees, bare or black
-    stain_size: tuple[float, float] = (3.0, 10.0)  # mm, its width
-    stain_opacity: tuple[float, float] = (0.25, 0.95)  # from a tinge to paint that hides the metal
+    scratch_strength: tuple[float, float] = (0.3, 1.0)  # 1: flanks at 45 degrees, bare metal or black
+    stain_size: tuple[float, float] = (3.0, 10.0)  # mm, width
+    stain_opacity: tuple[float, float] = (0.25, 0.95)  # 1: paint that hides the metal
 
 
 DEFECTS = {
@@ -68,7 +77,7 @@ def normal(rng: np.random.Generator) -> dict:
     return {"pose": pose, "casting": casting | {"form": int(rng.integers(2**31))}, "flipped": False}
 
 
-def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Difficulty) -> dict:
+def add_defect(intact: dict, defect: str, rng: np.random.Generator, difficulty: Difficulty) -> dict:
     if defect == "flipped":
         return intact | {"flipped": True, "defect": {"flipped": True}}
     if defect == "bent_arm":
@@ -95,10 +104,9 @@ def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Diffi
 
 
 def path_on_metal(rng: np.random.Generator, casting: dict, length: float, curl: float) -> np.ndarray:
-    """A curved line (12, 2), most of which, and whose middle, lies on the flat of the metal."""
-    for _ in attempts("place on the metal"):
-        angles = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, curl, 12))
-        path = np.cumsum(length / 12 * np.stack([np.cos(angles), np.sin(angles)], axis=1), axis=0)
+    """A curved line (12, 2); at least 80 % of its points, and its middle, are on flat metal."""
+    for _ in attempts("position on the metal"):
+        path = solids.random_curve(rng, length, curl)
         path += rng.uniform(-1, 1, 2) * REACH - path[6]
         inside = on_flat(casting, path)
         if inside[5:7].all() and inside.mean() >= 0.8:
@@ -106,7 +114,7 @@ def path_on_metal(rng: np.random.Generator, casting: dict, length: float, curl: 
 
 
 def swept(casting: dict, radii: np.ndarray) -> np.ndarray:
-    """By how much the middle of an arm is turned ahead of its root at some radii, in radians."""
+    """The angles in radians by which the middle line of an arm is ahead of its root, at radii."""
     along = np.clip((radii - HUB) / (REACH - HUB), 0, None)
     return np.radians(casting["sweep"]) * along**1.4
 
@@ -116,7 +124,7 @@ def half_width(casting: dict, radii: np.ndarray) -> np.ndarray:
 
 
 def arm_at(casting: dict, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The arm nearest to points (N, 2), and how far they are from its middle, counter-clockwise."""
+    """The arm nearest to points (N, 2), and their counter-clockwise distances from its middle line."""
     radii = np.hypot(*points.T)
     ahead = np.arctan2(points[:, 1], points[:, 0]) - swept(casting, radii)
     offsets = (ahead[:, None] - np.radians(casting["angles"]) + np.pi) % (2 * np.pi) - np.pi
@@ -125,7 +133,7 @@ def arm_at(casting: dict, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def on_flat(casting: dict, points: np.ndarray) -> np.ndarray:
-    """Which of the points (N, 2) are on the flat of the hub's face or of an arm."""
+    """Whether points (N, 2) are on the flat face of the hub or of an arm."""
     radii, (arm, aside) = np.hypot(*points.T), arm_at(casting, points)
     on_face = (radii > BORE + CHAMFER + 0.3) & (radii < HUB - 1)
     on_arm = (radii > HUB + 2) & (radii < np.array(casting["reach"])[arm] - 4)
@@ -146,8 +154,9 @@ def outward(contour: np.ndarray) -> np.ndarray:
     return np.stack([ahead[:, 1], -ahead[:, 0]], axis=1) / np.linalg.norm(ahead, axis=1, keepdims=True)
 
 
+@solids.cached(4)
 def outline(casting: dict) -> np.ndarray:
-    """The nut seen from above (N, 2), counter-clockwise: arms that end in a claw ahead, uneven as castings are."""
+    """The outline (N, 2) of the nut from above, counter-clockwise; arms end in claws, and edges are uneven."""
     area = solids.circle(2 * BODY, sections=96)
     for angle, reach in zip(casting["angles"], casting["reach"], strict=True):
         edges = []
@@ -167,24 +176,24 @@ def outline(casting: dict) -> np.ndarray:
 
 
 def depth_inside(contour: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """How far points (N, 2) are inside a densely sampled outline; negative outside."""
+    """The distance of points (N, 2) from a densely sampled outline, negative outside."""
     distance, nearest = cKDTree(contour).query(points)
     return -np.sign(((points - contour[nearest]) * outward(contour)[nearest]).sum(axis=1)) * distance
 
 
-def plan_of(contour: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points (N, 2) and triangles that fill an outline, and how deep inside it the points are, 9 mm if deep enough."""
+def flat_mesh(contour: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points (N, 2) and triangles that fill an outline, and the points' distances from it; 9 mm beyond the rings."""
     area = solids.polygon(contour)
     rings = [contour, *(resampled(area.offset(-inset).to_polygons()[0]) for inset in INSETS[1:])]
     turns = np.linspace(0, 2 * np.pi, 90, endpoint=False)
-    hub = [radius * np.stack([np.cos(turns), np.sin(turns)], axis=1) for radius in FALL]
+    hub = [radius * np.stack([np.cos(turns), np.sin(turns)], axis=1) for radius in DESCENT]
     grid = np.stack(np.meshgrid(*[np.arange(-REACH - 1, REACH + 1, 1.2)] * 2), axis=-1).reshape(-1, 2)
-    from_hub = np.abs(np.hypot(*grid.T) - (min(FALL) + max(FALL)) / 2) - (max(FALL) - min(FALL)) / 2
+    from_hub = np.abs(np.hypot(*grid.T) - (min(DESCENT) + max(DESCENT)) / 2) - (max(DESCENT) - min(DESCENT)) / 2
     inside = np.concatenate([*hub, grid[(from_hub > 0.6) & (depth_inside(contour, grid) > INSETS[-1] + 0.4)]])
     points = np.concatenate([*rings, inside])
     depths = np.repeat([*INSETS, 9.0], [len(part) for part in [*rings, inside]])
     triangles = Delaunay(points).simplices
-    # Between points of the outline alone there is the air between two arms.
+    # Triangles between points of the outline alone fill the gap between two arms.
     triangles = triangles[(triangles >= len(contour)).any(axis=1)]
     (ax, ay), (bx, by), (cx, cy) = points[triangles].transpose(1, 2, 0)
     clockwise = (bx - ax) * (cy - ay) < (by - ay) * (cx - ax)
@@ -192,15 +201,19 @@ def plan_of(contour: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return points, triangles, depths
 
 
+@solids.cached(4)
 def casting_of(casting: dict) -> trimesh.Trimesh:
-    """The nut, hub up: its plan lifted to the upper and to the lower side, then bored and turned."""
-    plan, triangles, depths = plan_of(outline(casting))
-    fall = np.interp(np.hypot(*plan.T), list(FALL), list(FALL.values()))
+    """The nut with its hub up: a flat mesh raised to the upper and the lower side, then bored and turned.
+
+    Do not change it, since it is kept.
+    """
+    points, triangles, depths = flat_mesh(outline(casting))
+    fall = np.interp(np.hypot(*points.T), list(DESCENT), list(DESCENT.values()))
     top = HUB_HEIGHT + fall * (casting["thickness"] - HUB_HEIGHT) - rolled(depths, ROUNDING)
-    vertices = np.concatenate([np.column_stack([plan, z]) for z in (top, rolled(depths, BACK_ROUNDING))])
+    vertices = np.concatenate([np.column_stack([points, z]) for z in (top, rolled(depths, BACK_ROUNDING))])
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     _, first, times = np.unique(np.sort(edges, axis=1), axis=0, return_index=True, return_counts=True)
-    (start, end), under = edges[first[times == 1]].T, len(plan)
+    (start, end), under = edges[first[times == 1]].T, len(points)
     walls = [np.column_stack([start, start + under, end]), np.column_stack([end, start + under, end + under])]
     blank = solids.of(trimesh.Trimesh(vertices, np.concatenate([triangles, triangles[:, ::-1] + under, *walls])))
     bore = [(0, -1), (BORE + 2, -1), (BORE, 1), (BORE, HUB_HEIGHT - CHAMFER), (BORE + CHAMFER + 1, HUB_HEIGHT + 1)]
@@ -210,12 +223,12 @@ def casting_of(casting: dict) -> trimesh.Trimesh:
 
 
 def rolled(depths: np.ndarray, radius: float) -> np.ndarray:
-    """How far a rounded edge lies below the flat, at depths from the outline."""
+    """The height by which a rounded edge is below the flat face, at distances from the outline."""
     return radius * (1 - np.sqrt(1 - np.clip(1 - depths / radius, 0, 1) ** 2))
 
 
 def as_it_lies(description: dict, points: np.ndarray) -> np.ndarray:
-    """Where points (N, 3) of the casting are when an arm is bent or the nut is upside down."""
+    """The positions of points (N, 3) of the casting after an arm was bent or the nut was flipped."""
     if description["flipped"]:
         return points * (1, -1, -1) + (0, 0, HUB_HEIGHT)
     if "bend" not in description:
@@ -229,7 +242,7 @@ def as_it_lies(description: dict, points: np.ndarray) -> np.ndarray:
     angle = np.radians(bend["degrees"])
     share, straight = np.clip(beyond / BEND_LENGTH, 0, 1) * angle, np.clip(beyond - BEND_LENGTH, 0, None)
     cosine, sine, radius = np.cos(share), np.sin(share), BEND_LENGTH / angle
-    # The underside, or the middle of the arm, keeps its length; what lies beside it turns with it.
+    # The underside of an arm bent up, or the middle of an arm bent sideways, keeps its length.
     bent = int(bend["direction"] == "up")
     beside = others[bent]
     others[bent] = radius * (1 - cosine) + straight * sine + beside * cosine
@@ -237,26 +250,23 @@ def as_it_lies(description: dict, points: np.ndarray) -> np.ndarray:
     return np.where(beyond[:, None] > 0, moved, points)
 
 
-def pose_of(description: dict) -> np.ndarray:
-    return solids.pose_of(description["pose"]["x"], description["pose"]["y"], turn=description["pose"]["turn"])
-
-
 def posed(description: dict) -> trimesh.Trimesh:
-    """The nut where it is."""
+    """The nut in its pose."""
     solid = casting_of(description["casting"])
     lying = as_it_lies(description, solid.vertices)
-    return trimesh.Trimesh(trimesh.transform_points(lying, pose_of(description)), solid.faces, process=False)
+    pose = solids.flat_pose(description["pose"])
+    return trimesh.Trimesh(trimesh.transform_points(lying, pose), solid.faces, process=False)
 
 
-def scratched(scratch: dict, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance of every point to the nearest line of a scratch, and where along that line it is, from 0 to 1."""
+def scratch_distance(scratch: dict, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distance of each point to the nearest line of a scratch, and its position along that line, from 0 to 1."""
     lines = [surfaces.distance_to(np.array(path), x, y) for path in scratch["paths"]]
     nearest = np.argmin([distance for distance, _ in lines], axis=0)
     return tuple(np.choose(nearest, values) for values in zip(*lines, strict=True))
 
 
-def stained(stain: dict) -> np.ndarray:
-    """How much of each texel a stain covers, before its opacity: ragged, thin at its edge."""
+def stain_cover(stain: dict) -> np.ndarray:
+    """The share of each texel that a stain with a ragged edge covers, without its opacity."""
     x, y = surfaces.raster(SIZE, TEXELS)
     rng = np.random.default_rng(stain["form"])
     distance, _ = surfaces.distance_to(np.array(stain["path"]), x, y)
@@ -265,33 +275,30 @@ def stained(stain: dict) -> np.ndarray:
 
 
 def region(description: dict, intact: dict, camera: scene.Camera) -> np.ndarray:
-    """The pixels (H, W) where the camera sees the defect; a scratch counts as at least one pixel wide."""
-    solid = posed(description)
-    seen = scene.distance(camera, solid)
-    if "bend" in description:
-        bent, seen = seen, scene.distance(camera, posed(intact))
-        differs = np.abs(seen - bent) > 0.1
+    """The pixels (H, W) where the camera sees the defect; a scratch is at least one pixel wide."""
+    before, after = posed(intact), posed(description)
+    seen = scene.distance(camera, before if "bend" in description else after)
     x, y = camera.on_plane(0)
-    share = seen / np.sqrt(x**2 + y**2 + camera.distance**2)  # of the way to the sheet
+    share = seen / np.sqrt(x**2 + y**2 + camera.distance**2)  # of the distance to the sheet
     on_metal = share < 1 - 0.1 / camera.distance
     if description["flipped"]:
         return scene.half_covered(on_metal)
-    pose = pose_of(description)
-    x, y = np.moveaxis(np.stack([share * x - pose[0, 3], share * y - pose[1, 3]], axis=-1) @ pose[:2, :2], -1, 0)
+    in_nut = solids.in_frame(solids.flat_pose(description["pose"]), np.stack([share * x, share * y], axis=-1))
+    x, y = np.moveaxis(in_nut, -1, 0)
     if "bend" in description:
         points = np.stack([x, y, (1 - share) * camera.distance], axis=-1).reshape(-1, 3)
         moved = np.linalg.norm(as_it_lies(description, points) - points, axis=1) > 0.1
-        return scene.half_covered(differs | on_metal & moved.reshape(x.shape))
+        return scene.half_covered(scene.changed(camera, [before], [after]) | on_metal & moved.reshape(x.shape))
     if "scratch" in description:
-        half = max(description["scratch"]["width"], 1.2 / camera.pixels_per_mm) / 2
-        return scene.half_covered(on_metal & (scratched(description["scratch"], x, y)[0] <= half))
+        half = camera.line_radius(description["scratch"]["width"])
+        return scene.half_covered(on_metal & (scratch_distance(description["scratch"], x, y)[0] <= half))
     texels = [(SIZE[1] / 2 - y) * TEXELS - 0.5, (x + SIZE[0] / 2) * TEXELS - 0.5]
-    covered = ndimage.map_coordinates(stained(description["stain"]), texels, order=1)
+    covered = ndimage.map_coordinates(stain_cover(description["stain"]), texels, order=1)
     return scene.half_covered(on_metal & (covered >= PAINTED))
 
 
 def material_of(description: dict, rng: np.random.Generator) -> tuple[dict, dict]:
-    """Cast metal whose faces are turned, with what was scratched and painted on it; and what was drawn for it."""
+    """Cast metal with turned faces and, if there is one, a scratch or a stain; and the numbers drawn."""
     x, y = surfaces.raster(SIZE, TEXELS)
     back = description["flipped"]
     contour = outline(description["casting"])
@@ -303,62 +310,59 @@ def material_of(description: dict, rng: np.random.Generator) -> tuple[dict, dict
     noise = partial(surfaces.smooth_noise, rng, x.shape)
     radius = np.hypot(x + 0.02 * noise(60), y)
     turned = np.zeros_like(x) if back else expit((HUB - 0.2 - radius) / 0.1)  # the face of the hub and the chamfer
-    # Grain and pits of the mould, rubbed flat where the nut was turned.
+    # Grain and pits of the mould, removed where the nut was turned.
     coarse = rng.uniform(0.8, 1.25)
     mould = 0.016 * coarse * noise(1.2) + 0.03 * coarse * noise(4) + 0.05 * noise(24)
     pits = np.clip(noise(2.5) - rng.uniform(2.2, 2.7), 0, 0.8)
     relief = (1 - turned) * (mould - 0.16 * pits) + turned * (0.004 * noise(1.5) - 0.1 * (pits > 0.5))
     steps = ndimage.gaussian_filter1d(rng.normal(0, 1, round(radius.max() * 12) + 2), 0.7)  # of the turning tool
     relief += 0.012 * turned * np.interp(radius * 12, np.arange(len(steps)), steps)
-    if not back:  # the thread begins in the chamfer
+    if not back:  # the start of the thread in the chamfer
         thread = np.sin(2 * np.pi * radius / 0.55 - np.arctan2(y, x)) * expit((BORE + CHAMFER - 0.25 - radius) / 0.05)
         relief += 0.05 * thread
-    bare = expit((0.9 + 0.35 * noise(8) - depth) / 0.2)  # edges, where skin and dirt are worn off
+    bare = expit((0.9 + 0.35 * noise(8) - depth) / 0.2)  # edges, where the surface and dirt are worn off
     marks = surfaces.fibres(rng, SIZE, TEXELS, int(rng.integers(10, 40)), length=5.0)
     grey = 1 + 0.05 * noise(70) + 0.035 * noise(10) + 0.04 * noise(1.5) - 0.3 * pits
     grey *= 1 + 0.16 * turned + 0.14 * bare - 0.1 * marks
-    if not back:  # the hub's edge is bare, too, and dirt sits at its foot
+    if not back:  # a bare edge of the hub, and dirt around it
         grey *= 1 + 0.06 * np.exp(-(((radius - HUB + 0.4) / 0.35) ** 2))
         grey *= 1 - 0.15 * np.exp(-(((radius - HUB - 1.4) / 0.9) ** 2))
     roughness = 0.31 - 0.07 * turned - 0.05 * bare + 0.02 * noise(20)
     if "scratch" in description:
         half, strength = description["scratch"]["width"] / 2, description["scratch"]["strength"]
-        distance, along = scratched(description["scratch"], x, y)
+        distance, along = scratch_distance(description["scratch"], x, y)
         across, strength = distance / half, strength * np.sin(np.pi * np.clip(along, 0.04, 0.96)) ** 0.4
-        # A fresh one is a smooth, bright track; an old one a groove with dirt in it.
+        # A fresh scratch is a smooth, bright track; an old one is a groove with dirt in it.
         carved, tone = (0.2, 0.8) if description["scratch"]["tone"] == "bright" else (1.0, -0.8)
         relief *= 1 - strength * np.clip(2 - across, 0, 1)
-        relief += carved * strength * half * (0.4 * np.exp(-(((across - 1.3) / 0.4) ** 2)) - np.clip(1 - across, 0, 1))
+        relief += carved * strength * half * surfaces.groove(across)
         grey *= 1 + tone * strength * np.clip(2 - 1.5 * across, 0, 1)
     brightness, warmth = float(rng.normal(0.54, 0.02)), float(rng.normal(0, 0.012))
     colour = np.clip(brightness * grey[..., None] * (1 + warmth, 1.0, 1 - warmth), 0.02, 0.95)
     colour, alpha = surfaces.bitmap(colour), surfaces.bitmap(np.clip(roughness, 0.2, 0.5))
-    conductor = {"type": "roughconductor", "material": "none", "distribution": "ggx"}
-    conductor |= {"specular_reflectance": colour, "alpha": alpha}
     skin = {"type": "diffuse", "reflectance": colour}
-    coat = {"type": "blendbsdf", "weight": 0.3, "bsdf_0": conductor, "bsdf_1": skin}
+    coat = surfaces.blend(surfaces.metal(colour, alpha, distribution="ggx"), skin, 0.3)
     if "stain" in description:
         stain = description["stain"]
         paint = np.clip(1 + 0.15 * noise(3) + 0.15 * noise(14), 0.3, None)[..., None] * STAINS[stain["colour"]]
-        paint = {"type": "diffuse", "reflectance": surfaces.bitmap(np.clip(paint, 0, 0.9))}
-        weight = surfaces.bitmap(stain["opacity"] * stained(stain))
-        coat = {"type": "blendbsdf", "weight": weight, "bsdf_0": coat, "bsdf_1": paint}
-    normals = surfaces.normals_of_relief(relief, TEXELS)
-    material = {"type": "normalmap", "normalmap": surfaces.bitmap(normals / 2 + 0.5), "bsdf": coat}
+        weight = surfaces.bitmap(stain["opacity"] * stain_cover(stain))
+        coat = surfaces.blend(coat, surfaces.matt(np.clip(paint, 0, 0.9)), weight)
+    material = surfaces.with_relief(coat, relief, TEXELS)
     return material, {"brightness": brightness, "warmth": warmth, "grain": coarse}
 
 
-def things(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
-    for_metal, for_sheet = rng.spawn(2)
-    split = trimesh.graph.smooth_shade(casting_of(description["casting"]), angle=np.radians(35))
+def shapes(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
+    metal_rng, sheet_rng = rng.spawn(2)
+    split = scene.smoothed(casting_of(description["casting"]))
     points = np.array(split.vertices)
-    seen = trimesh.transform_points(as_it_lies(description, points), pose_of(description))
-    # What an arm carries bends with it: the texture lies on the nut as it was before.
+    pose = solids.flat_pose(description["pose"])
+    posed_points = trimesh.transform_points(as_it_lies(description, points), pose)
+    # Textures are placed on the casting before the bend, so that marks on an arm bend with it.
     on_texture = points[:, :2] * (1, -1 if description["flipped"] else 1)
-    material, metal = material_of(description, for_metal)
-    nut = scene.shape(seen, split.faces, on_texture, SIZE, material, smooth=True)
-    grey = float(for_sheet.uniform(0.009, 0.017))
-    return [nut, surfaces.sheet(for_sheet, (96, 96), (grey, grey, grey), grain=0.15)], {"metal": metal, "sheet": grey}
+    material, metal = material_of(description, metal_rng)
+    nut = scene.shape(posed_points, split.faces, on_texture, SIZE, material, smooth=True)
+    grey = float(sheet_rng.uniform(0.009, 0.017))
+    return [nut, surfaces.sheet(sheet_rng, (96, 96), (grey, grey, grey), grain=0.15)], {"metal": metal, "sheet": grey}
 
 
 CATEGORY = RenderedCategory(
@@ -373,9 +377,9 @@ CATEGORY = RenderedCategory(
     },
     difficulty=Difficulty(),
     normal=normal,
-    spoil=spoil,
+    add_defect=add_defect,
     region=region,
-    things=things,
+    shapes=shapes,
     light=partial(scene.vary_light, radiance=5.7, room=0.31),
     tracer={"bounces": 0},
     layout="mvtec_ad",

@@ -1,20 +1,19 @@
-"""A box of pushpins, after the category of MVTec LOCO AD: one pushpin in each of 3 x 5 compartments, in any pose.
+"""A box of pushpins, after the category of MVTec LOCO AD: one pushpin in each of 3 x 5 compartments.
 
-Its rules: no compartment is empty, none holds more than one, no pushpin lies on a wall, and no two touch. Positions and
-turns are free, a few pushpins stand on their heads, and box, plastic, light and camera vary.
+Rules: no compartment is empty, none holds two pushpins, no pushpin lies on a wall, and no two touch. Positions and
+turns are free, a few pushpins stand on their caps, and box, plastic, light and camera vary.
 
-Ground truth and saturation, by the question what area suffices to have found it:
+Ground truth and saturation:
 
 - missing pushpin: the floor of the empty compartment is marked, since the pushpin could lie anywhere in it; the area of
   a lying pushpin suffices, about an eighth of that floor.
-- two in one compartment: both are marked, as either could be the one too many; the area of one suffices. A threshold
-  is one number, so it is a little less than the smallest one covers.
-- pushpin on a wall: all of it, since it is there to be seen as a whole.
-- bent needle: every pixel that shows another surface than the intact one would: where the needle is, and the bare floor
-  where it should be, as either could be meant; half of it suffices, which is about one of the two.
-- broken head: likewise, but nothing has moved: the rest of the handle says where the missing piece was, there is no
-  other place that could be meant, so all of it.
-- foreign body: all that can be seen of it, since every part of it does not belong here.
+- two in one compartment: both are marked, since either could be the additional one; the area of one suffices. The
+  threshold is one number, a little less than the smallest area of a lying pushpin.
+- pushpin on a wall: the whole pushpin.
+- bent needle: every pixel that shows another surface than the intact pushpin would, which is the needle and the floor
+  where it should be; half of that suffices, since either shows the defect.
+- broken head: the same pixels, but all of them, since nothing has moved and the missing piece has only one position.
+- foreign body: its whole visible area.
 
 Lengths are millimetres in the frame of the box: x along its five columns, y along its three rows, the origin in its
 middle, z = 0 the table.
@@ -34,30 +33,30 @@ COLUMNS, ROWS = 5, 3
 BOX = np.array([158.0, 94.0])
 WALL, FLOOR, HEIGHT = 1.6, 1.6, 13.0
 PITCH = (BOX - WALL) / (COLUMNS, ROWS)
-INSIDE = PITCH - WALL  # a compartment's floor
-CAP, HANDLE, LENGTH = 5.0, 12.0, 22.5  # of a pushpin: the radius of its cap, the length of its handle, all of it
+INSIDE = PITCH - WALL  # size of a compartment's floor
+CAP, HANDLE, LENGTH = 5.0, 12.0, 22.5  # of a pushpin: radius of the cap, length of the handle, total length
 PROFILE = [  # radius and distance from the cap
     *[(0.0, 0.0), (4.4, 0.0), (CAP, 0.5), (CAP, 1.6), (4.3, 2.3), (3.3, 3.4), (2.9, 5.5), (3.1, 8.0), (3.9, 9.6)],
     *[(4.7, 10.4), (4.7, 11.3), (4.2, HANDLE), (0.0, HANDLE)],
 ]
 NEEDLE = 0.6  # radius
-OVERHANG = 2.0  # how far what lies on a wall is, in the image, from where it is, at most
-STANDING = 0.06  # the share of pushpins that stand on their caps
-LYING_AREA = 103.0  # mm² that every lying pushpin covers at least
+OVERHANG = 2.0  # largest shift in the image of a pushpin that lies on a wall, by perspective
+STANDING = 0.06  # share of pushpins that stand on their caps
+LYING_AREA = 103.0  # mm², smallest area of a lying pushpin in the image
 
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Ranges from which a defect is drawn, uniformly: from what takes a second look at default size to the plain."""
+    """Ranges for uniform draws of a defect, from hard to see at default size to obvious."""
 
     bend_degrees: tuple[float, float] = (45.0, 120.0)
-    broken_off: tuple[float, float] = (3.0, 8.0)  # mm of the handle's length or width that is gone
+    broken_off: tuple[float, float] = (3.0, 8.0)  # mm of the handle's length or width
     foreign_length: tuple[float, float] = (6.0, 15.0)  # mm
-    foreign_grey: tuple[float, float] = (0.03, 0.25)  # reflectance of a dark crumb on a light floor
+    foreign_grey: tuple[float, float] = (0.03, 0.25)  # albedo of a dark crumb on a light floor
 
 
 def centre_of(compartment: int) -> np.ndarray:
-    """The middle (x, y) of a compartment, 0 at the top left, row by row."""
+    """The middle (x, y) of a compartment; they are numbered row by row from 0 at the top left."""
     row, column = divmod(compartment, COLUMNS)
     return (np.array([column, ROWS - 1 - row]) - (COLUMNS / 2 - 0.5, ROWS / 2 - 0.5)) * PITCH
 
@@ -70,14 +69,14 @@ def compartment_of(pin: dict) -> int:
 
 
 def footprint(pin: dict) -> np.ndarray:
-    """The ends (2, 2) of a pushpin's axis, seen from above: cap and tip."""
+    """The ends (2, 2) of the axis of a pushpin with a straight needle, seen from above: cap and tip."""
     turn = np.radians(pin["turn"])
     reach = 0.0 if pin["standing"] else LENGTH
     return np.array([pin["x"], pin["y"]]) + reach * np.array([[0.0, 0.0], [np.cos(turn), np.sin(turn)]])
 
 
 def axis(pin: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Points (N, 2) along the axis of a pushpin, seen from above, and its radius there."""
+    """Points (N, 2) along the axis of a pushpin, seen from above, and its radii there."""
     along = np.linspace(0, LENGTH, 24)
     radii = np.where(along <= HANDLE, CAP, NEEDLE)
     cap, tip = footprint(pin)
@@ -98,10 +97,8 @@ def lies_inside(pin: dict, compartment: int) -> bool:
 
 
 def apart(pin: dict, other: dict, gap: float = 0.3) -> bool:
-    """Whether two pushpins do not touch, seen from above, nor come closer than the gap."""
-    (points, radii), (others, other_radii) = axis(pin), axis(other)
-    distances = np.linalg.norm(points[:, None] - others, axis=2)
-    return bool((distances > radii[:, None] + other_radii + gap).all())
+    """Whether the distance between two pushpins, seen from above, is more than the gap."""
+    return solids.apart(axis(pin), axis(other), gap)
 
 
 def count_in(description: dict) -> np.ndarray:
@@ -136,8 +133,8 @@ DEFECTS = {
 
 
 def pushpin(rng: np.random.Generator, compartment: int, standing: bool = False) -> dict:
-    """A pushpin anywhere in a compartment."""
-    for _ in attempts("place for a pushpin"):
+    """A pushpin in a random position in a compartment."""
+    for _ in attempts("position for a pushpin"):
         x, y = centre_of(compartment) + rng.uniform(-0.5, 0.5, 2) * INSIDE
         pin = {"x": x, "y": y, "z": FLOOR, "turn": rng.uniform(0, 360), "standing": standing}
         if lies_inside(pin, compartment):
@@ -145,14 +142,14 @@ def pushpin(rng: np.random.Generator, compartment: int, standing: bool = False) 
 
 
 def two_pushpins(rng: np.random.Generator, compartment: int) -> list[dict]:
-    for _ in attempts("place for two pushpins"):
+    for _ in attempts("position for two pushpins"):
         pair = [pushpin(rng, compartment), pushpin(rng, compartment)]
         if apart(*pair):
             return pair
 
 
 def pushpin_on_wall(rng: np.random.Generator, compartment: int) -> tuple[dict, int]:
-    """A pushpin that balances on a wall, and the compartment beyond; its middle is on this compartment's side."""
+    """A pushpin across a wall, its middle on the side of this compartment; and the compartment behind the wall."""
     row, column = divmod(compartment, COLUMNS)
     sides = np.array([(-1, 0), (1, 0), (0, 1), (0, -1)])
     inner = sides[[column > 0, column < COLUMNS - 1, row > 0, row < ROWS - 1]]
@@ -162,7 +159,7 @@ def pushpin_on_wall(rng: np.random.Generator, compartment: int) -> tuple[dict, i
     turn = np.degrees(np.arctan2(towards[1], towards[0])) + rng.uniform(-50, 50) + rng.choice([0, 180])
     x, y = middle - LENGTH / 2 * np.array([np.cos(np.radians(turn)), np.sin(np.radians(turn))])
     beyond = compartment + int(towards[0]) - COLUMNS * int(towards[1])
-    return {"x": x, "y": y, "z": HEIGHT, "turn": turn, "standing": False}, beyond  # cap and flange clear the walls
+    return {"x": x, "y": y, "z": HEIGHT, "turn": turn, "standing": False}, beyond  # cap and flange are above the walls
 
 
 def normal(rng: np.random.Generator) -> dict:
@@ -171,7 +168,7 @@ def normal(rng: np.random.Generator) -> dict:
     return {"pose": pose, "pushpins": pins}
 
 
-def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Difficulty) -> dict:
+def add_defect(intact: dict, defect: str, rng: np.random.Generator, difficulty: Difficulty) -> dict:
     pins = list(intact["pushpins"])
     compartment = int(rng.integers(len(pins)))
     drawn = {"compartment": compartment}
@@ -181,7 +178,7 @@ def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Diffi
         pins[compartment], second = two_pushpins(rng, compartment)
         pins.append(second)
     elif defect == "pushpin_on_wall":
-        for _ in attempts("place for a pushpin on a wall"):  # the one beyond makes room for it
+        for _ in attempts("position for a pushpin on a wall"):  # the pushpin behind the wall moves aside
             pins = list(intact["pushpins"])
             pins[compartment], beyond = pushpin_on_wall(rng, compartment)
             pins[beyond] = pushpin(rng, beyond, pins[beyond]["standing"])
@@ -192,7 +189,7 @@ def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Diffi
         length = rng.uniform(*difficulty.foreign_length)
         drawn |= {"length": length, "width": length * rng.uniform(0.35, 0.8), "turn": rng.uniform(0, 360)}
         drawn |= {"grey": rng.uniform(*difficulty.foreign_grey), "form": int(rng.integers(2**31))}
-        for _ in attempts("place for a foreign body"):  # a large crumb and some poses leave no room for each other
+        for _ in attempts("position for a foreign body"):  # draws both again, since some poses leave no room
             pins[compartment] = pushpin(rng, compartment)
             place = centre_of(compartment) + rng.uniform(-0.5, 0.5, 2) * (INSIDE - length - 1)
             points, radii = axis(pins[compartment])
@@ -202,11 +199,11 @@ def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Diffi
         return intact | {"pushpins": pins, "crumb": drawn, "defect": drawn}
     else:
         draw = bent if defect == "bent_needle" else broken
-        for _ in attempts("place for a bent needle"):
+        for _ in attempts("position for a bent needle"):
             pin = pins[compartment] = pushpin(rng, compartment)
             damage = draw(rng, difficulty)
             pin |= damage
-            if lies_inside(pin, compartment):  # a bent needle may reach farther than a straight one
+            if lies_inside(pin, compartment):  # a bent needle may reach farther aside than a straight one
                 break
         drawn |= next(iter(damage.values()))
     return intact | {"pushpins": pins, "defect": drawn}
@@ -225,13 +222,13 @@ def broken(rng: np.random.Generator, difficulty: Difficulty) -> dict:
 
 
 def needle_of(pin: dict) -> solids.manifold3d.Manifold:
-    """The needle of a pushpin whose cap is at the origin; it points along z."""
+    """The needle of a pushpin along z whose cap is at the origin."""
     along = np.linspace(0, 1, 40)
     return solids.tube(needle_path(pin), 2 * NEEDLE * np.clip((1 - along) / 0.25, 0.15, 1), sections=10)
 
 
 def needle_path(pin: dict) -> np.ndarray:
-    """The middle (40, 3) of that needle; it bends along y, which is sideways for a pushpin that lies."""
+    """The middle line (40, 3) of that needle; it bends along y, which is horizontal for a lying pushpin."""
     bend = pin.get("bend", {"degrees": 0.0, "at": 0.5})
     along = np.linspace(0, 1, 40)
     angles = np.radians(bend["degrees"]) * np.clip((along - bend["at"]) / 0.15 + 0.5, 0, 1)
@@ -248,16 +245,32 @@ def handle_of(pin: dict) -> solids.manifold3d.Manifold:
     side = np.radians(broken["slope"])
     at_side = broken["at"] == "side"
     outward = np.array([-np.cos(side), np.sin(side), 0.0] if at_side else [0.0, np.sin(side), -np.cos(side)])
-    surface = np.array([0, 0, 1.0]) + CAP * outward if at_side else np.zeros(3)
-    for shallower in (0.0, *rng.uniform(0.2, 1.2, 4)):  # plastic breaks in shells
-        radius = rng.uniform(5.5, 7.5)
-        centre = surface + outward * (radius - broken["depth"] + shallower) + rng.normal(0, 0.8 * (shallower > 0), 3)
-        handle -= solids.manifold3d.Manifold.sphere(radius, 48).translate(centre)
-    return handle
+    corner = np.array([0, 0, 1.0]) + CAP * outward if at_side else np.zeros(3)
+    return solids.break_off(handle, rng, corner, outward, broken["depth"], (5.5, 7.5), (0.2, 1.2), 0.8)
+
+
+@solids.cached(8)
+def handle_mesh(damage: dict) -> trimesh.Trimesh:
+    return solids.mesh_of(handle_of(damage))
+
+
+@solids.cached(8)
+def needle_mesh(damage: dict) -> trimesh.Trimesh:
+    return solids.mesh_of(needle_of(damage))
+
+
+@solids.cached(8)
+def pushpin_mesh(damage: dict) -> trimesh.Trimesh:
+    return solids.mesh_of(handle_of(damage) + needle_of(damage))
+
+
+def damage_of(pin: dict) -> dict:
+    """The entries of a pushpin that change its solid."""
+    return {key: pin[key] for key in ("bend", "broken") if key in pin}
 
 
 def pose_of(pin: dict, box: np.ndarray) -> np.ndarray:
-    """Where a pushpin is: lying on its cap and its flange, or standing on its cap."""
+    """The pose of a pushpin, which lies on its cap and its flange or stands on its cap."""
     slope = np.degrees(np.arcsin((CAP - PROFILE[9][0]) / PROFILE[9][1]))
     raised, tilt = (0.0, 0.0) if pin["standing"] else (CAP, 90 + slope)
     return box @ solids.pose_of(pin["x"], pin["y"], pin["z"] + raised, pin["turn"], tilt)
@@ -274,66 +287,58 @@ def crumb_pose(crumb: dict) -> np.ndarray:
 
 @cache
 def box_solid() -> trimesh.Trimesh:
-    """The box: a block without its compartments, whose corners are rounded."""
+    """The box: a block with rounded corners, without the compartments."""
     body = solids.extruded(solids.rectangle(*BOX, 4.0), 0, HEIGHT)
     for compartment in range(ROWS * COLUMNS):
         body -= solids.extruded(solids.rectangle(*INSIDE, 2.0, tuple(centre_of(compartment))), FLOOR, HEIGHT + 1)
     return solids.mesh_of(body)
 
 
-def box_pose(description: dict) -> np.ndarray:
-    return solids.pose_of(description["pose"]["x"], description["pose"]["y"], turn=description["pose"]["turn"])
-
-
 def posed(description: dict) -> list[trimesh.Trimesh]:
-    """Every solid where it is: the pushpins in their order, the crumb if there is one, the box."""
-    box, crumb = box_pose(description), description.get("crumb")
-    parts = [(solids.mesh_of(handle_of(pin) + needle_of(pin)), pose_of(pin, box)) for pin in description["pushpins"]]
+    """Every solid in its pose: the pushpins in their order, the crumb if there is one, the box."""
+    box, crumb = solids.flat_pose(description["pose"]), description.get("crumb")
+    parts = [(pushpin_mesh(damage_of(pin)), pose_of(pin, box)) for pin in description["pushpins"]]
     if crumb:
         parts.append((crumb_of(crumb), box @ crumb_pose(crumb)))
     return [solid.copy().apply_transform(pose) for solid, pose in [*parts, (box_solid(), box)]]
 
 
 def region(description: dict, intact: dict, camera: scene.Camera) -> np.ndarray:
-    compartment, pins = description["defect"]["compartment"], description["pushpins"]
+    compartment, pins = description["defect"]["compartment"], list(description["pushpins"])
     if len(pins) < ROWS * COLUMNS:
-        x, y = camera.on_plane(FLOOR)
-        box = box_pose(description)
-        in_box = np.stack([x - box[0, 3], y - box[1, 3]], axis=-1) @ box[:2, :2]
+        floor = np.stack(camera.on_plane(FLOOR), axis=-1)
+        in_box = solids.in_frame(solids.flat_pose(description["pose"]), floor)
         return scene.half_covered((np.abs(in_box - centre_of(compartment)) < INSIDE / 2).all(axis=-1))
     parts = posed(description)
-    damaged = {"bend", "broken"} & set(pins[compartment])
-    if damaged:
-        pins = list(pins)
-        pins[compartment] = {key: value for key, value in pins[compartment].items() if key not in damaged}
-        mended = posed(description | {"pushpins": pins})
-        return scene.half_covered(np.abs(scene.distance(camera, *parts) - scene.distance(camera, *mended)) > 0.1)
-    # As many as there should be: one lies wrong, or the crumb is the one too many.
+    if damage := damage_of(pins[compartment]):
+        pins[compartment] = {key: value for key, value in pins[compartment].items() if key not in damage}
+        return scene.half_covered(scene.changed(camera, posed(description | {"pushpins": pins}), parts))
+    # One pushpin per compartment: the marked one lies on a wall, unless there is a crumb, the last part but the box.
     marked = [compartment + 1] if len(parts) == ROWS * COLUMNS + 1 else [len(parts) - 1]
     if len(pins) > ROWS * COLUMNS:
         marked.append(compartment + 1)
     return scene.half_covered(np.isin(scene.owners(camera, *parts), marked))
 
 
-def things(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
-    for_table, for_box, for_pins = rng.spawn(3)
-    box, crumb = box_pose(description), description.get("crumb")
-    grey, hue = float(for_box.normal(0.72, 0.02)), float(for_pins.normal(0, 0.02))
-    moulded = surfaces.worn(for_box, (grey, grey, 1.02 * grey), tuple(BOX))
-    yellow = scene.mitsuba().load_dict(surfaces.plastic((0.85, 0.55 + hue, 0.03)))
+def shapes(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
+    table_rng, box_rng, pins_rng = rng.spawn(3)
+    box, crumb = solids.flat_pose(description["pose"]), description.get("crumb")
+    grey, hue = float(box_rng.normal(0.72, 0.02)), float(pins_rng.normal(0, 0.02))
+    box_material = surfaces.worn(box_rng, (grey, grey, 1.02 * grey), tuple(BOX))
+    yellow = surfaces.loaded_plastic(np.array([0.85, 0.55 + hue, 0.03]))
     steel = scene.mitsuba().load_dict(surfaces.metal((0.6, 0.6, 0.62), 0.25))
-    shapes = [
-        surfaces.sheet(for_table, (230, 150), (0.06, 0.065, 0.07)),
-        scene.rounded(box_solid(), moulded, box, tuple(BOX)),
+    found = [
+        surfaces.sheet(table_rng, (230, 150), (0.06, 0.065, 0.07)),
+        scene.rounded(box_solid(), box_material, box, tuple(BOX)),
     ]
     for pin in description["pushpins"]:
         pose = pose_of(pin, box)
-        shapes.append(scene.rounded(solids.mesh_of(handle_of(pin)), yellow, pose))
-        shapes.append(scene.rounded(solids.mesh_of(needle_of(pin)), steel, pose))
+        found.append(scene.rounded(handle_mesh(damage_of(pin)), yellow, pose))
+        found.append(scene.rounded(needle_mesh(damage_of(pin)), steel, pose))
     if crumb:
         dark = {"type": "diffuse", "reflectance": {"type": "rgb", "value": crumb["grey"]}}
-        shapes.append(scene.rounded(crumb_of(crumb), dark, box @ crumb_pose(crumb)))
-    return shapes, {"box_grey": grey, "pin_hue": hue}
+        found.append(scene.rounded(crumb_of(crumb), dark, box @ crumb_pose(crumb)))
+    return found, {"box_grey": grey, "pin_hue": hue}
 
 
 CATEGORY = RenderedCategory(
@@ -348,9 +353,9 @@ CATEGORY = RenderedCategory(
     },
     difficulty=Difficulty(),
     normal=normal,
-    spoil=spoil,
+    add_defect=add_defect,
     region=region,
-    things=things,
+    shapes=shapes,
     light=partial(scene.vary_light, radiance=4.8, room=0.3),
-    tracer={"bounces": 0},  # light from wall to wall would take many more samples than it is worth
+    tracer={"bounces": 0},  # light between the walls would need many more samples
 )

@@ -1,27 +1,27 @@
-"""What the rendered categories share: the recording set-up as a Mitsuba scene, and ground truth from geometry.
+"""The recording set-up that all categories share, as a Mitsuba scene, and ground truth from geometry.
 
-An overhead camera looks straight down at a part on black cloth, a softbox hangs above and to one side, and a sensor
-model turns radiance into 8 bits. A category makes solids and a surface for them; everything else is here.
+A camera looks straight down at a part, a softbox hangs above and to one side, and a sensor model turns radiance into
+8 bits. A category makes solids and materials; camera, light, sensor and ground truth are made here.
 
-Lengths are millimetres. The cloth lies at z = 0, x points right and y up in the image, z to the camera. Textures are
-rasters whose first row is at the largest y. Mitsuba is imported where it is used and only in the variant scalar_rgb,
+Lengths are millimetres. The ground is the plane z = 0; x points right and y up in the image, z points to the camera.
+Textures are rasters whose first row is at the largest y. Mitsuba is imported on first use, in the variant scalar_rgb,
 which needs neither a GPU nor LLVM.
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import trimesh
 from scipy import ndimage
 
-RAYS = 3  # ground truth is decided on 3 x 3 rays a pixel
-RESOLVED_WIDTH = 304  # pixels, of the widest image at default size; from there on the lens keeps up with the sensor
+RAYS = 3  # ground truth is decided by 3 x 3 rays per pixel, the "fine grid"
+RESOLVED_WIDTH = 304  # pixels, the widest default image; the blur in pixels does not grow with the width beyond it
 
 
 @cache
 def mitsuba():
-    """Mitsuba in the one variant that runs everywhere; imported on first use, since that takes a second."""
+    """Mitsuba in the variant that runs on every machine; the import takes a second."""
     import mitsuba
 
     mitsuba.set_variant("scalar_rgb")
@@ -31,7 +31,7 @@ def mitsuba():
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera above the origin, looking down; `field_width` is what it sees of the plane z = 0."""
+    """A pinhole camera above the origin, looking down; `field_width` is the width that it sees of the plane z = 0."""
 
     width: int
     height: int
@@ -48,14 +48,18 @@ class Camera:
         return points[:, :2] * scale * (1, -1) + (self.width / 2, self.height / 2)
 
     def on_plane(self, z: float, rays: int = RAYS) -> tuple[np.ndarray, np.ndarray]:
-        """Where the rays through a grid of rays x rays points in each pixel meet the plane at height z: x and y."""
+        """x and y where rays meet the plane at height z; rays x rays of them pass through each pixel."""
         scale = (1 - z / self.distance) / self.pixels_per_mm
         columns = (np.arange(self.width * rays) + 0.5) / rays - self.width / 2
         rows = self.height / 2 - (np.arange(self.height * rays) + 0.5) / rays
         return np.meshgrid(columns * scale, rows * scale)
 
+    def line_radius(self, width: float) -> float:
+        """Half the width in mm at which ground truth marks a line: at least 0.6 pixels, so that it has no gaps."""
+        return max(width, 1.2 / self.pixels_per_mm) / 2
+
     def sensor(self, samples: int, seed: int, rays: int = 1) -> dict:
-        """The Mitsuba sensor. The box filter keeps image blocks apart, so that bytes do not depend on threads."""
+        """The Mitsuba sensor. With a box filter, image blocks do not overlap, and bytes do not depend on threads."""
         mi = mitsuba()
         return {
             "type": "perspective",
@@ -76,7 +80,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Light:
-    """The softbox: one emitting rectangle that faces the origin, and the weak light of the room."""
+    """The softbox, an emitting rectangle that faces the origin, and the weak, even light of the room."""
 
     centre: tuple[float, float, float]
     size: tuple[float, float]
@@ -100,7 +104,7 @@ class Light:
 
 
 def vary_light(rng: np.random.Generator, radiance: float = 3.7, room: float = 0.1) -> Light:
-    """The softbox as it stands from one recording to the next: moved by centimetres, a few percent brighter."""
+    """A softbox that varies between images: its position by about a centimetre, its radiance by a few percent."""
     centre = np.array([-90.0, 110.0, 420.0]) + rng.normal(0, [8, 8, 5])
     tint = 1 + rng.normal(0, 0.006, 3)
     return Light(tuple(centre), (260.0, 200.0), float(radiance * rng.normal(1, 0.022)), room, tuple(tint))
@@ -114,10 +118,10 @@ def shape(
     material: object,
     smooth: bool = False,
     radiance: float = 0.0,
-):
+) -> object:
     """A Mitsuba mesh; `texture_points` (N, 2) place each vertex on a texture of `size` centred at the origin.
 
-    `material` is a description or, to be shared between shapes, what Mitsuba loaded of it.
+    `material` is a description, or a loaded BSDF that several shapes may share.
     """
     mi = mitsuba()
     properties = mi.Properties()
@@ -136,29 +140,42 @@ def shape(
     return mesh
 
 
-def rounded(
-    solid: trimesh.Trimesh, material: object, pose: np.ndarray, size: tuple = (1, 1), sharp_degrees: float = 35
-):
-    """A solid in its own frame, seen in a pose, as a Mitsuba mesh with smooth sides.
+def rectangle(size: tuple[float, float], material: object) -> object:
+    """A Mitsuba mesh of the rectangle of `size` in the plane z = 0, its texture as large as itself."""
+    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * np.array(size) / 2
+    vertices, faces = np.column_stack([corners, np.zeros(4)]), np.array([(0, 1, 2), (0, 2, 3)])
+    return shape(vertices, faces, corners, size, material)
 
-    Edges sharper than `sharp_degrees` stay edges. Textures of `size` in mm lie on it as seen from above, in its frame.
+
+@lru_cache(maxsize=32)
+def smoothed(solid: trimesh.Trimesh, sharp_degrees: float = 35) -> trimesh.Trimesh:
+    """The solid with vertices split along edges sharper than `sharp_degrees`, so that these edges stay sharp.
+
+    The result is kept for solids that are used again, since a cached solid is the same object; do not change it.
     """
-    split = trimesh.graph.smooth_shade(solid, angle=np.radians(sharp_degrees))
+    return trimesh.graph.smooth_shade(solid, angle=np.radians(sharp_degrees))
+
+
+def rounded(solid: trimesh.Trimesh, material: object, pose: np.ndarray, size: tuple = (1, 1)) -> object:
+    """A solid in a pose, as a Mitsuba mesh with smooth sides and sharp edges.
+
+    A texture of `size` in mm is projected on it from above, in the solid's own frame.
+    """
+    split = smoothed(solid)
     posed = trimesh.transform_points(split.vertices, pose)
     return shape(posed, split.faces, np.array(split.vertices[:, :2]), size, material, smooth=True)
 
 
-def plain(solid: trimesh.Trimesh, radiance: float = 0.0):
-    """A solid whose surface does not matter."""
+def _plain(solid: trimesh.Trimesh, radiance: float = 0.0) -> object:
     return shape(solid.vertices, solid.faces, solid.vertices[:, :2], (1, 1), {"type": "diffuse"}, radiance=radiance)
 
 
 def radiance(
     camera: Camera, shapes: list, light: Light, samples: int, seed: int, bounces: int = 2, integrator: str = "path"
 ) -> np.ndarray:
-    """Linear radiance (H, W, 3) that reaches the camera, after so many `bounces` from thing to thing at most.
+    """Linear radiance (H, W, 3) that reaches the camera, with at most `bounces` reflections from shape to shape.
 
-    The blocks are fixed, since the random numbers of a pixel depend on them.
+    The block size is fixed, since the random numbers of a pixel depend on it.
     """
     parts = {f"shape{i}": part for i, part in enumerate(shapes)}
     tracer = {"type": integrator, "max_depth": bounces + 2, "block_size": 16}
@@ -170,14 +187,19 @@ def radiance(
 def distance(camera: Camera, *solids: trimesh.Trimesh) -> np.ndarray:
     """Distance along the ray to the solids or to the plane z = 0, on the fine grid of the ground truth."""
     scale = mitsuba().ScalarTransform4f().scale([camera.field_width, camera.field_width, 1])
-    parts = {f"solid{i}": plain(solid) for i, solid in enumerate(solids)}
+    parts = {f"solid{i}": _plain(solid) for i, solid in enumerate(solids)}
     return _first_hit(camera, {"type": "depth"}, parts | {"ground": {"type": "rectangle", "to_world": scale}})
 
 
+def changed(camera: Camera, before: list[trimesh.Trimesh], after: list[trimesh.Trimesh]) -> np.ndarray:
+    """The rays of the fine grid that meet another surface after a change, nearer or farther by 0.1 mm."""
+    return np.abs(distance(camera, *after) - distance(camera, *before)) > 0.1
+
+
 def owners(camera: Camera, *solids: trimesh.Trimesh) -> np.ndarray:
-    """Which solid each ray of the fine grid meets first: 1 for the first one, 2 for the second; 0 for none."""
-    # Each shines with its number, and only light that comes straight from it is counted.
-    parts = {f"solid{i}": plain(solid, radiance=i + 1) for i, solid in enumerate(solids)}
+    """The number of the solid that each ray of the fine grid meets first, from 1 on; 0 where it meets none."""
+    # Each solid emits its number as radiance, and only directly visible light is counted.
+    parts = {f"solid{i}": _plain(solid, radiance=i + 1) for i, solid in enumerate(solids)}
     return np.rint(_first_hit(camera, {"type": "path", "max_depth": 1}, parts)).astype(int)
 
 
@@ -189,13 +211,13 @@ def _first_hit(camera: Camera, integrator: dict, parts: dict) -> np.ndarray:
 
 
 def half_covered(fine: np.ndarray) -> np.ndarray:
-    """The pixels (H, W) of which at least half of the fine grid's rays say true."""
+    """The pixels (H, W) of which at least half of the rays of the fine grid are true."""
     rows, columns = (side // RAYS for side in fine.shape)
     return fine.reshape(rows, RAYS, columns, RAYS).mean(axis=(1, 3)) >= 0.5
 
 
 def visible(image: np.ndarray, region: np.ndarray) -> dict:
-    """How large a region shows, and by how many grey levels its mean differs from what surrounds it."""
+    """The area of a region in pixels, and the grey levels by which its mean differs from that of its surroundings."""
     grey = image.mean(axis=2)
     around = ndimage.binary_dilation(region, iterations=4) & ~ndimage.binary_dilation(region)
     contrast = grey[region].mean() - grey[around].mean()
@@ -203,10 +225,10 @@ def visible(image: np.ndarray, region: np.ndarray) -> dict:
 
 
 def photograph(light: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
-    """What the sensor makes of radiance (H, W, 3): uint8 with vignetting, defocus, noise and sRGB; and its settings.
+    """The uint8 image of radiance (H, W, 3), with vignetting, defocus, noise and sRGB encoding; and the settings drawn.
 
-    Defocus is in pixels of the sensor. A lens that resolves its sensor blurs over about half a pixel, whatever their
-    number: so a wider image shows more, and the blur grows with the width only up to RESOLVED_WIDTH.
+    A lens that matches its sensor blurs over about half a pixel, whatever the number of pixels. The blur in pixels
+    therefore grows with the width only up to RESOLVED_WIDTH, and a wider image shows finer detail.
     """
     height, width = light.shape[:2]
     settings = {

@@ -1,28 +1,28 @@
 """Two splicing connectors joined by a cable, after the category of MVTec LOCO AD.
 
-Its rules: both connectors have the same number of slots and are of one family (clear with orange levers or white with
-green ones), exactly one cable joins them, it leaves both at the same slot counted from the top, and it has the colour
-of that number of slots: yellow for 2, blue for 3, red for 5. The connectors' poses, the cable's way, slot and family,
+Rules: both connectors have the same number of slots and are of one family (clear with orange levers or white with green
+ones); exactly one cable joins them; it leaves both at the same slot, counted from the top; and it has the colour of
+that number of slots: yellow for 2, blue for 3, red for 5. Poses of the connectors, path of the cable, slot and family,
 hue and brightness of plastic and ground, light and camera vary.
 
-Ground truth and saturation, by the question what area suffices to have found it:
+Ground truth and saturation:
 
-- different sizes, different families: both connectors are marked, as either could be the wrong one, and one of them
-  suffices. A threshold is one number, so it is a little less than the area of the smallest, of two slots: whoever
-  points at one connector, whichever, has found that much.
-- missing cable: the ground between the connectors is marked as far as cables reach; what the shortest cable covers of
-  it suffices.
-- second cable: both are marked, as either could be the one too many; the area of one suffices, of the shorter one.
-- wrong slot: the whole cable is marked and half of it suffices, with one of its ends, as either may be the wrong one.
-- wrong colour: all of the cable, since every part of it shows the colour.
-- cut cable: every pixel that shows another surface than the intact cable would. Its ends have sprung aside, so both
-  where they are and where they should be are marked, as either could be; half of it suffices.
-- damaged housing: every pixel that shows another surface than the intact one would; all of it, since the rest of the
-  connector says where the missing piece was, and nothing else could be meant.
-- soiled housing: all that the soil covers, since it shows everywhere.
+- different sizes, different families: both connectors are marked, since either could be the wrong one; the area of one
+  suffices. The threshold is one number, a little less than the smallest area of a connector with two slots.
+- missing cable: the ground between the connectors where a cable could lie; the visible area of the shortest cable on it
+  suffices.
+- second cable: both cables are marked, since either could be the additional one; the area of the shorter suffices.
+- wrong slot: the whole cable is marked; half of it, with one end, suffices, since either end may be the wrong one.
+- wrong colour: the whole cable.
+- cut cable: every pixel that shows another surface than the intact cable would. The ends have moved aside: where they
+  are and where they should be are marked; half of that suffices, since either shows the defect.
+- damaged housing: every pixel that shows another surface than the intact housing would; the whole region, since the
+  missing piece has only one position.
+- soiled housing: the whole soiled area.
 
 Lengths are millimetres. The table is z = 0, its origin below the camera. A connector's own frame has its origin in the
-middle of its underside, x towards the wire openings and y along the slots; the right one is turned by half a circle.
+middle of its underside, x towards the wire openings and y along the slots; the right connector is turned by 180
+degrees.
 """
 
 from dataclasses import dataclass
@@ -38,37 +38,37 @@ from scipy.special import expit
 from iadlib.rendering import scene, solids, surfaces
 from iadlib.rendering.category import Defect, RenderedCategory, Rule, Scale, attempts
 
-PITCH, DEPTH, HEIGHT = 8.6, 24.0, 9.2  # of a connector: from slot to slot, along the wires, above the table
+PITCH, DEPTH, HEIGHT = 8.6, 24.0, 9.2  # of a connector: distance of slots, length along the wires, height
 FRONT = DEPTH / 2
-OPENING, OPENING_HEIGHT = 5.2, 4.3  # diameter, and its middle above the table
-LEVER = (-8.2, 6.2)  # where a lever begins and ends, along the wires
+OPENING, OPENING_HEIGHT = 5.2, 4.3  # diameter of an opening, and height of its middle
+LEVER = (-8.2, 6.2)  # start and end of a lever, along x of the connector
 CABLE, CORE = 3.5, 2.0  # diameters of the cable and of the copper in it
-INSERTED, STRAIGHT = 5.0, 7.0  # how far a cable is inside a connector, and leaves it straight
-SLACK, EDGE = 15.0, 39.0  # how far a cable strays from the straight line between its openings, and from y = 0
+INSERTED, STRAIGHT = 5.0, 7.0  # lengths of a cable inside a connector, and straight in front of it
+SLACK, EDGE = 15.0, 39.0  # largest distance of a cable from the line between its openings, and from y = 0
 NARROWEST_BEND = 9.0  # radius
-COLOURS = {2: "yellow", 3: "blue", 5: "red"}  # of the cable, by number of slots
+COLOURS = {2: "yellow", 3: "blue", 5: "red"}  # number of slots: colour of the cable
 INSULATION = {"yellow": (0.78, 0.52, 0.03), "blue": (0.03, 0.13, 0.45), "red": (0.52, 0.025, 0.02)}
 HOUSINGS = {"orange": (0.60, 0.62, 0.63), "green": (0.82, 0.81, 0.78)}
 LEVERS = {"orange": (0.85, 0.24, 0.015), "green": (0.06, 0.33, 0.12)}
-DYES = {"housing": 0.012, "lever": 0.06}  # deviations of red, green and blue from one batch of plastic to the next
-CONNECTOR_AREA = 465.0  # mm² that every connector of two slots covers at least
-CABLE_AREA, FREE_AREA = 325.0, 290.0  # mm² that can be seen of any cable at least, and beside the connectors
+DYES = {"housing": 0.012, "lever": 0.06}  # deviation of red, green and blue between batches of plastic
+CONNECTOR_AREA = 465.0  # mm², smallest area of a connector with two slots in the image
+CABLE_AREA, FREE_AREA = 325.0, 290.0  # mm², smallest visible areas of a cable: all of it, and beside connectors
 
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Ranges from which a defect is drawn, uniformly: from what takes a second look at default size to the plain."""
+    """Ranges for uniform draws of a defect, from hard to see at default size to obvious."""
 
     cut_gap: tuple[float, float] = (1.5, 8.0)  # mm along the cable between the ends of its insulation
-    cut_aside: tuple[float, float] = (0.0, 2.5)  # mm that an end has sprung sideways
-    broken_off: tuple[float, float] = (4.0, 9.0)  # mm of a housing's corner that is gone, across the corner
-    lever_gone: tuple[float, float] = (5.0, 11.0)  # mm of a lever's length that is gone
+    cut_aside: tuple[float, float] = (0.0, 2.5)  # mm, sideways shift of an end
+    broken_off: tuple[float, float] = (4.0, 9.0)  # mm across the missing corner of a housing
+    lever_gone: tuple[float, float] = (5.0, 11.0)  # mm of a lever's length
     soil_length: tuple[float, float] = (7.0, 20.0)  # mm
-    soil_strength: tuple[float, float] = (0.35, 0.8)  # share of the light that the soil takes away
+    soil_strength: tuple[float, float] = (0.35, 0.8)  # share of the light that the soil absorbs
 
 
 def width_of(slots: int) -> float:
-    """The side of a connector along its slots."""
+    """The width of a connector along its slots."""
     return slots * PITCH + 1.6
 
 
@@ -79,19 +79,18 @@ def pose_of(connector: dict) -> np.ndarray:
 
 def in_frame(connector: dict, points: np.ndarray) -> np.ndarray:
     """Points (..., 2) on the table, in a connector's own frame."""
-    pose = pose_of(connector)
-    return (points - pose[:2, 3]) @ pose[:2, :2]
+    return solids.in_frame(pose_of(connector), points)
 
 
 def ahead_of(connector: dict, slot: int, distance: float) -> np.ndarray:
-    """The point (x, y) on the table that far ahead of a slot's opening; slots count from the top of the image."""
+    """The point (x, y) on the table in front of a slot's opening; slots are numbered from the top of the image."""
     across = ((connector["slots"] - 1) / 2 - slot) * PITCH * (-1 if connector["side"] == "right" else 1)
     pose = pose_of(connector)
     return pose[:2, :2] @ (FRONT + distance, across) + pose[:2, 3]
 
 
 def slot_of(connector: dict, end: list) -> int:
-    """The slot, counted from the top, that a cable's end is in."""
+    """The slot, numbered from the top, with a cable's end in it."""
     across = in_frame(connector, np.array(end))[1] * (-1 if connector["side"] == "right" else 1)
     return round(float((connector["slots"] - 1) / 2 - across / PITCH))
 
@@ -140,46 +139,46 @@ DEFECTS = {
 
 
 def curve_of(path: list) -> np.ndarray:
-    """Points (N, 3), half a millimetre apart, along the middle of a cable that is led through points (x, y)."""
+    """Points (N, 3), 0.5 mm apart, on the middle line of a cable through the points (x, y) of a path."""
     points = np.array(path)
     lengths = np.linalg.norm(np.diff(points, axis=0), axis=1)
     along = np.concatenate([[0], np.cumsum(lengths)])
-    first, last = ((points[end + 1] - points[end]) / lengths[end] for end in (0, -2))  # straight out of the openings
+    first, last = ((points[end + 1] - points[end]) / lengths[end] for end in (0, -2))  # directions of the openings
     flat = CubicSpline(along, points, bc_type=((1, first), (1, last)))(np.linspace(0, along[-1], round(along[-1] * 2)))
     run = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(flat, axis=0), axis=1))])
-    # It comes out of the opening level and sinks to the table.
+    # The cable leaves the opening horizontally and descends to the table.
     sunk = np.clip((np.minimum(run, run[-1] - run) - INSERTED - 1) / 16, 0, 1)
     height = OPENING_HEIGHT + (CABLE / 2 - OPENING_HEIGHT) * sunk**2 * (3 - 2 * sunk)
     return np.column_stack([flat, height])
 
 
 def lies_well(path: list, connectors: list[dict]) -> bool:
-    """Whether a cable bends gently, runs from left to right, within its slack, and touches no housing outside."""
+    """Whether a cable has no tight bend, runs from left to right within its slack, and touches no housing outside."""
     curve = curve_of(path)[:, :2]
     steps = np.diff(curve, axis=0)
     turns = np.diff(np.unwrap(np.arctan2(steps[:, 1], steps[:, 0])))
     outside = curve[round(2 * INSERTED + 6) : -round(2 * INSERTED + 6)]
     share = (curve[:, 0] - curve[0, 0]) / (curve[-1, 0] - curve[0, 0])
-    astray = np.abs(curve[:, 1] - curve[0, 1] - share * (curve[-1, 1] - curve[0, 1]))
+    aside_by = np.abs(curve[:, 1] - curve[0, 1] - share * (curve[-1, 1] - curve[0, 1]))
     return bool(
         (np.abs(turns) * NARROWEST_BEND < np.linalg.norm(steps[1:], axis=1)).all()
         and (steps[:, 0] > 0.25 * np.linalg.norm(steps, axis=1)).all()
-        and astray.max() < SLACK
+        and aside_by.max() < SLACK
         and np.abs(curve[:, 1]).max() < EDGE
         and all(in_frame(connector, outside)[:, 0].min() > FRONT + CABLE / 2 for connector in connectors)
     )
 
 
 def route(rng: np.random.Generator, connectors: list[dict], slots: tuple[int, int], like: list | None = None) -> list:
-    """The points that a cable from a slot of the left connector to one of the right is led through.
+    """The path of a cable from a slot of the left connector to a slot of the right one.
 
-    With `like`, it runs much like the cable that is led through those points, and may not lie well.
+    With `like`, it is similar to that path, and `lies_well` is not checked.
     """
     (start, straight), (end, last) = (
         [ahead_of(connector, slot, distance) for distance in (-INSERTED, STRAIGHT)]
         for connector, slot in zip(connectors, slots, strict=True)
     )
-    for _ in attempts("way for a cable"):
+    for _ in attempts("path for a cable"):
         if like:
             shares = np.linspace(0, 1, len(like) - 2)[1:-1, None]
             moved = straight - like[1] + shares * (last - like[-2] - straight + like[1])
@@ -195,8 +194,8 @@ def route(rng: np.random.Generator, connectors: list[dict], slots: tuple[int, in
 
 
 def two_routes(rng: np.random.Generator, connectors: list[dict], slots: tuple[int, int]) -> tuple[list, list]:
-    """The ways of two cables, each in a slot of its own, that lie side by side and do not touch."""
-    for _ in attempts("way for two cables"):
+    """The paths of two cables in different slots that lie side by side and do not touch."""
+    for _ in attempts("path for two cables"):
         first = route(rng, connectors, (slots[0], slots[0]))
         second = route(rng, connectors, (slots[1], slots[1]), like=first)
         if lies_well(second, connectors) and gap_between(first, second) > 0.3:
@@ -228,7 +227,7 @@ def normal(rng: np.random.Generator) -> dict:
     return {"connectors": connectors, "cables": [cable]}
 
 
-def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Difficulty) -> dict:
+def add_defect(intact: dict, defect: str, rng: np.random.Generator, difficulty: Difficulty) -> dict:
     connectors = [dict(connector) for connector in intact["connectors"]]
     cables = [dict(cable) for cable in intact["cables"]]
     slots, slot = connectors[0]["slots"], slot_of(connectors[0], cables[0]["path"][0])
@@ -259,7 +258,7 @@ def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Diffi
         cables[0]["colour"] = colour
     elif defect == "cut_cable":
         drawn = {"at": rng.uniform(0.27, 0.73), "gap": rng.uniform(*difficulty.cut_gap)}
-        # The ends, which turn as they spring, must not meet.
+        # The ends turn as they move aside, and must not meet.
         aside = np.minimum(rng.uniform(*difficulty.cut_aside, 2), 0.8 * drawn["gap"])
         drawn["aside"] = (aside * rng.choice([-1, 1], 2)).tolist()
         drawn["bare"] = min(1.2, 0.25 * drawn["gap"]) * rng.uniform(0.3, 1)
@@ -283,18 +282,18 @@ def spoil(intact: dict, defect: str, rng: np.random.Generator, difficulty: Diffi
 
 
 def across_slots(profile: list, width: float, y: float) -> manifold3d.Manifold:
-    """A prism whose cross-section is a profile of (x, z), around some y."""
+    """A prism along y of a profile of (x, z), its middle at `y`."""
     return solids.extruded(solids.polygon(profile), -width / 2, width / 2).rotate((90, 0, 0)).translate((0, y, 0))
 
 
 def slots_at(slots: int) -> np.ndarray:
-    """y of the slots in a connector's own frame."""
+    """The y coordinates of the slots in a connector's own frame."""
     return (np.arange(slots) - (slots - 1) / 2) * PITCH
 
 
 @cache
 def housing_of(slots: int) -> manifold3d.Manifold:
-    """The housing: bevelled, its front sloping, with a recess for each lever, an opening for each wire, and grooves."""
+    """A bevelled housing with a sloping front, a recess for each lever, an opening for each wire, and grooves."""
     width = width_of(slots)
     profile = [(-FRONT, 0), (FRONT, 0), (FRONT, 1.4), (FRONT - 3.6, HEIGHT - 1.0), (FRONT - 4.4, HEIGHT)]
     body = across_slots([*profile, (-FRONT, HEIGHT)], width, 0)
@@ -313,7 +312,7 @@ def housing_of(slots: int) -> manifold3d.Manifold:
 
 @cache
 def lever_of(y: float) -> manifold3d.Manifold:
-    """A closed lever: an arched plate with ribs at its free end, which is the one away from the wire."""
+    """A closed lever: an arched plate with ribs at its free end, away from the wire."""
     (start, end), rise = LEVER, HEIGHT + 0.9
     top = [(end, HEIGHT - 1.6), (end - 1.2, HEIGHT - 0.1), (end - 4, rise - 0.2), (end - 7, rise)]
     ribs = [(start + at, z) for at in (4.2, 2.8, 1.4) for z in (rise - 0.1, rise - 0.6)]
@@ -325,33 +324,33 @@ def lever_of(y: float) -> manifold3d.Manifold:
 
 
 def solids_of(connector: dict) -> tuple[trimesh.Trimesh, trimesh.Trimesh]:
-    """Housing and levers in the connector's own frame."""
-    housing, levers = housing_of(connector["slots"]), [lever_of(float(y)) for y in slots_at(connector["slots"])]
-    broken = connector.get("broken")
+    """Housing and levers in the connector's own frame; do not change them, since they are kept."""
+    return housing_and_levers(connector["slots"], connector.get("broken"))
+
+
+@solids.cached(6)
+def housing_and_levers(slots: int, broken: dict | None) -> tuple[trimesh.Trimesh, trimesh.Trimesh]:
+    housing, levers = housing_of(slots), [lever_of(float(y)) for y in slots_at(slots)]
     if broken:
         rng = np.random.default_rng(broken["form"])
         if broken["part"] == "corner":
             outward = np.array([*broken["sides"], rng.uniform(0.2, 0.9)])
-            at_front = broken["sides"][0] > 0  # where the upper edge is set back
-            corner = np.array([FRONT - 2 * at_front, width_of(connector["slots"]) / 2, HEIGHT * (0.9 - 0.4 * at_front)])
+            at_front = broken["sides"][0] > 0  # the upper edge is set back at the front
+            corner = np.array([FRONT - 2 * at_front, width_of(slots) / 2, HEIGHT * (0.9 - 0.4 * at_front)])
             corner[:2] *= broken["sides"]
             outward /= np.linalg.norm(outward)
-            for shallower in (0.0, *rng.uniform(0.2, 1.5, 4)):  # plastic breaks in shells
-                radius = rng.uniform(6, 9)
-                centre = corner + outward * (radius - broken["depth"] + shallower)
-                centre += rng.normal(0, 0.9 * (shallower > 0), 3)
-                housing = housing - manifold3d.Manifold.sphere(radius, 48).translate(tuple(centre))
+            housing = solids.break_off(housing, rng, corner, outward, broken["depth"], (6, 9), (0.2, 1.5), 0.9)
         else:
             left = LEVER[0] + broken["gone"]
             ragged = [(left + rng.uniform(-0.6, 0.6), y) for y in np.linspace(-4, 4, 6)]
             area = solids.polygon([(LEVER[0] - 2, -4), *ragged, (LEVER[0] - 2, 4)])
-            y = slots_at(connector["slots"])[broken["lever"]]
+            y = slots_at(slots)[broken["lever"]]
             levers[broken["lever"]] -= solids.extruded(area.translate((0, y)), 0, HEIGHT + 2)
     return solids.mesh_of(housing), solids.mesh_of(manifold3d.Manifold.compose(levers))
 
 
 def solids_along(cable: dict) -> tuple[trimesh.Trimesh, trimesh.Trimesh | None]:
-    """A cable's insulation and, where it is cut, the copper that looks out of it."""
+    """The insulation of a cable and, if it is cut, the visible copper."""
     curve, cut = curve_of(cable["path"]), cable.get("cut")
     if not cut:
         return solids.mesh_of(solids.tube(curve, CABLE)), None
@@ -372,10 +371,10 @@ def solids_along(cable: dict) -> tuple[trimesh.Trimesh, trimesh.Trimesh | None]:
 
 
 def posed(description: dict) -> tuple[list[trimesh.Trimesh], list[str]]:
-    """Every solid where it is, and what each is: "connector 0", "connector 1", "cable" or "copper"."""
+    """Every solid in its pose, and its name: "connector 0", "connector 1", "cable" or "copper"."""
     parts, names = [], []
     for index, connector in enumerate(description["connectors"]):
-        parts += [solid.apply_transform(pose_of(connector)) for solid in solids_of(connector)]
+        parts += [solid.copy().apply_transform(pose_of(connector)) for solid in solids_of(connector)]
         names += 2 * [f"connector {index}"]
     for cable in description["cables"]:
         insulation, copper = solids_along(cable)
@@ -386,17 +385,17 @@ def posed(description: dict) -> tuple[list[trimesh.Trimesh], list[str]]:
 
 
 def seen(description: dict, camera: scene.Camera, *wanted: str) -> np.ndarray:
-    """Where the fine grid's rays meet a solid of these names first."""
+    """The rays of the fine grid that meet a solid of these names first."""
     parts, names = posed(description)
     return np.isin(scene.owners(camera, *parts), [i + 1 for i, name in enumerate(names) if name in wanted])
 
 
 def between(description: dict, camera: scene.Camera) -> np.ndarray:
-    """The part of the table, on the fine grid, where a cable could lie."""
+    """The rays of the fine grid that meet the table where a cable could lie."""
     left, right = description["connectors"]
     table = np.stack(camera.on_plane(0.0), axis=-1)
     inside = (in_frame(left, table)[..., 0] > FRONT) & (in_frame(right, table)[..., 0] > FRONT)
-    for sign, slots in ((1, (0, 0)), (-1, (left["slots"] - 1, right["slots"] - 1))):  # the topmost way and the lowest
+    for sign, slots in ((1, (0, 0)), (-1, (left["slots"] - 1, right["slots"] - 1))):  # the highest and the lowest path
         start, end = (ahead_of(*pair, -INSERTED) for pair in zip((left, right), slots, strict=True))
         level = start[1] + (table[..., 0] - start[0]) / (end[0] - start[0]) * (end[1] - start[1])
         inside &= sign * (table[..., 1] - level) < SLACK + CABLE / 2
@@ -405,7 +404,7 @@ def between(description: dict, camera: scene.Camera) -> np.ndarray:
 
 
 def soil_on(soil: dict, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """How much of a connector's surface is covered at points in its frame, in [0, 1]; 0.5 is the smear's edge."""
+    """The share of a connector's surface that soil covers at points in its frame; 0.5 is the edge of the soil."""
     turn, rng = np.radians(soil["turn"]), np.random.default_rng(soil["form"])
     along = (x - soil["x"]) * np.cos(turn) + (y - soil["y"]) * np.sin(turn)
     across = (y - soil["y"]) * np.cos(turn) - (x - soil["x"]) * np.sin(turn)
@@ -425,8 +424,7 @@ def region(description: dict, intact: dict, camera: scene.Camera) -> np.ndarray:
         moved = seen(description, camera, "cable") != seen(intact, camera, "cable")
         return scene.half_covered(moved | seen(description, camera, "copper"))
     if any("broken" in connector for connector in connectors):
-        before, after = (scene.distance(camera, *posed(each)[0]) for each in (intact, description))
-        return scene.half_covered(np.abs(after - before) > 0.1)
+        return scene.half_covered(scene.changed(camera, posed(intact)[0], posed(description)[0]))
     for index, connector in enumerate(connectors):
         if "soil" in connector:
             table = np.stack(camera.on_plane(0.0), axis=-1)
@@ -435,16 +433,16 @@ def region(description: dict, intact: dict, camera: scene.Camera) -> np.ndarray:
             local = in_frame(connector, hit)
             soiled = soil_on(connector["soil"], local[..., 0], local[..., 1]) > 0.5
             return scene.half_covered(soiled & seen(description, camera, f"connector {index}"))
-    return scene.half_covered(seen(description, camera, "cable"))  # one in a wrong place or colour, or two
+    return scene.half_covered(seen(description, camera, "cable"))  # in a wrong slot or colour, or two cables
 
 
 def dye(rng: np.random.Generator) -> dict:
-    """How a batch of plastic differs from the usual: factors on red, green and blue of housings and of levers."""
+    """The colour of a batch of plastic: factors on red, green and blue of housings and of levers."""
     return {part: (rng.normal(1, 0.05) * rng.normal(1, hue, 3)).tolist() for part, hue in DYES.items()}
 
 
-def coat_of(connector: dict, dyed: dict, rng: np.random.Generator) -> tuple[dict, dict]:
-    """The plastic of a connector's housing and of its levers, with wear and what is soiled."""
+def plastics_of(connector: dict, dyed: dict, rng: np.random.Generator) -> tuple[object, object]:
+    """The plastic of a connector's housing and of its levers, with wear and, if there is some, soil."""
     size, texels = (DEPTH, width_of(connector["slots"])), 6.0
     x, y = surfaces.raster(size, texels)
     shade = 1 + 0.03 * surfaces.smooth_noise(rng, x.shape, 30) + 0.015 * surfaces.smooth_noise(rng, x.shape, 2)
@@ -453,7 +451,7 @@ def coat_of(connector: dict, dyed: dict, rng: np.random.Generator) -> tuple[dict
         mottle = np.clip(1 + 0.12 * surfaces.smooth_noise(rng, x.shape, 3), 0.6, 1.4)
         shade *= 1 - np.clip(connector["soil"]["strength"] * mottle, 0, 0.92) * soil_on(connector["soil"], x, y)
     through = np.ones_like(x)
-    if connector["family"] == "orange":  # clear plastic: the clamps show through, dimly
+    if connector["family"] == "orange":  # clear plastic, with the clamps dimly visible
         for at in slots_at(connector["slots"]):
             clamp = (np.abs(y - at) < 2.9) & (np.abs(x + 1.5) < 8.5)
             clamp |= (np.abs(x + 9.5) < 0.9) & (np.abs(y) < size[1] / 2 - 2)  # the bar that joins them
@@ -461,18 +459,15 @@ def coat_of(connector: dict, dyed: dict, rng: np.random.Generator) -> tuple[dict
     colours = [
         np.array(usual[connector["family"]]) * dyed[part] for part, usual in (("housing", HOUSINGS), ("lever", LEVERS))
     ]
+    first = 0 if connector["side"] == "left" else 2
     return tuple(
-        {
-            "type": "roughplastic",
-            "diffuse_reflectance": surfaces.bitmap(np.clip(value[..., None] * colour, 0.003, 0.9)),
-            "alpha": 0.15,
-        }
-        for value, colour in zip((shade * through, shade), colours, strict=True)
+        surfaces.loaded_plastic(np.clip(value[..., None] * colour, 0.003, 0.9), 0.15, first + index)
+        for index, (value, colour) in enumerate(zip((shade * through, shade), colours, strict=True))
     )
 
 
 def ground(rng: np.random.Generator) -> tuple[object, dict]:
-    """A dull mat of warm grey with a grid of small dots, worn here and there, and what was drawn for it."""
+    """A matt, warm grey mat with a grid of small, partly worn dots; and the numbers drawn."""
     size, texels = (200.0, 112.0), 4.0
     x, y = surfaces.raster(size, texels)
     turn, brightness, pitch = rng.normal(0, 0.02), rng.uniform(0.85, 1.15), rng.uniform(0.94, 1.06)
@@ -487,31 +482,27 @@ def ground(rng: np.random.Generator) -> tuple[object, dict]:
     shade = 1 + 0.5 * dots * worn + 0.07 * surfaces.smooth_noise(rng, x.shape, 1.5)
     shade += 0.05 * surfaces.smooth_noise(rng, x.shape, 60)
     shade += 0.4 * surfaces.fibres(rng, size, texels, int(rng.integers(5, 20)), length=4.0) * rng.uniform(0.3, 1)
-    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * np.array(size) / 2
     albedo = np.clip(brightness * shade[..., None] * (0.185, 0.178, 0.166), 0.01, 0.9)
-    material = {"type": "diffuse", "reflectance": surfaces.bitmap(albedo)}
-    faces = np.array([(0, 1, 2), (0, 2, 3)])
-    mat = scene.shape(np.column_stack([corners, np.zeros(4)]), faces, corners, size, material)
-    return mat, {"ground_brightness": brightness, "dot_pitch": pitch}
+    return scene.rectangle(size, surfaces.matt(albedo)), {"ground_brightness": brightness, "dot_pitch": pitch}
 
 
-def things(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
-    for_ground, for_cables, *for_connectors, for_dye = rng.spawn(5)
-    mat, drawn = ground(for_ground)
-    shapes, dyed = [mat], dye(for_dye)
-    for connector, for_coat in zip(description["connectors"], for_connectors, strict=True):
+def shapes(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
+    ground_rng, cables_rng, *connector_rngs, dye_rng = rng.spawn(5)
+    mat, record = ground(ground_rng)
+    found, dyed = [mat], dye(dye_rng)
+    for connector, connector_rng in zip(description["connectors"], connector_rngs, strict=True):
         size = (DEPTH, width_of(connector["slots"]))
-        for solid, material in zip(solids_of(connector), coat_of(connector, dyed, for_coat), strict=True):
-            shapes.append(scene.rounded(solid, material, pose_of(connector), size))
-    shine = float(for_cables.uniform(0.2, 0.35))
-    tint = for_cables.normal(1, 0.06, 3)
+        for solid, material in zip(solids_of(connector), plastics_of(connector, dyed, connector_rng), strict=True):
+            found.append(scene.rounded(solid, material, pose_of(connector), size))
+    roughness = float(cables_rng.uniform(0.2, 0.35))
+    tint = cables_rng.normal(1, 0.06, 3)
     for cable in description["cables"]:
         insulation, copper = solids_along(cable)
-        plastic = surfaces.plastic(tuple((np.array(INSULATION[cable["colour"]]) * tint).tolist()), shine)
-        shapes.append(scene.rounded(insulation, plastic, np.eye(4)))
+        plastic = surfaces.plastic(tuple((np.array(INSULATION[cable["colour"]]) * tint).tolist()), roughness)
+        found.append(scene.rounded(insulation, plastic, np.eye(4)))
         if copper:
-            shapes.append(scene.rounded(copper, surfaces.metal((0.85, 0.45, 0.25), 0.3), np.eye(4)))
-    return shapes, drawn | {"dye": dyed, "cable_tint": tint.tolist(), "cable_roughness": shine}
+            found.append(scene.rounded(copper, surfaces.metal((0.85, 0.45, 0.25), 0.3), np.eye(4)))
+    return found, record | {"dye": dyed, "cable_tint": tint.tolist(), "cable_roughness": roughness}
 
 
 CATEGORY = RenderedCategory(
@@ -526,9 +517,9 @@ CATEGORY = RenderedCategory(
     },
     difficulty=Difficulty(),
     normal=normal,
-    spoil=spoil,
+    add_defect=add_defect,
     region=region,
-    things=things,
+    shapes=shapes,
     light=partial(scene.vary_light, radiance=5.0, room=0.3),
     tracer={"bounces": 0},
 )

@@ -1,11 +1,11 @@
-"""What things are made of: black cloth with lint, a grey mat, hot-dip zinc, and the rasters that describe a surface.
+"""Materials and grounds: metal, plastic, paper-like surfaces, cloth, mats, and the rasters that describe them.
 
-A raster covers a rectangle around the origin, in millimetres; its first row is at the largest y. Zinc crystallises in
-grains, the spangle: each reflects a little differently, by its tilt, its grey and its roughness, and is feathered
-inside by its dendrites.
+A raster covers a rectangle around the origin, in millimetres; its first row is at the largest y. A material is a
+Mitsuba description of a BSDF, or a loaded BSDF.
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -13,14 +13,15 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from scipy.special import expit
 
-from iadlib.rendering.scene import mitsuba, shape
+from iadlib.rendering import solids
+from iadlib.rendering.scene import Camera, mitsuba, rectangle, shape
 
 GROUND_SIZE = (150.0, 84.0)
 GROUND_TEXELS = 8.0  # per millimetre
 
 
 def smooth_noise(rng: np.random.Generator, like: tuple[int, int], grain: float) -> np.ndarray:
-    """Gaussian noise (rows, columns) of mean 0 and deviation 1 whose grain is that many texels."""
+    """Gaussian noise (rows, columns) of mean 0 and deviation 1, smoothed with a deviation of `grain` texels."""
     step = max(1, int(grain // 2))
     noise = ndimage.gaussian_filter(rng.standard_normal([side // step + 3 for side in like]), grain / step)
     if step > 1:
@@ -42,18 +43,68 @@ def bitmap(values: np.ndarray) -> dict:
     return {"type": "bitmap", "bitmap": mitsuba().Bitmap(np.atleast_3d(values).astype(np.float32)), "raw": True}
 
 
-def normals_of_relief(relief: np.ndarray, texels: float, tilt: np.ndarray | float = 0.0) -> np.ndarray:
-    """Unit normals (rows, columns, 3) of a height raster in millimetres; `tilt` (rows, columns, 2) adds slopes."""
+def matt(albedo: np.ndarray) -> dict:
+    """A matt surface of an albedo (rows, columns, 3)."""
+    return {"type": "diffuse", "reflectance": bitmap(albedo)}
+
+
+def plastic(colour: tuple[float, float, float], roughness: float = 0.1) -> dict:
+    """Moulded plastic of one colour, with a gloss."""
+    return {"type": "roughplastic", "diffuse_reflectance": {"type": "rgb", "value": list(colour)}, "alpha": roughness}
+
+
+def loaded_plastic(diffuse: np.ndarray, roughness: float = 0.1, copy: int = 0) -> object:
+    """Glossy plastic of a colour (3,) or an albedo (rows, columns, 3), as a loaded BSDF that lasts until the next call.
+
+    For each rough plastic that it loads, Mitsuba tabulates a transmittance, which takes a tenth of a second. BSDFs are
+    therefore kept, and their colours replaced. Several of a size in one scene need different numbers `copy`.
+    """
+    mi, diffuse = mitsuba(), diffuse.astype(np.float32)
+    bsdf = _blank_plastic(diffuse.shape, roughness, copy)
+    parameters = mi.traverse(bsdf)
+    if diffuse.ndim == 1:
+        parameters["diffuse_reflectance.value"] = mi.Color3f(diffuse)
+    else:
+        parameters["diffuse_reflectance.data"] = mi.TensorXf(diffuse)
+    parameters.update()
+    return bsdf
+
+
+@cache
+def _blank_plastic(size: tuple[int, ...], roughness: float, copy: int) -> object:
+    texture = {"diffuse_reflectance": bitmap(np.zeros(size))} if len(size) > 1 else {}
+    return mitsuba().load_dict(plastic((0, 0, 0), roughness) | texture)
+
+
+def metal(colour: tuple | dict, roughness: float | dict, **more: str) -> dict:
+    """Bare or plated metal; colour and roughness are values or textures."""
+    colour = colour if isinstance(colour, dict) else {"type": "rgb", "value": list(colour)}
+    return {"type": "roughconductor", "material": "none", "specular_reflectance": colour, "alpha": roughness, **more}
+
+
+def blend(first: dict, second: dict, weight: float | dict) -> dict:
+    """A mixture of two materials; `weight`, a number or a texture, is the share of the second."""
+    return {"type": "blendbsdf", "weight": weight, "bsdf_0": first, "bsdf_1": second}
+
+
+def with_relief(material: dict, relief: np.ndarray, texels: float, tilt: np.ndarray | float = 0.0) -> dict:
+    """The material on a height raster in millimetres; `tilt` (rows, columns, 2) adds slopes."""
     down, right = np.gradient(relief, 1 / texels)
     normals = np.stack([-right, down, np.ones_like(relief)], axis=-1)
     normals[..., :2] += tilt
-    return normals / np.linalg.norm(normals, axis=-1, keepdims=True)
+    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+    return {"type": "normalmap", "normalmap": bitmap(normals / 2 + 0.5), "bsdf": material}
+
+
+def groove(across: np.ndarray) -> np.ndarray:
+    """The height of a scratch of depth 1 with raised edges, at distances from its middle line in half widths."""
+    return 0.4 * np.exp(-(((across - 1.3) / 0.4) ** 2)) - np.clip(1 - across, 0, 1)
 
 
 def fibres(
     rng: np.random.Generator, size: tuple[float, float], texels: float, count: int, length: float, curl: float = 0.25
 ) -> np.ndarray:
-    """How much of each texel is covered by curled fibres, or by fine marks: (rows, columns) in [0, 1]."""
+    """The share of each texel (rows, columns) that curled fibres or fine marks cover."""
     columns, rows = (round(side * texels) for side in size)
     canvas = Image.new("L", (columns, rows))
     draw = ImageDraw.Draw(canvas)
@@ -66,7 +117,7 @@ def fibres(
 
 
 def dust(rng: np.random.Generator, size: tuple[float, float], texels: float, tufts: int, specks: float) -> np.ndarray:
-    """How much of each texel is covered by tufts of fluff and by specks, so many a mm²: (rows, columns) in [0, 1]."""
+    """The share of each texel (rows, columns) that `tufts` of fluff and `specks` per mm² cover."""
     columns, rows = (round(side * texels) for side in size)
     sown = rng.random((rows, columns)) < specks / texels**2
     covered = np.clip(5 * ndimage.gaussian_filter(sown * rng.random((rows, columns)), 0.1 * texels), 0, 1)
@@ -85,51 +136,31 @@ def sheet(
     rng: np.random.Generator,
     size: tuple[float, float],
     colour: tuple[float, float, float],
-    height: float = 0.0,
     grain: float = 0.08,
     fluff: int = 0,
 ) -> object:
-    """A matt, even sheet, such as a table top or a rubber mat, with a grain, traces of use and some fluff on it."""
+    """A matt, even sheet in the plane z = 0, as a mesh: a table top or a mat with a grain, marks of use and fluff."""
     texels = 4.0
     x, _ = raster(size, texels)
     shade = 1 + grain * (0.7 * smooth_noise(rng, x.shape, 1.5) + 0.5 * smooth_noise(rng, x.shape, 30))
     shade += 0.25 * fibres(rng, size, texels, int(rng.integers(10, 30)), length=8.0) * rng.uniform(0.3, 1)
     albedo = np.clip(shade, 0.2, None)[..., None] * np.array(colour)
     albedo += 0.25 * fibres(rng, size, texels, fluff, length=3.0)[..., None]
-    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * np.array(size) / 2
-    vertices = np.column_stack([corners, np.full(4, height)])
-    faces = np.array([(0, 1, 2), (0, 2, 3)])
-    material = {"type": "diffuse", "reflectance": bitmap(np.clip(albedo, 0.004, 0.95))}
-    return shape(vertices, faces, corners, size, material)
+    return rectangle(size, matt(np.clip(albedo, 0.004, 0.95)))
 
 
 def worn(
-    rng: np.random.Generator,
-    colour: tuple[float, float, float],
-    size: tuple[float, float],
-    texels: float = 4.0,
-    shade: np.ndarray | float = 1.0,
+    rng: np.random.Generator, colour: tuple[float, float, float], size: tuple[float, float], texels: float = 4.0
 ) -> dict:
-    """A matt surface of `size` in mm with marks of use on it; `shade` (rows, columns) multiplies its brightness."""
+    """A matt surface of `size` in mm with marks of use."""
     x, _ = raster(size, texels)
-    traces = 1 + 0.03 * smooth_noise(rng, x.shape, 40) + 0.015 * smooth_noise(rng, x.shape, 2)
-    traces -= 0.12 * fibres(rng, size, texels, int(rng.integers(5, 25)), length=7.0)
-    return {"type": "diffuse", "reflectance": bitmap(np.clip((traces * shade)[..., None] * np.array(colour), 0, 0.95))}
-
-
-def plastic(colour: tuple[float, float, float], roughness: float = 0.1) -> dict:
-    """Moulded plastic with a gloss."""
-    return {"type": "roughplastic", "diffuse_reflectance": {"type": "rgb", "value": list(colour)}, "alpha": roughness}
-
-
-def metal(colour: tuple[float, float, float], roughness: float) -> dict:
-    """Bare or plated metal, the same all over."""
-    bright = {"type": "rgb", "value": list(colour)}
-    return {"type": "roughconductor", "material": "none", "specular_reflectance": bright, "alpha": roughness}
+    shade = 1 + 0.03 * smooth_noise(rng, x.shape, 40) + 0.015 * smooth_noise(rng, x.shape, 2)
+    shade -= 0.12 * fibres(rng, size, texels, int(rng.integers(5, 25)), length=7.0)
+    return matt(np.clip(shade[..., None] * np.array(colour), 0, 0.95))
 
 
 def gentle_folds(rng: np.random.Generator, points: np.ndarray) -> Iterator[np.ndarray]:
-    """Heights (N,) at points (N, 2) of one to three low, straight folds, one after another."""
+    """One to three low, straight folds, each as heights (N,) at points (N, 2)."""
     for _ in range(int(rng.integers(1, 4))):
         direction, offset = rng.uniform(0, np.pi), rng.uniform(-45, 45)
         across = points @ (np.cos(direction), np.sin(direction)) - offset
@@ -137,7 +168,7 @@ def gentle_folds(rng: np.random.Generator, points: np.ndarray) -> Iterator[np.nd
 
 
 def deep_folds(rng: np.random.Generator, points: np.ndarray) -> Iterator[np.ndarray]:
-    """Heights (N,) at points (N, 2) of eight to eleven bent folds, steep on one side, one after another."""
+    """Eight to eleven bent folds, steep on one side, each as heights (N,) at points (N, 2)."""
     for _ in range(int(rng.integers(8, 12))):
         direction, start = rng.uniform(0, np.pi), rng.uniform(-0.4, 0.4, 2) * GROUND_SIZE
         turned = np.array([(np.cos(direction), -np.sin(direction)), (np.sin(direction), np.cos(direction))])
@@ -158,10 +189,11 @@ def cloth(
     tufts: int = 0,
     sheen: float = 0.0,
 ) -> tuple[object, dict]:
-    """Black cloth and what was drawn for it; it lies flat inside the convex polygon `flat` (N, 2), under the part.
+    """Black cloth as a mesh, and the numbers drawn; it is flat inside the convex polygon `flat` (N, 2), under the part.
 
-    A fold has its full height at `lies_beyond` mm outside that polygon. `lint` is the range of the number of fibres,
-    `tufts` the number of tufts of fluff, with which comes dust. `sheen` in [0, 1] is how glossy its threads are.
+    A fold has its full height from `lies_beyond` mm outside that polygon on. `lint` is the range of the number of
+    fibres, `tufts` the number of tufts of fluff; dust is added where there are tufts. `sheen` is the gloss of the
+    threads, from 0 to 1.
     """
     columns, rows = (round(side) * points_per_mm + 1 for side in GROUND_SIZE)
     x, y = np.meshgrid(np.linspace(-0.5, 0.5, columns), np.linspace(-0.5, 0.5, rows))
@@ -176,18 +208,18 @@ def cloth(
     height *= np.clip(outside / lies_beyond, 0, 1) ** 1.5
     corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).reshape(-1, 1)
     faces = np.concatenate([corner + np.array(half) for half in ((0, 1, columns + 1), (0, columns + 1, columns))])
-    albedo, laid = cloth_albedo(rng, lint, tufts)
-    material = {"type": "diffuse", "reflectance": bitmap(albedo)}
+    albedo, counts = cloth_albedo(rng, lint, tufts)
+    material = matt(albedo)
     if sheen:
         gloss = bitmap(np.clip(sheen * albedo / np.median(albedo), 0, 1))
         material = {"type": "roughplastic", "diffuse_reflectance": bitmap(albedo), "specular_reflectance": gloss}
         material["alpha"] = 0.18
     vertices = np.column_stack([points, height])
-    return shape(vertices, faces, points, GROUND_SIZE, material, smooth=True), {"folds": len(raised)} | laid
+    return shape(vertices, faces, points, GROUND_SIZE, material, smooth=True), {"folds": len(raised)} | counts
 
 
 def cloth_albedo(rng: np.random.Generator, lint: tuple[int, int], tufts: int) -> tuple[np.ndarray, dict]:
-    """Reflectance of black twill with lint on it, and the numbers of fibres and tufts."""
+    """The albedo of black twill with lint on it, and the numbers of fibres and tufts."""
     x, y = raster(GROUND_SIZE, GROUND_TEXELS)
     wobble = 0.15 * smooth_noise(rng, x.shape, 24)
     angle = rng.normal(0.0, 0.03)
@@ -205,7 +237,7 @@ def cloth_albedo(rng: np.random.Generator, lint: tuple[int, int], tufts: int) ->
 
 
 def mat(rng: np.random.Generator) -> tuple[object, dict]:
-    """A grey, pebbled cutting mat and what was drawn for it: a printed grid of 10 mm, halved; cuts, rubs and dust."""
+    """A grey, pebbled cutting mat as a mesh, with a printed grid, cuts, rubs and dust; and the numbers drawn."""
     x, y = raster(GROUND_SIZE, GROUND_TEXELS)
     turn, shift = rng.normal(0, 0.03), rng.uniform(0, 10, 2)
     grid = (x * np.cos(turn) + y * np.sin(turn) + shift[0], y * np.cos(turn) - x * np.sin(turn) + shift[1])
@@ -219,23 +251,22 @@ def mat(rng: np.random.Generator) -> tuple[object, dict]:
     cut = fibres(rng, GROUND_SIZE, GROUND_TEXELS, cuts, length=25.0, curl=0.01)
     rubbed = fibres(rng, GROUND_SIZE, GROUND_TEXELS, rubs, length=8.0)
     pebbles = 0.3 * np.abs(smooth_noise(rng, x.shape, 5))
-    normals = normals_of_relief(pebbles - 0.1 * cut, GROUND_TEXELS)
     shade = 1 + 0.08 * smooth_noise(rng, x.shape, 60) + 0.05 * smooth_noise(rng, x.shape, 1.5)
     brightness = float(rng.normal(0.30, 0.012))
     albedo = brightness * (shade - 0.8 * cut + 0.5 * rubbed) + 0.25 * ink
     albedo += 0.45 * dust(rng, GROUND_SIZE, GROUND_TEXELS, tufts=int(rng.integers(12, 24)), specks=0.3)
-    rubber = {"type": "diffuse", "reflectance": bitmap(np.clip(albedo, 0.02, 0.9))}
-    material = {"type": "normalmap", "normalmap": bitmap(normals / 2 + 0.5), "bsdf": rubber}
-    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * np.array(GROUND_SIZE) / 2
-    vertices, faces = np.column_stack([corners, np.zeros(4)]), np.array([(0, 1, 2), (0, 2, 3)])
+    material = with_relief(matt(np.clip(albedo, 0.02, 0.9)), pebbles - 0.1 * cut, GROUND_TEXELS)
     record = {"brightness": brightness, "cuts": cuts, "rubs": rubs, "grid_turn": float(np.degrees(turn))}
-    return shape(vertices, faces, corners, GROUND_SIZE, material), record
+    return rectangle(GROUND_SIZE, material), record
 
 
 def zinc(
     rng: np.random.Generator, size: tuple[float, float], texels: float, relief: np.ndarray | float, shade: np.ndarray
 ) -> tuple[dict, dict]:
-    """Galvanised steel and what was drawn for it; a category adds heights in mm and a factor on brightness."""
+    """Galvanised steel and the numbers drawn; `relief` are heights in mm, `shade` multiplies the brightness.
+
+    Zinc crystallises in grains. Each grain has its own tilt, grey level and roughness, and a pattern of dendrites.
+    """
     x, y = raster(size, texels)
     grain = rng.uniform(2.2, 4.5)
     count = round(size[0] * size[1] / grain**2)
@@ -258,19 +289,15 @@ def zinc(
         grey *= 1 - rng.uniform(0.04, 0.16) * expit(8 * (1 - distance))
     roughness = np.clip(rng.uniform(0.22, 0.28) + rng.normal(0, 0.03, count)[owner], 0.15, 0.4)
     waves = 0.015 * smooth_noise(rng, x.shape, 20)
-    normals = normals_of_relief(waves + relief, texels, tilt)
     brightness = float(rng.normal(0.62, 0.015))
     colour = np.clip(brightness * (grey * shade)[..., None] * (0.985, 1.0, 1.02), 0, 0.95)
-    conductor = {"type": "roughconductor", "material": "none", "distribution": "ggx"}
-    conductor |= {"specular_reflectance": bitmap(colour), "alpha": bitmap(roughness)}
-    patina = {"type": "diffuse", "reflectance": bitmap(0.8 * colour)}
-    coat = {"type": "blendbsdf", "weight": 0.3, "bsdf_0": conductor, "bsdf_1": patina}
-    material = {"type": "normalmap", "normalmap": bitmap(normals / 2 + 0.5), "bsdf": coat}
+    coat = blend(metal(bitmap(colour), bitmap(roughness), distribution="ggx"), matt(0.8 * colour), 0.3)
+    material = with_relief(coat, waves + relief, texels, tilt)
     return material, {"grain": grain, "stains": stains, "brightness": brightness, "roughness": float(roughness.mean())}
 
 
 def ce_mark(x: np.ndarray, y: np.ndarray, height: float) -> np.ndarray:
-    """Where the CE mark is: two arcs of circles whose outer diameter is the height, and the middle bar of the E."""
+    """The points of the CE mark: two arcs of circles whose outer diameter is `height`, and the middle bar of the E."""
     unit = height / 20
     mark = (np.abs(y) <= 1.5 * unit) & (x >= 0.5 * unit) & (x <= 11 * unit)
     for centre in (-7.5 * unit, 9.5 * unit):
@@ -280,7 +307,7 @@ def ce_mark(x: np.ndarray, y: np.ndarray, height: float) -> np.ndarray:
 
 
 def distance_to(path: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance from every point to a polyline (N, 2), and how far along it the nearest place is, from 0 to 1."""
+    """The distance of each point to a polyline (N, 2), and the position of its nearest point along it, from 0 to 1."""
     nearest, along = np.full(x.shape, np.inf), np.zeros(x.shape)
     for index, ((start_x, start_y), (step_x, step_y)) in enumerate(zip(path[:-1], np.diff(path, axis=0), strict=True)):
         share = np.clip(((x - start_x) * step_x + (y - start_y) * step_y) / (step_x**2 + step_y**2), 0, 1)
@@ -288,3 +315,10 @@ def distance_to(path: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndar
         along = np.where(distance < nearest, (index + share) / (len(path) - 1), along)
         nearest = np.minimum(nearest, distance)
     return nearest, along
+
+
+def on_scratch(scratch: dict, pose: np.ndarray, camera: Camera, z: float) -> np.ndarray:
+    """The rays of the fine grid that meet a scratch at height z on an object in a pose; at least a pixel wide."""
+    points = solids.in_frame(pose, np.stack(camera.on_plane(z), axis=-1))
+    across, _ = distance_to(np.array(scratch["path"]), points[..., 0], points[..., 1])
+    return across <= camera.line_radius(scratch["width"])

@@ -1,15 +1,14 @@
-"""A rendered category becomes a folder of images, masks and scene descriptions, image by image.
+"""The folder of a rendered category: images, masks and scene descriptions, written image by image.
 
-An image depends only on the seed, its split, kind and number, never on what was rendered before it: so processes share
-the work, and an interrupted rendering goes on where it stopped. The JSON under `scenes/` is written last: an image is
-done when that file is there.
+An image depends only on the seed, its split, kind and number, never on the images before it. Processes can therefore
+share the work, and an interrupted rendering can be resumed. The JSON file of an image below `scenes/` is written last
+and marks the image as complete.
 """
 
 import json
 import os
 import zlib
 from importlib import import_module
-from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,22 +17,19 @@ from joblib import Parallel, delayed
 from PIL import Image
 from tqdm import tqdm
 
+from iadlib.files import PARTIAL, whole_file, write_json
 from iadlib.rendering.category import RenderedCategory
 
-CATEGORIES = {  # in the order of the study's tables
-    name: f"iadlib.rendering.{name}"
-    for name in ("flat_connector", "pushpins", "fastener_kit", "juice_bottle", "splicing_connectors", "metal_nut")
-}
-ON_HARDER_GROUND = {  # the flat connector, image for image, before two backgrounds that are not even
-    name: f"iadlib.rendering.{name}" for name in ("flat_connector_folds", "flat_connector_mat")
-}
-SMALLEST_WIDTH = 96  # pixels; below it the smallest defects have no pixels to show in
-ENOUGH_FOR_TWO = 12  # images; fewer are rendered sooner than another process starts
+# The modules, in the order of the study's tables.
+CATEGORIES = ("flat_connector", "pushpins", "fastener_kit", "juice_bottle", "splicing_connectors", "metal_nut")
+ON_HARDER_GROUND = ("flat_connector_folds", "flat_connector_mat")  # the flat connector's scenes on uneven grounds
+SMALLEST_WIDTH = 96  # pixels; in narrower images the smallest defects are not visible
+ENOUGH_FOR_TWO = 12  # images; starting another process takes longer than rendering fewer
 LICENCE = "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/"
 
 
 class Planned(NamedTuple):
-    """One image to be rendered; `folder` is its place below the split, `number` its name there."""
+    """One image to be rendered: `number` is its name in the folder `folder` of its split."""
 
     split: str
     kind: str
@@ -47,11 +43,10 @@ class Planned(NamedTuple):
 
 
 def rendered_category(name: str) -> RenderedCategory:
-    """What the category of that name states about itself."""
-    modules = CATEGORIES | ON_HARDER_GROUND
-    if name not in modules:
-        raise ValueError(f"unknown category {name!r}; there are: {', '.join(modules)}")
-    return import_module(modules[name]).CATEGORY
+    """The category of that name."""
+    if name not in (*CATEGORIES, *ON_HARDER_GROUND):
+        raise ValueError(f"unknown category {name!r}; there are: {', '.join((*CATEGORIES, *ON_HARDER_GROUND))}")
+    return import_module(f"iadlib.rendering.{name}").CATEGORY
 
 
 def render_category(
@@ -66,10 +61,10 @@ def render_category(
     difficulty: dict[str, tuple[float, float]] | None = None,
     progress: bool = True,
 ) -> Path:
-    """Write one category into the folder `out`, or finish it if it was begun there with the same settings.
+    """Write one category into the folder `out`, or resume a rendering with the same settings there.
 
     `scale` is one of the category's sizes; `width` (in pixels, the height follows) and `counts` (train, validation,
-    good, logical, structural) replace some of it. Defects take turns, so that counts divisible by their number are
+    good, logical, structural) replace parts of it. Defects take turns, so that counts divisible by their number are
     balanced. `samples` are rays per pixel. `difficulty` replaces ranges from which defects are drawn.
     """
     category = rendered_category(name)
@@ -78,36 +73,37 @@ def render_category(
     size = category.scales[scale]
     counts = size.counts | (counts or {})
     if unknown := set(counts) - set(size.counts):
-        raise ValueError(f"unknown counts {sorted(unknown)}; they are named {', '.join(size.counts)}")
+        raise ValueError(f"unknown counts {sorted(unknown)}; {name} has the counts {', '.join(size.counts)}")
     width = size.width if width is None else width
     samples = category.samples if samples is None else samples
     if samples < 1:
-        raise ValueError(f"samples {samples}: 1 or more rays a pixel")
+        raise ValueError(f"samples {samples}: 1 or more rays per pixel are expected")
     if width < SMALLEST_WIDTH:
-        raise ValueError(f"a width of {width} pixels is too small to show defects; {SMALLEST_WIDTH} or more")
+        raise ValueError(f"a width of {width} pixels is too small to show defects; {SMALLEST_WIDTH} is the smallest")
     category.with_difficulty(difficulty or {})
-    settings = {"category": name, "revision": category.revision, "seed": seed, "width": width}
-    settings |= {"samples": samples}
+    settings = {"category": name, "revision": category.revision, "seed": seed, "width": width, "samples": samples}
     settings["difficulty"] = {name: list(ends) for name, ends in (difficulty or {}).items()}
     out, plan = Path(out), plan_of(category, counts)
-    todo = [image for image in plan if not _is_done(out, image, category.layout, settings)]
-    _refuse_others(out, plan)
+    missing = [image for image in plan if not _is_complete(out, image, category.layout, settings)]
+    _refuse_other_images(out, plan)
+    for interrupted in out.rglob(f".*{PARTIAL}*"):
+        interrupted.unlink()
     if category.layout == "mvtec_loco":
         entries = [_defect_entry(category, defect, width) for defect in category.defects]
-        write(out / "defects_config.json", json.dumps(entries, indent=4).encode() + b"\n")
-    write(out / "README.md", _readme(name, category).encode())
+        _write_text(out / "defects_config.json", json.dumps(entries, indent=4) + "\n")
+    _write_text(out / "README.md", _readme(name, category))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    processes = min(cores, max(1, len(todo) // ENOUGH_FOR_TWO))
+    processes = min(cores, max(1, len(missing) // ENOUGH_FOR_TWO))
     work = Parallel(processes, return_as="generator_unordered")(
-        delayed(_render)(out, image, settings, single_thread=processes > 1) for image in todo
+        delayed(_render)(out, image, settings, single_thread=processes > 1) for image in missing
     )
-    for _ in tqdm(work, desc=f"rendering {name}", total=len(todo), disable=None if progress else True):
+    for _ in tqdm(work, desc=f"rendering {name}", total=len(missing), disable=None if progress else True):
         pass
     return out
 
 
 def plan_of(category: RenderedCategory, counts: dict[str, int]) -> list[Planned]:
-    """All images of a category. In MVTec AD layout there is no validation split and a folder for every defect."""
+    """All images of a category. The layout of MVTec AD has no validation split, and a folder for every defect."""
     plan = [
         Planned(split, "good", "good", number, None)
         for key, split in (("train", "train"), ("validation", "validation"), ("good", "test"))
@@ -117,8 +113,8 @@ def plan_of(category: RenderedCategory, counts: dict[str, int]) -> list[Planned]
         defects = category.defects_of(kind)
         for index in range(counts.get(kind.removesuffix("_anomalies"), 0)):
             turn, defect = index // len(defects), defects[index % len(defects)]
-            place = (kind, index) if category.layout == "mvtec_loco" else (defect, turn)
-            plan.append(Planned("test", kind, *place, defect))
+            folder, number = (kind, index) if category.layout == "mvtec_loco" else (defect, turn)
+            plan.append(Planned("test", kind, folder, number, defect))
     return plan
 
 
@@ -128,20 +124,20 @@ def _render(out: Path, image: Planned, settings: dict, single_thread: bool) -> N
 
         drjit.set_thread_count(1)
     category = rendered_category(settings["category"])
-    # A checksum, since Python's own hash of a string differs from run to run.
+    # A checksum instead of Python's hash of a string, which differs between runs.
     draws_of = category.paired_with or settings["category"]
-    place = zlib.crc32(f"{draws_of}/{image.split}/{image.folder}".encode())
-    rng = np.random.default_rng([settings["seed"], place, image.number])
+    stream = zlib.crc32(f"{draws_of}/{image.split}/{image.folder}".encode())
+    rng = np.random.default_rng([settings["seed"], stream, image.number])
     difficulty = category.with_difficulty(settings["difficulty"])
-    picture, region, record = category.photograph(image.defect, rng, settings["width"], settings["samples"], difficulty)
+    width, samples = settings["width"], settings["samples"]
+    pixels, region, record = category.render_image(image.defect, rng, width, samples, difficulty)
     if region is not None:
         value = 255 if category.layout == "mvtec_ad" else _pixel_value(category, image.defect)
-        write(_mask_file(out, image, category.layout), _png(np.where(region, value, 0).astype(np.uint8)))
-    write(out / f"{image.stem}.png", _png(picture))
+        _write_png(_mask_file(out, image, category.layout), np.where(region, value, 0).astype(np.uint8))
+    _write_png(out / f"{image.stem}.png", pixels)
     breaks = image.defect and category.defects[image.defect].breaks
     scene = {"settings": settings, "split": image.split, "kind": image.kind, "index": image.number}
-    scene |= {"defect_name": image.defect, "breaks": breaks, **record}
-    write(_scene_file(out, image), json.dumps(scene, indent=1).encode() + b"\n")
+    write_json(_scene_file(out, image), {**scene, "defect_name": image.defect, "breaks": breaks, **record})
 
 
 def _pixel_value(category: RenderedCategory, defect: str) -> int:
@@ -165,18 +161,18 @@ def _mask_file(out: Path, image: Planned, layout: str) -> Path:
     return folder / (f"{image.number:03d}_mask.png" if layout == "mvtec_ad" else f"{image.number:03d}/000.png")
 
 
-def _is_done(out: Path, image: Planned, layout: str, settings: dict) -> bool:
+def _is_complete(out: Path, image: Planned, layout: str, settings: dict) -> bool:
     file = _scene_file(out, image)
     files = [file, out / f"{image.stem}.png"]
     if image.defect is not None:
         files.append(_mask_file(out, image, layout))
     if file.is_file() and (found := json.loads(file.read_text())["settings"]) != settings:
-        raise ValueError(f"{out} was rendered with {found}, not {settings}: remove the folder or name another one")
+        raise ValueError(f"{out} was rendered with {found}, not {settings}: remove the folder or choose another one")
     return all(file.is_file() for file in files)
 
 
-def _refuse_others(out: Path, plan: list[Planned]) -> None:
-    """Images beyond the plan would be read as part of the category."""
+def _refuse_other_images(out: Path, plan: list[Planned]) -> None:
+    """Raise if there are images that are not planned, since they would be read as part of the category."""
     planned = {_scene_file(out, image) for image in plan}
     if others := sorted(set(out.glob("scenes/*/*/*.json")) - planned):
         raise ValueError(
@@ -185,26 +181,19 @@ def _refuse_others(out: Path, plan: list[Planned]) -> None:
 
 
 def _readme(name: str, category: RenderedCategory) -> str:
-    rules = "".join(f"- {rule.says} (`{key}`)\n" for key, rule in category.rules.items())
-    defects = "".join(f"- `{key}`: {defect.says}\n" for key, defect in category.defects.items())
+    rules = "".join(f"- {rule.text} (`{key}`)\n" for key, rule in category.rules.items())
+    defects = "".join(f"- `{key}`: {defect.text}\n" for key, defect in category.defects.items())
     return (
         f"# {name}\n\nRendered by `python -m iadlib render {name}`; licence of the images: {LICENCE}. "
         f"`scenes/` holds a description of every image.\n\n## Rules\n\n{rules}\n## Defects\n\n{defects}"
     )
 
 
-def _png(pixels: np.ndarray) -> bytes:
-    buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, format="png")
-    return buffer.getvalue()
+def _write_png(path: Path, pixels: np.ndarray) -> None:
+    with whole_file(path) as unfinished:
+        Image.fromarray(pixels).save(unfinished, format="png")
 
 
-def write(file: Path, content: bytes) -> None:
-    """Write under another name first, so that an interruption leaves the whole file or none."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f".{file.name}.partial")
-        partial.write_bytes(content)
-        partial.replace(file)
-    except OSError as error:
-        raise OSError(f"cannot write {file}: {error}") from error
+def _write_text(path: Path, text: str) -> None:
+    with whole_file(path) as unfinished:
+        unfinished.write_text(text)

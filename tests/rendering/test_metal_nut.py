@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from iadlib.rendering import scene
+from iadlib.rendering import scene, solids
 from iadlib.rendering.metal_nut import (
     BORE,
     CATEGORY,
@@ -14,28 +14,27 @@ from iadlib.rendering.metal_nut import (
     casting_of,
     depth_inside,
     outline,
-    pose_of,
     posed,
 )
 
 CAMERA = CATEGORY.camera(208)
 
 
-def spoilt(defect: str, seed: int) -> tuple[dict, dict]:
+def with_defect(defect: str, seed: int) -> tuple[dict, dict]:
     rng = np.random.default_rng([seed, 29])
     intact = CATEGORY.normal(rng)
-    return CATEGORY.spoil(intact, defect, rng, CATEGORY.difficulty), intact
+    return CATEGORY.add_defect(intact, defect, rng, CATEGORY.difficulty), intact
 
 
 def in_nut(description: dict, region: np.ndarray, z: float) -> np.ndarray:
     """Where the marked pixels are at height z, in the frame of the nut (N, 2)."""
     x, y = CAMERA.on_plane(z, rays=1)
     points = np.column_stack([x[region], y[region], np.full(region.sum(), z)])
-    return trimesh.transform_points(points, np.linalg.inv(pose_of(description)))[:, :2]
+    return trimesh.transform_points(points, np.linalg.inv(solids.flat_pose(description["pose"])))[:, :2]
 
 
 def test_every_casting_is_one_watertight_solid_with_one_hole_and_stays_in_the_picture():
-    for seed in range(8):
+    for seed in range(4):
         description = CATEGORY.normal(np.random.default_rng(seed))
         solid = casting_of(description["casting"])
         assert solid.is_watertight
@@ -51,7 +50,7 @@ def test_castings_differ_in_outline():
 
 
 def test_a_flipped_nut_rests_on_its_hub_and_sweeps_the_other_way():
-    description, intact = spoilt("flipped", 0)
+    description, intact = with_defect("flipped", 0)
     tips = {}
     for name, state in (("flipped", description), ("intact", intact)):
         solid = casting_of(state["casting"])
@@ -69,16 +68,16 @@ def test_a_flipped_nut_rests_on_its_hub_and_sweeps_the_other_way():
 
 
 def test_the_region_of_a_flipped_nut_is_all_that_is_seen_of_it():
-    description, intact = spoilt("flipped", 1)
+    description, intact = with_defect("flipped", 1)
     region = CATEGORY.region(description, intact, CAMERA)
     seen = scene.half_covered(scene.owners(CAMERA, posed(description)) == 1)
     assert (region != seen).mean() < 0.001
     assert np.hypot(*in_nut(description, region, HUB_HEIGHT).T).min() > BORE - 0.5
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_only_one_arm_bends_and_never_into_the_sheet(seed):
-    description, intact = spoilt("bent_arm", seed)
+    description, intact = with_defect("bent_arm", seed)
     before = casting_of(intact["casting"]).vertices
     after = as_it_lies(description, before)
     moved = np.linalg.norm(after - before, axis=1)
@@ -92,9 +91,9 @@ def test_only_one_arm_bends_and_never_into_the_sheet(seed):
     assert raised == 0 if description["bend"]["direction"] == "sideways" else raised > -1e-4
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_the_region_of_a_bent_arm_is_that_arm_where_it_is_and_where_it_should_be(seed):
-    description, intact = spoilt("bent_arm", seed)
+    description, intact = with_defect("bent_arm", seed)
     region = CATEGORY.region(description, intact, CAMERA)
     solid = casting_of(intact["casting"])
     arm, _ = arm_at(intact["casting"], solid.vertices[:, :2])
@@ -109,9 +108,9 @@ def test_the_region_of_a_bent_arm_is_that_arm_where_it_is_and_where_it_should_be
     assert (others == description["bend"]["arm"]).mean() > 0.95
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_region_of_a_scratch_follows_it_on_the_metal(seed):
-    description, intact = spoilt("scratch", seed)
+    description, intact = with_defect("scratch", seed)
     region = CATEGORY.region(description, intact, CAMERA)
     metal = scene.half_covered(scene.owners(CAMERA, posed(intact)) == 1)
     assert not (region & ~metal).any()
@@ -121,9 +120,9 @@ def test_the_region_of_a_scratch_follows_it_on_the_metal(seed):
     assert region.sum() > 0.6 * description["scratch"]["length"] * CAMERA.pixels_per_mm
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_region_of_a_stain_is_where_it_was_painted(seed):
-    description, intact = spoilt("colour_stain", seed)
+    description, intact = with_defect("colour_stain", seed)
     region, stain = CATEGORY.region(description, intact, CAMERA), description["stain"]
     marked = in_nut(description, region, intact["casting"]["thickness"])
     from_path = np.linalg.norm(marked[:, None] - stain["path"], axis=2).min(axis=1)
@@ -134,18 +133,18 @@ def test_the_region_of_a_stain_is_where_it_was_painted(seed):
 
 @pytest.mark.parametrize("defect", ["scratch", "colour_stain"])
 def test_scratches_and_stains_are_drawn_on_the_metal(defect):
-    for seed in range(60):
-        description, intact = spoilt(defect, seed)
+    for seed in range(20):
+        description, intact = with_defect(defect, seed)
         drawn = description.get("scratch") or description["stain"]
         path = np.array(drawn["paths"][0] if "paths" in drawn else drawn["path"])
         assert (np.hypot(*path[5:7].T) > BORE).all()
-        if seed < 10:
+        if seed < 4:
             assert (depth_inside(outline(intact["casting"]), path[5:7]) > 0).all()
 
 
 def test_defects_are_drawn_within_the_stated_difficulty():
     difficulty = CATEGORY.difficulty
-    for seed in range(60):
+    for seed in range(15):
         for defect, key, ends in (
             ("bent_arm", "degrees", difficulty.bend_degrees),
             ("scratch", "strength", difficulty.scratch_strength),
@@ -153,7 +152,7 @@ def test_defects_are_drawn_within_the_stated_difficulty():
             ("colour_stain", "size", difficulty.stain_size),
             ("colour_stain", "opacity", difficulty.stain_opacity),
         ):
-            assert ends[0] <= abs(spoilt(defect, seed)[0]["defect"][key]) <= ends[1]
+            assert ends[0] <= abs(with_defect(defect, seed)[0]["defect"][key]) <= ends[1]
 
 
 def test_an_arm_reaches_as_far_as_it_says():

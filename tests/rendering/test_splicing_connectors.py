@@ -32,10 +32,10 @@ def normals(count: int, seed: int = 0) -> list[dict]:
     return [CATEGORY.normal(np.random.default_rng([seed, index])) for index in range(count)]
 
 
-def spoilt(defect: str, count: int, seed: int = 0) -> list[tuple[dict, dict]]:
+def with_defect(defect: str, count: int, seed: int = 0) -> list[tuple[dict, dict]]:
     """Scenes with the defect, each with the intact one that it comes from."""
     rng = np.random.default_rng(seed)
-    return [(CATEGORY.spoil(intact, defect, rng, CATEGORY.difficulty), intact) for intact in normals(count, seed)]
+    return [(CATEGORY.add_defect(intact, defect, rng, CATEGORY.difficulty), intact) for intact in normals(count, seed)]
 
 
 def area_of(description: dict, *names: str) -> float:
@@ -45,7 +45,7 @@ def area_of(description: dict, *names: str) -> float:
 
 @pytest.mark.parametrize("defect", [None, "different_sizes", "second_cable", "cut_cable", "damaged_housing"])
 def test_every_solid_is_watertight(defect):
-    scenes = normals(2) if defect is None else [spoiled for spoiled, _ in spoilt(defect, 4)]
+    scenes = normals(2) if defect is None else [description for description, _ in with_defect(defect, 2)]
     for description in scenes:
         assert all(part.is_watertight and part.volume > 0 for part in posed(description)[0])
 
@@ -71,34 +71,35 @@ def areas_of_each(description: dict, name: str) -> list[float]:
 
 
 def test_the_area_that_suffices_is_reached_by_either_of_two_cables():
-    areas = [area for spoiled, _ in spoilt("second_cable", 16) for area in areas_of_each(spoiled, "cable")]
-    assert len(areas) == 32
+    areas = [area for description, _ in with_defect("second_cable", 8) for area in areas_of_each(description, "cable")]
+    assert len(areas) == 16
     assert CABLE_AREA <= min(areas) < 1.1 * CABLE_AREA
 
 
 @pytest.mark.parametrize("defect", ["different_sizes", "different_families"])
 def test_the_area_that_suffices_is_reached_by_either_of_two_connectors(defect):
-    areas = [area for spoiled, _ in spoilt(defect, 12) for area in areas_of_each(spoiled, "connector")]
-    assert len(areas) == 24
+    scenes = with_defect(defect, 8, seed=3)  # with connectors of two slots, the smallest
+    areas = [area for description, _ in scenes for area in areas_of_each(description, "connector")]
+    assert len(areas) == 16
     assert CONNECTOR_AREA <= min(areas) < 1.05 * CONNECTOR_AREA
 
 
 def test_the_area_that_suffices_is_reached_where_the_missing_cable_was():
-    for spoiled, intact in spoilt("missing_cable", 12):
-        region = CATEGORY.region(spoiled, intact, CAMERA)
+    for description, intact in with_defect("missing_cable", 6):
+        region = CATEGORY.region(description, intact, CAMERA)
         cable = scene.half_covered(seen(intact, CAMERA, "cable"))
         assert (region & cable).sum() / SQUARE_MM >= FREE_AREA
 
 
 def test_both_connectors_are_of_one_batch_of_plastic_and_batches_differ():
-    drawn = [CATEGORY.things(normals(1)[0], np.random.default_rng(seed))[1] for seed in range(3)]
+    drawn = [CATEGORY.shapes(normals(1)[0], np.random.default_rng(seed))[1] for seed in range(3)]
     assert len({each["ground_brightness"] for each in drawn}) == 3
     assert all(0.85 <= each["ground_brightness"] <= 1.15 for each in drawn)
     assert len({tuple(each["dye"]["lever"]) for each in drawn}) == 3
 
 
 def test_a_cable_lies_where_a_missing_one_is_marked():
-    for description in normals(6):
+    for description in normals(3):
         outside = np.stack(CAMERA.on_plane(0.0), axis=-1)  # as close to a housing, it is higher than the table
         free = [in_frame(connector, outside)[..., 0] > FRONT + 4 for connector in description["connectors"]]
         cable = seen(description, CAMERA, "cable") & free[0] & free[1]
@@ -111,9 +112,9 @@ def test_the_rules_look_at_where_a_cable_ends():
     turned = copy.deepcopy(description)
     for connector in turned["connectors"]:
         connector["y"] -= 1.0  # both slip along the cable by less than half a slot
-    assert CATEGORY.broken(turned) == []
+    assert CATEGORY.broken_rules(turned) == []
     turned["connectors"][0]["y"] += 1.0 + PITCH
-    assert CATEGORY.broken(turned) == ["one_slot"]
+    assert CATEGORY.broken_rules(turned) == ["one_slot"]
 
 
 def test_slots_count_from_the_top_on_both_sides():
@@ -126,7 +127,7 @@ def test_slots_count_from_the_top_on_both_sides():
 
 
 def test_a_connector_of_another_size_leaves_the_cable_in_one_slot_and_of_one_of_the_colours():
-    for description, intact in spoilt("different_sizes", 40):
+    for description, intact in with_defect("different_sizes", 40):
         sizes = [connector["slots"] for connector in description["connectors"]]
         (cable,) = description["cables"]
         assert slot_of(description["connectors"][0], cable["path"][0]) < min(sizes)
@@ -134,7 +135,7 @@ def test_a_connector_of_another_size_leaves_the_cable_in_one_slot_and_of_one_of_
 
 
 def test_two_cables_do_not_touch_and_both_are_marked():
-    for description, _ in spoilt("second_cable", 30):
+    for description, _ in with_defect("second_cable", 12):
         first, second = (cable["path"] for cable in description["cables"])
         assert gap_between(first, second) > 0.2
     region = CATEGORY.region(description, description, CAMERA)
@@ -151,7 +152,7 @@ def test_a_cable_lies_on_the_table_and_enters_the_openings():
 
 
 def test_a_cut_is_marked_where_the_cable_is_gone():
-    for description, intact in spoilt("cut_cable", 4):
+    for description, intact in with_defect("cut_cable", 2):
         cut, curve = description["defect"], curve_of(intact["cables"][0]["path"])
         region = CATEGORY.region(description, intact, CAMERA)
         rows, columns = np.nonzero(region)
@@ -163,16 +164,16 @@ def test_a_cut_is_marked_where_the_cable_is_gone():
 
 @pytest.mark.parametrize("defect", ["damaged_housing", "soiled_housing"])
 def test_a_damage_is_marked_on_the_connector_that_has_it(defect):
-    for description, intact in spoilt(defect, 4, seed=1):
+    for description, intact in with_defect(defect, 2, seed=1):
         region = CATEGORY.region(description, intact, CAMERA)
         connector = seen(intact, CAMERA, f"connector {description['defect']['connector']}")
         assert region.sum() >= 2
         assert scene.half_covered(connector)[region].mean() > 0.9
 
 
-def test_to_spoil_a_scene_leaves_it_as_it_was():
+def test_adding_a_defect_leaves_the_scene_as_it_was():
     for defect in CATEGORY.defects:
-        for _, intact in spoilt(defect, 3):
+        for _, intact in with_defect(defect, 3):
             before = copy.deepcopy(intact)
-            CATEGORY.spoil(intact, defect, np.random.default_rng(1), CATEGORY.difficulty)
+            CATEGORY.add_defect(intact, defect, np.random.default_rng(1), CATEGORY.difficulty)
             assert intact == before
