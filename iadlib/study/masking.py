@@ -51,8 +51,12 @@ def by_radius(pixels: pd.DataFrame, column: str) -> pd.DataFrame:
     return means.unstack(sort=False).rename_axis(columns=None)
 
 
-def fitted(study: Study, ground: str, method: str, values: pd.DataFrame, count: int = 4) -> dict[str, Path]:
-    """The folders of one detector, fitted to up to `count` radii with the lowest seed; one printed line without any."""
+def fitted(study: Study, ground: str, method: str | None, values: pd.DataFrame, count: int = 4) -> dict[str, Path]:
+    """The folders of one detector (None: the first of the grid), fitted to up to `count` radii with the lowest seed.
+
+    Prints one line where there is none.
+    """
+    method = method or study.grid["methods"][0]
     rows = values[(values["category"] == ground) & (values["method"] == method)]
     radii, seed = list(dict.fromkeys(rows["entry"])), rows["seed"].min()
     shown = [radii[i] for i in np.unique(np.linspace(0, len(radii) - 1, min(count, len(radii))).astype(int))]
