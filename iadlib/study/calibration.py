@@ -15,7 +15,7 @@ from iadlib.study.reports import ordered, titled
 
 WITH_INTERVALS = ("log loss", "Brier score")
 ERRORS = ["log loss", "expected error", "expected error if right", "adaptive error", "maximum error", "Brier score"]
-BRIER_PARTS = ["Brier reliability", "Brier resolution", "Brier uncertainty", "Brier within"]
+ERRORS += ["Brier reliability", "Brier resolution", "Brier uncertainty", "Brier within"]
 
 
 def read(study: Study, category: str, file: str) -> pd.DataFrame:
@@ -63,22 +63,21 @@ def by_protocol(errors: pd.DataFrame, error: str) -> pd.DataFrame:
 
 
 def by_calibrator(errors: pd.DataFrame) -> pd.DataFrame:
-    """All errors and the parts of the Brier score: calibrators in rows, means over scorers and categories."""
+    """All errors and the parts of the Brier score: calibrators in rows, means over scorers and categories.
+
+    "lowest log loss": for how many scorers and categories a cross-fitted calibrator has the lowest log loss.
+    """
     if errors.empty:
         return errors
-    means = errors.groupby("calibrator", sort=False)[[*ERRORS, *BRIER_PARTS]].mean().round(4)
-    return _none_first(means.T).T
+    table = _none_first(errors.groupby("calibrator", sort=False)[ERRORS].mean().round(4).T).T
+    crossed = errors[errors["protocol"] == CROSS_FITTED]
+    keys = [key for key in ("category", "scorer") if key in errors]
+    lowest = crossed.loc[crossed.groupby(keys)["log loss"].idxmin(), "calibrator"].value_counts()
+    return table.assign(**{"lowest log loss": lowest.reindex(table.index, fill_value=0)})
 
 
 def _none_first(table: pd.DataFrame) -> pd.DataFrame:
     return table[sorted(table.columns, key=lambda name: name != NONE)]
-
-
-def with_lowest_log_loss(errors: pd.DataFrame) -> pd.DataFrame:
-    """`by_calibrator`, and the number of category and scorer pairs where a calibrator has the lowest log loss."""
-    table, crossed = by_calibrator(errors), errors[errors["protocol"] == CROSS_FITTED]
-    lowest = crossed.loc[crossed.groupby(["category", "scorer"])["log loss"].idxmin(), "calibrator"].value_counts()
-    return table.assign(**{"lowest log loss": lowest.reindex(table.index, fill_value=0)})
 
 
 def less_platt(errors: pd.DataFrame, error: str, calibrator: str = BOUNDED) -> pd.DataFrame:
@@ -91,22 +90,17 @@ def less_platt(errors: pd.DataFrame, error: str, calibrator: str = BOUNDED) -> p
 
 
 def summary(differences: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """By error: how many of the differences are below or above zero with their whole interval, and how large they are.
+    """By error: the number of differences below and above zero with their whole interval, their median, and extremes.
 
     "lowest" and "highest" are the extremes among the differences whose interval excludes zero.
     """
-    rows = {}
+    rows = []
     for error, table in differences.items():
-        better, worse = table[table["high"] < 0], table[table["low"] > 0]
-        rows[error] = {
-            "pairs": len(table),
-            "better": len(better),
-            "worse": len(worse),
-            "median": table["difference"].median(),
-            "lowest": better["difference"].min(),
-            "highest": worse["difference"].max(),
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").round(4).rename_axis("error")
+        better, worse = table[table["high"] < 0]["difference"], table[table["low"] > 0]["difference"]
+        counts = {"pairs": len(table), "better": len(better), "worse": len(worse)}
+        ends = {"median": table["difference"].median(), "lowest": better.min(), "highest": worse.max()}
+        rows.append({"error": error} | counts | ends)
+    return pd.DataFrame(rows).set_index("error").round(4)
 
 
 def by_place(table: pd.DataFrame, place: str) -> pd.DataFrame:

@@ -1,27 +1,21 @@
 """Tables of the ensembles and of the detectors that they are made of, all judged on the same test images.
 
-`python -m iadlib ensemble` writes the files that are read here. Every entry of the comparison belongs to a group:
-
-    member     one detector alone
-    output     the scores and maps of the members combined
-    backbones  the outputs of one method with several backbones combined
-    labelled   scores of the members combined with the help of test labels, cross-fitted
-    feature    the study's feature ensemble, the same without the members' own distances, and the thesis's design
-    design     the study's feature ensemble with one choice changed
-    pair       two detectors combined at feature level and at output level
+`python -m iadlib ensemble` writes the files that are read here, and describes the entries and their groups.
 """
 
 from collections.abc import Sequence
 from itertools import product
+from pathlib import Path
 
 import pandas as pd
 
-from iadlib.metrics import DIFFERENCE_METRICS, Cells, Judged, collect, difference
+from iadlib.metrics import DIFFERENCE_METRICS, Cells, collect, difference
+from iadlib.metrics.entries import aurocs_by_defect, best_entry, metrics_by_seed
 from iadlib.study.paths import Study
 from iadlib.study.reports import shown, spaced, titled
 
 FEATURE, ALONE, THESIS, MEAN = "feature ensemble", "features alone", "thesis design", "mean"
-METRICS = {**DIFFERENCE_METRICS, "pixel_auroc": "pixel AUROC"}
+METRICS = DIFFERENCE_METRICS | {"pixel_auroc": "pixel AUROC"}
 GROUPS = {
     "member": "alone",
     "output": "output level",
@@ -31,32 +25,42 @@ GROUPS = {
     "design": "one choice changed",
     "pair": "pair",
 }
+COLUMNS = {
+    "values": ["category", "group", "entry", "seed", "name", "label", "defect", "score", "au_spro", "regions"],
+    "pixel_auroc": ["category", "group", "entry", "seed", "pixel_auroc"],
+    "curves": ["name", "step", "loss", "artificial anomalies", "test images"],
+    "variances": ["member", "component", "cumulative", "kept"],
+}
 
 
-def gather(study: Study, file: str, categories: Sequence[str] = ()) -> pd.DataFrame:
-    """values.csv or pixel_auroc.csv of the categories (default: all of the grid), one after the other."""
+def read(study: Study, file: str, categories: Sequence[str] = ()) -> pd.DataFrame:
+    """One of the files in COLUMNS, of some categories or of all of the grid; empty where it is missing."""
     text = {"name": str, "defect": str, "entry": str}
-    parts = [
-        study.table("ensemble", name, f"{file}.csv", dtype=text).assign(category=name)
-        for name in categories or study.grid["categories"]
-    ]
-    return pd.concat(parts, ignore_index=True)
+    names = categories or study.grid["categories"]
+    parts = [study.table("ensemble", name, f"{file}.csv", empty=COLUMNS[file], dtype=text) for name in names]
+    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
 
 
-def metrics_by_seed(values: pd.DataFrame, pixels: pd.DataFrame) -> pd.DataFrame:
-    """One row for every category, group, entry, seed, metric and kind of anomaly, with its value.
+def results(study: Study, categories: Sequence[str] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """values.csv, and the metrics of every entry and seed, of some categories or of all of the grid."""
+    values = read(study, "values", categories)
+    return values, metrics_by_seed(values, read(study, "pixel_auroc", categories))
 
-    `values` has one row for every entry, seed and test image; `pixels` has the pixel AUROC of every entry and seed.
+
+def saved(study: Study, category: str) -> dict[str, Path]:
+    """The folders with the maps of the members, of the mean of their outputs and of the feature ensemble.
+
+    The folder of the feature ensemble holds its learned state too. One printed line where there is none.
     """
-    rows = []
-    for (category, group, entry), part in values.groupby(["category", "group", "entry"], sort=False):
-        judged = Judged.of(part)
-        for metric, kind in product(DIFFERENCE_METRICS, judged.kinds()):
-            for seed, value in zip(judged.seeds, judged.by_seed(metric, kind)[0], strict=True):
-                rows.append((category, group, entry, seed, metric, kind, value))
-    columns = ["category", "group", "entry", "seed", "metric", "kind", "value"]
-    pixels = pixels.rename(columns={"pixel_auroc": "value"}).assign(metric="pixel_auroc", kind="overall")
-    return pd.concat([pd.DataFrame(rows, columns=columns), pixels[columns].dropna()], ignore_index=True)
+    entries = [*dict.fromkeys(read(study, "variances", [category])["member"]), MEAN, FEATURE]
+    return study.fitted({entry: f"ensemble/{category}/{entry.replace(' ', '_')}" for entry in entries})
+
+
+def variances(study: Study, category: str) -> tuple[dict, dict]:
+    """For `figures.cumulative_variance`: by member the shares of the variance, and how many components are kept."""
+    table = read(study, "variances", [category])
+    parts = table.assign(member=table["member"].map(titled)).groupby("member", sort=False)
+    return {name: part["cumulative"].to_numpy() for name, part in parts}, parts["kept"].sum().to_dict()
 
 
 def mean_table(metrics: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
@@ -72,11 +76,9 @@ def mean_table(metrics: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
     return table.fillna("").rename_axis(index=[None, None], columns=[None, None])
 
 
-def best(metrics: pd.DataFrame, group: str, metric: str) -> str:
-    """The entry of a group with the highest mean over categories and kinds: chosen in its favour, on test images."""
-    rows = metrics[(metrics["group"] == group) & (metrics["metric"] == metric)]
-    by_category = rows.groupby(["entry", "category"])["value"].mean()
-    return by_category.groupby("entry").mean().idxmax()
+def entries_of(metrics: pd.DataFrame, group: str) -> list[str]:
+    """The entries of a group, in the order of the table."""
+    return list(dict.fromkeys(metrics.loc[metrics["group"] == group, "entry"]))
 
 
 def against(cells: Cells, metrics: pd.DataFrame, categories: Sequence[str] = ()) -> pd.DataFrame:
@@ -87,10 +89,9 @@ def against(cells: Cells, metrics: pd.DataFrame, categories: Sequence[str] = ())
     rows = []
     for entry, (metric, title) in product((FEATURE, ALONE), DIFFERENCE_METRICS.items()):
         for group in ("member", "output", "backbones", "feature"):
-            for other in dict.fromkeys(metrics.loc[metrics["group"] == group, "entry"]):
-                if other == entry:
-                    continue
-                mark = " (best)" if group != "feature" and other == best(metrics, group, metric) else ""
+            entries = [other for other in entries_of(metrics, group) if other != entry]
+            for other in entries:
+                mark = " (best)" if group != "feature" and other == best_entry(metrics, entries, metric) else ""
                 labels = {"ensemble": entry, "metric": title, "against": f"{GROUPS[group]}: {titled(other)}{mark}"}
                 rows.append(labels | difference(cells, entry, other, metric, categories=categories))
     return pd.DataFrame(rows).set_index(["ensemble", "metric", "against"])
@@ -100,7 +101,7 @@ def against_best(cells: Cells, metrics: pd.DataFrame) -> pd.DataFrame:
     """The feature ensemble minus the best detector alone and the best output-level ensemble, by category and kind."""
     rows = []
     for (metric, title), group in product(DIFFERENCE_METRICS.items(), ("member", "output")):
-        other = best(metrics, group, metric)
+        other = best_entry(metrics, entries_of(metrics, group), metric)
         for category in dict.fromkeys(category for category, _ in cells):
             for kind in cells[category, FEATURE].kinds():
                 found = difference(cells, FEATURE, other, metric, [kind], [category])
@@ -109,25 +110,17 @@ def against_best(cells: Cells, metrics: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def by_category(cells: Cells, entry: str, other: str, metric: str) -> pd.DataFrame:
-    """`entry` minus `other`, mean over the kinds, with its interval; categories in rows."""
-    categories = [category for category, name in cells if name == entry and cells[category, name].kinds()]
-    found = {category: difference(cells, entry, other, metric, categories=[category]) for category in categories}
+def by_category(cells: Cells, other: str, metric: str) -> pd.DataFrame:
+    """The feature ensemble minus another entry, mean over the kinds; categories in rows."""
+    categories = [category for category, entry in cells if entry == FEATURE]
+    found = {name: difference(cells, FEATURE, other, metric, categories=[name]) for name in categories}
     return pd.DataFrame.from_dict(found, orient="index").rename_axis("category")
 
 
 def by_defect(values: pd.DataFrame, entries: Sequence[str]) -> pd.DataFrame:
-    """Image AUROC of the images of every defect against the good images, mean over seeds; entries in columns."""
-    good = values["label"] == "good"
-    labelled = values.assign(label=values["label"].where(good, values["label"] + ": " + values["defect"]))
-    rows = {}
-    for (category, entry), judged in collect(labelled[labelled["entry"].isin(entries)]).items():
-        for label in sorted(set(judged.labels) - {"good"}):
-            kind, _, defect = label.partition(": ")
-            row = rows.setdefault((category, kind, spaced(defect)), {})
-            row[entry] = float(judged.value("image_auroc", [label])[0])
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(entries)).rename(columns=titled).round(3)
-    return table.rename_axis(index=["category", "kind", "defect"]) if rows else table
+    """`iadlib.metrics.entries.aurocs_by_defect` with titles."""
+    table = aurocs_by_defect(values, entries).rename(columns=titled).round(3)
+    return table.rename(index=spaced, level="defect") if len(table) else table
 
 
 def seeds_of_designs(table: pd.DataFrame) -> pd.DataFrame:
@@ -138,15 +131,12 @@ def seeds_of_designs(table: pd.DataFrame) -> pd.DataFrame:
 def of_designs(values: pd.DataFrame) -> pd.DataFrame:
     """Every other design minus the study's, mean over categories and kinds, on the seeds of the designs."""
     values = seeds_of_designs(values)
-    cells = collect(values)
-    designs = [ALONE, THESIS, *dict.fromkeys(values.loc[values["group"] == "design", "entry"])]
-    return pd.DataFrame(
-        [
-            {"metric": title, "design": name, "kind": "both kinds", **difference(cells, name, FEATURE, metric)}
-            for metric, title in DIFFERENCE_METRICS.items()
-            for name in designs
-        ]
-    )
+    cells, designs = collect(values), [ALONE, THESIS, *entries_of(values, "design")]
+    rows = [
+        {"metric": title, "what": name, "kind": "both kinds", **difference(cells, name, FEATURE, metric)}
+        for (metric, title), name in product(DIFFERENCE_METRICS.items(), designs)
+    ]
+    return pd.DataFrame(rows)
 
 
 def of_pairs(cells: Cells, metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -159,28 +149,8 @@ def of_pairs(cells: Cells, metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
     mean = metrics.groupby(["entry", "category"])["value"].mean().groupby("entry").mean()
     rows = {}
     for name in dict.fromkeys(pairs["entry"].str.partition(": ")[0]):
-        found = difference(cells, f"{name}: features", f"{name}: outputs", metric)
-        rows[titled(name)] = {
-            "better member": max(mean[member] for member in name.split(" + ")),
-            "outputs": mean[f"{name}: outputs"],
-            "features": mean[f"{name}: features"],
-            "features minus outputs": found["difference"],
-            "low": found["low"],
-            "high": found["high"],
-        }
+        features, outputs = f"{name}: features", f"{name}: outputs"
+        found = difference(cells, features, outputs, metric)
+        row = {"better member": mean[name.split(" + ")].max(), "outputs": mean[outputs], "features": mean[features]}
+        rows[titled(name)] = row | {"features minus outputs": found.pop("difference")} | found
     return pd.DataFrame.from_dict(rows, orient="index").round(3).rename_axis("pair")
-
-
-def rank_changes(values: pd.DataFrame, per_kind: int = 2) -> pd.DataFrame:
-    """Anomalous images where the feature ensemble disagrees most with the mean of the outputs: name, label, defect, ...
-
-    "rank change" is the image's rank among the test images by the ensemble's score minus that by the mean's, of the
-    first seed. Of each kind, the `per_kind` images that rise most and the `per_kind` that fall most.
-    """
-    first = values[(values["seed"] == values["seed"].min()) & values["entry"].isin([FEATURE, MEAN])]
-    ranks = first.pivot(index=["name", "label", "defect"], columns="entry", values="score").rank()
-    change = (ranks[FEATURE] - ranks[MEAN]).rename("rank change").reset_index()
-    ordered = change[change["label"] != "good"].sort_values(["label", "rank change"], ascending=[True, False])
-    by_kind = ordered.groupby("label")
-    number, size = by_kind.cumcount(), by_kind["name"].transform("size")
-    return ordered[(number < per_kind) | (number >= size - per_kind)].reset_index(drop=True)

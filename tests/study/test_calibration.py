@@ -122,7 +122,7 @@ def test_what_was_calibrated_is_one_line(study):
 
 
 def test_one_calibrator_of_every_pair_has_the_lowest_log_loss(study):
-    table = calibration.with_lowest_log_loss(calibration.gather(study, "errors"))
+    table = calibration.by_calibrator(calibration.gather(study, "errors"))
     assert table["lowest log loss"].sum() == 2 * 3
     assert table.index[0] == "none"
     assert table.loc["none", "lowest log loss"] == 0

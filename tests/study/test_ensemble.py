@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iadlib.data import DataError
 from iadlib.metrics import differences, image_auroc
+from iadlib.metrics.entries import metrics_by_seed
 from iadlib.study import Study, ensemble
 
 LABELS = {"pins": np.repeat(["good", "logical", "structural"], 8), "nut": np.repeat(["good", "structural"], 8)}
@@ -67,25 +67,12 @@ def pixels(values) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def metrics(values, pixels) -> pd.DataFrame:
-    return ensemble.metrics_by_seed(values, pixels)
+    return metrics_by_seed(values, pixels)
 
 
 @pytest.fixture(scope="module")
 def cells(values) -> ensemble.Cells:
     return ensemble.collect(values)
-
-
-def test_metrics_have_one_row_for_each_seed_and_kind(values, metrics):
-    found = metrics[(metrics["entry"] == "padim") & (metrics["metric"] == "image_auroc")]
-    assert sorted(zip(found["category"], found["kind"], found["seed"], strict=True)) == sorted(
-        (category, kind, seed)
-        for category, labels in LABELS.items()
-        for kind in {*labels} - {"good"}
-        for seed in (0, 1)
-    )
-    one = values[(values["entry"] == "padim") & (values["category"] == "nut") & (values["seed"] == 1)]
-    row = found[(found["category"] == "nut") & (found["seed"] == 1)]
-    assert row["value"].item() == pytest.approx(image_auroc(one["score"], one["label"] != "good"))
 
 
 def test_the_table_shows_means_over_categories_and_their_spread_over_seeds(metrics):
@@ -118,7 +105,7 @@ def test_differences_are_by_the_kinds_that_a_category_has(cells, metrics):
 
 
 def test_differences_by_category_average_the_kinds(cells):
-    table = ensemble.by_category(cells, "feature ensemble", "patchcore", "au_spro")
+    table = ensemble.by_category(cells, "patchcore", "au_spro")
     kinds = [
         ensemble.difference(cells, "feature ensemble", "patchcore", "au_spro", [kind], ["pins"])["difference"]
         for kind in ("logical", "structural")
@@ -139,7 +126,7 @@ def test_designs_are_compared_on_their_own_seeds(values):
     other_seed = values["seed"] == 1
     changed = values.assign(score=values["score"].where(~other_seed, 0.0))
     pd.testing.assert_frame_equal(ensemble.of_designs(changed), ensemble.of_designs(values))
-    assert list(dict.fromkeys(ensemble.of_designs(values)["design"])) == ["features alone", "thesis design", "one head"]
+    assert list(dict.fromkeys(ensemble.of_designs(values)["what"])) == ["features alone", "thesis design", "one head"]
 
 
 def test_a_pair_is_compared_with_its_better_member(cells, metrics):
@@ -150,38 +137,61 @@ def test_a_pair_is_compared_with_its_better_member(cells, metrics):
     assert 0 < row["low"] < row["high"]
 
 
-def test_rank_changes_are_the_largest_of_each_kind_in_both_directions(values):
-    part = values[values["category"] == "pins"]
-    table = ensemble.rank_changes(part, per_kind=2)
-    assert table.groupby("label").size().to_dict() == {"logical": 4, "structural": 4}
-    everything = ensemble.rank_changes(part, per_kind=100)
-    assert len(everything) == 16
-    for label, rows in everything.groupby("label"):
-        change = table.loc[table["label"] == label, "rank change"]
-        assert change.tolist() == rows["rank change"].iloc[[0, 1, -2, -1]].tolist()
-    assert everything["rank change"].abs().max() > 0
-
-
 def test_good_test_images_only_give_empty_tables():
     values = values_of("parts", np.repeat(["good"], 6), ENTRIES)
-    metrics = ensemble.metrics_by_seed(
-        values, pd.DataFrame(columns=["category", "group", "entry", "seed", "pixel_auroc"])
-    )
+    metrics = metrics_by_seed(values, pd.DataFrame(columns=ensemble.COLUMNS["pixel_auroc"]))
     assert ensemble.mean_table(metrics, ["member"]).empty
     assert ensemble.by_defect(values, ["mean"]).empty
-    assert ensemble.rank_changes(values).empty
 
 
-def test_files_of_the_categories_are_read_one_after_the_other(values, tmp_path):
+@pytest.fixture
+def study(values, pixels, tmp_path) -> Study:
+    """The files of two categories, and the maps of one of them."""
     (tmp_path / "params").mkdir()
     (tmp_path / "params/grid.yaml").write_text("categories: {pins: {}, nut: {}}\n")
-    study = Study("tiny", tmp_path)
-    for name, part in values.groupby("category"):
+    variances = [("patchcore", 1, 0.75, True), ("patchcore", 2, 1.0, False), ("padim", 1, 1.0, True)]
+    for name in LABELS:
         folder = tmp_path / "reports/tiny/ensemble" / name
         folder.mkdir(parents=True)
-        part.to_csv(folder / "values.csv", index=False)
-    read = ensemble.gather(study, "values")
-    assert list(dict.fromkeys(read["category"])) == ["pins", "nut"]
+        values[values["category"] == name].to_csv(folder / "values.csv", index=False)
+        pixels[pixels["category"] == name].to_csv(folder / "pixel_auroc.csv", index=False)
+        pd.DataFrame(variances, columns=ensemble.COLUMNS["variances"]).to_csv(folder / "variances.csv", index=False)
+    for entry in ("patchcore", "padim", "mean", "feature_ensemble"):
+        (tmp_path / "artifacts/tiny/ensemble/pins" / entry).mkdir(parents=True)
+    return Study("tiny", tmp_path)
+
+
+def test_all_categories_of_the_grid_are_read_unless_some_are_named(study, values, metrics):
+    read, found = ensemble.results(study)
+    assert list(dict.fromkeys(read["category"])) == list(LABELS)
     assert len(read) == len(values)
-    with pytest.raises(DataError, match=r"nut/pixel_auroc\.csv"):
-        ensemble.gather(study, "pixel_auroc", ["nut"])
+    pd.testing.assert_frame_equal(
+        found.sort_values(list(found.columns), ignore_index=True),
+        metrics.sort_values(list(metrics.columns), ignore_index=True),
+    )
+    assert set(ensemble.results(study, ["nut"])[0]["category"]) == {"nut"}
+
+
+def test_a_category_without_files_gives_empty_tables(study):
+    read, found = ensemble.results(study, ["bolts"])
+    assert read.empty
+    assert ensemble.mean_table(found, ["member", "feature"]).empty
+    assert ensemble.variances(study, "bolts") == ({}, {})
+
+
+def test_the_variance_that_is_kept_is_read_by_member(study):
+    shares, kept = ensemble.variances(study, "pins")
+    assert {name: list(share) for name, share in shares.items()} == {"PatchCore": [0.75, 1.0], "PaDiM": [1.0]}
+    assert kept == {"PatchCore": 1, "PaDiM": 1}
+
+
+def test_maps_of_members_and_ensembles_are_found_or_missing_in_one_line(study, capsys):
+    folder = study.artifacts / "ensemble/pins"
+    assert ensemble.saved(study, "pins") == {
+        "patchcore": folder / "patchcore",
+        "padim": folder / "padim",
+        "mean": folder / "mean",
+        "feature ensemble": folder / "feature_ensemble",
+    }
+    assert ensemble.saved(study, "nut") == {}
+    assert capsys.readouterr().out.count("\n") == 1
