@@ -3,46 +3,70 @@ from pathlib import Path
 
 import pytest
 
-from iadlib.__main__ import main
+from iadlib.commands.render import render
 
-ROOT = Path(__file__).parents[2]
-SAMPLE = ROOT / "tests/sample/flat_connector"
+COUNTS = {"train": 1, "validation": 0, "good": 0, "logical": 0, "structural": 0}
 
 
-def test_render_makes_a_folder_that_appears_when_it_is_complete(tmp_path):
-    params = tmp_path / "small.yaml"
-    counts = "{train: 1, validation: 1, good: 1, logical: 1, structural: 0}"
-    params.write_text(f"quick: {{width: 96, samples: 2, counts: {counts}}}\n")
+def params(folder: Path, **settings) -> str:
+    """A params file with the settings, and its block."""
+    (folder / "small.yaml").write_text(json.dumps({"quick": {"samples": 1, "counts": COUNTS} | settings}))
+    return f"{folder / 'small.yaml'}:quick"
+
+
+def test_the_folder_appears_when_it_is_complete_and_is_never_overwritten(tmp_path):
     out = tmp_path / "data/flat_connector"
-    main(["render", "flat_connector", "--out", str(out), "-f", f"{params}:quick"])
+    render("flat_connector", out, file=params(tmp_path, width=96))
     assert [path.name for path in out.parent.iterdir()] == ["flat_connector"]
-    with pytest.raises(SystemExit, match="exists"):
-        main(["render", "flat_connector", "--out", str(out)])
+    assert (out / "train/good/000.png").is_file()
+    with pytest.raises(FileExistsError, match="exists"):
+        render("flat_connector", out)
 
 
-def test_card_says_what_the_rendered_folders_hold(tmp_path):
-    main(["card", str(SAMPLE.parent), "--out", str(tmp_path / "card")])
-    text = (tmp_path / "card/README.md").read_text()
-    assert "144 x 64 pixels" in text
-    assert "8 images to train with, 4 to validate, 4 good, 6 with a logical and 6 with a structural anomaly" in text
-    assert "| missing_hole | a hole is not there | all_holes | all of the region |" in text
-    assert (tmp_path / "card/gallery.png").stat().st_size > 10_000
+def test_an_interrupted_rendering_is_resumed_and_one_with_other_settings_is_removed(tmp_path, monkeypatch):
+    resumed = []
+
+    def interrupted(name, folder, **settings):
+        folder.mkdir(parents=True, exist_ok=True)
+        resumed.append((folder, (folder / "begun").exists()))
+        (folder / "begun").touch()
+        if len(resumed) < 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("iadlib.rendering.render_category", interrupted)
+    for seed in (1, 0):
+        with pytest.raises(KeyboardInterrupt):
+            render("flat_connector", tmp_path / "out", seed=seed)
+    render("flat_connector", tmp_path / "out", seed=0)
+    assert [begun for _, begun in resumed] == [False, False, True]
+    assert resumed[0][0] != resumed[1][0] == resumed[2][0]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_card_says_when_there_is_nothing_to_describe(tmp_path):
-    with pytest.raises(SystemExit, match="no folder here is named as a rendered category"):
-        main(["card", str(tmp_path), "--out", str(tmp_path / "card")])
+def test_the_arguments_override_the_file(tmp_path):
+    file = params(tmp_path, scale="full", seed=1)
+    render("flat_connector", tmp_path / "out", seed=2, scale="quick", file=file)
+    settings = json.loads((tmp_path / "out/scenes/train/good/000.json").read_text())["settings"]
+    assert (settings["width"], settings["seed"]) == (144, 2)
 
 
-def test_render_takes_its_scale_from_the_command_line_first(tmp_path):
-    counts = "train: 1, validation: 0, good: 0, logical: 0, structural: 0"
-    (tmp_path / "small.yaml").write_text(f"common: {{scale: full, samples: 1, counts: {{{counts}}}}}\n")
-    out = tmp_path / "out"
-    main(["render", "flat_connector", "--out", str(out), "--scale", "quick", "-f", f"{tmp_path / 'small.yaml'}:common"])
-    assert json.loads((out / "scenes/train/good/000.json").read_text())["settings"]["width"] == 144
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"widht": 96}, "no setting 'widht'"),
+        ({"width": "wide"}, "width is 'wide'"),
+        ({"scale": "huge"}, "unknown scale 'huge'"),
+        ({"counts": {"trian": 1}}, "unknown counts"),
+        ({"difficulty": {"scratch_lenght": [1, 2]}}, "unknown range of difficulty 'scratch_lenght'"),
+    ],
+)
+def test_a_wrong_setting_is_one_error_that_names_the_file(tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message) as error:
+        render("flat_connector", tmp_path / "out", file=params(tmp_path, **settings))
+    assert "small.yaml:quick" in str(error.value)
+    assert not (tmp_path / "out").exists()
 
 
-def test_render_names_an_unknown_setting(tmp_path):
-    (tmp_path / "small.yaml").write_text("quick: {widht: 96}\n")
-    with pytest.raises(SystemExit, match="widht"):
-        main(["render", "flat_connector", "--out", str(tmp_path / "out"), "-f", f"{tmp_path / 'small.yaml'}:quick"])
+def test_an_unknown_category_lists_the_categories(tmp_path):
+    with pytest.raises(ValueError, match="unknown category 'flat_conector'; there are: flat_connector"):
+        render("flat_conector", tmp_path / "out")
