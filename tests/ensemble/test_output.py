@@ -16,24 +16,24 @@ def prediction(scores: np.ndarray) -> Prediction:
 
 
 VALIDATION = [prediction(GENERATOR.normal(5, 2, 30)), prediction(GENERATOR.normal(100, 50, 30))]
-SAID = [prediction([5, 11, 5]), prediction([100, 100, 400])]
+PREDICTIONS = [prediction([5, 11, 5]), prediction([100, 100, 400])]
 
 
 def test_members_of_any_unit_weigh_alike():
-    mean = combined(SAID, VALIDATION, "mean").scores
-    louder = [SAID[0], prediction(1000 * SAID[1].scores)], [VALIDATION[0], prediction(1000 * VALIDATION[1].scores)]
-    np.testing.assert_allclose(combined(*louder, "mean").scores, mean, rtol=1e-5)
+    mean = combined(PREDICTIONS, VALIDATION, "mean").scores
+    large = [[first, prediction(1000 * second.scores)] for first, second in (PREDICTIONS, VALIDATION)]
+    np.testing.assert_allclose(combined(*large, "mean").scores, mean, rtol=1e-5)
 
 
 def test_the_maximum_is_the_most_alarmed_member():
-    each = [combined([said], [normal], "mean").scores for said, normal in zip(SAID, VALIDATION, strict=True)]
-    np.testing.assert_allclose(combined(SAID, VALIDATION, "maximum").scores, np.max(each, axis=0))
-    np.testing.assert_allclose(combined(SAID, VALIDATION, "mean").scores, np.mean(each, axis=0), rtol=1e-6)
+    each = [combined([found], [normal], "mean").scores for found, normal in zip(PREDICTIONS, VALIDATION, strict=True)]
+    np.testing.assert_allclose(combined(PREDICTIONS, VALIDATION, "maximum").scores, np.max(each, axis=0))
+    np.testing.assert_allclose(combined(PREDICTIONS, VALIDATION, "mean").scores, np.mean(each, axis=0), rtol=1e-6)
 
 
 def test_votes_are_counted():
-    assert combined(SAID, VALIDATION, "vote").scores.tolist() == [0, 0.5, 0.5]
-    assert combined(SAID, VALIDATION, "vote").maps[1].tolist() == [[0.5] * 3] * 2
+    assert combined(PREDICTIONS, VALIDATION, "vote").scores.tolist() == [0, 0.5, 0.5]
+    assert combined(PREDICTIONS, VALIDATION, "vote").maps[1].tolist() == [[0.5] * 3] * 2
 
 
 @pytest.mark.parametrize("combination", ["mean", "maximum", "vote"])
@@ -52,8 +52,8 @@ MEMBERS = {"patchcore": {"coreset_fraction": 0.2, "layers": (2, 3)}, "padim": {"
 def test_it_is_what_its_members_say_combined_and_a_file_keeps_it(normal_images, test_images, tmp_path):
     train, validation = normal_images[:6], normal_images[6:]
     members = {name: create(name, **values).fit(train, validation) for name, values in MEMBERS.items()}
-    said = [[member.predict(images) for member in members.values()] for images in (test_images, validation)]
-    expected = combined(*said, "mean")
+    predictions = [[member.predict(images) for member in members.values()] for images in (test_images, validation)]
+    expected = combined(*predictions, "mean")
     ensemble = OutputEnsemble(members=MEMBERS).fit(train, validation)
     found = ensemble.predict(test_images)
     np.testing.assert_array_equal(found.scores, expected.scores)
