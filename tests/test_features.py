@@ -4,7 +4,7 @@ import timm
 import torch
 from scipy.ndimage import uniform_filter
 
-from iadlib.features import Backbone, load_network, patch_features
+from iadlib.features import Backbone, load_network, patch_features, resolve_device
 
 NAME = "tf_efficientnet_lite0"
 
@@ -44,10 +44,73 @@ def test_a_missing_checkpoint_says_what_to_put_where(tmp_path):
         Backbone(NAME, (2,), str(tmp_path / "nowhere.pth"))
 
 
-def test_weights_of_another_network_raise(tmp_path):
-    torch.save(timm.create_model("resnet10t").state_dict(), tmp_path / "other.pth")
-    with pytest.raises(ValueError, match="not the weights of"):
-        Backbone(NAME, (2,), str(tmp_path / "other.pth"))
+def as_trained(state):
+    """As training programs save it: inside a checkpoint, with the prefix of a wrapper."""
+    return {"state_dict": {f"module.{key}": value for key, value in state.items()}, "epoch": 3}
+
+
+def without_classifier(state):
+    return {key: value for key, value in state.items() if not key.startswith("classifier")}
+
+
+def with_other_names(state):
+    return {f"layer{i}.{key.rpartition('.')[2]}": value for i, (key, value) in enumerate(state.items())}
+
+
+@pytest.mark.parametrize(
+    "changed", [as_trained, without_classifier, with_other_names, lambda s: with_other_names(without_classifier(s))]
+)
+def test_weights_are_unwrapped_and_matched(tmp_path, changed):
+    state = load_network(NAME).state_dict()
+    torch.save(changed(state), tmp_path / "weights.pth")
+    found = load_network(NAME, str(tmp_path / "weights.pth")).state_dict()
+    assert all(torch.equal(value, found[key]) for key, value in without_classifier(state).items())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lambda: timm.create_model("resnet10t").state_dict(), r"conv_stem\.weight has the shape \(32, 3, 3, 3\)"),
+        (lambda: {"epoch": 3}, "the file holds a dictionary with epoch"),
+        (lambda: [1, 2], "the file holds list"),
+        (lambda: torch.nn.Linear(2, 2), "objects other than tensors"),
+    ],
+    ids=["another network", "no weights", "a list", "a module"],
+)
+def test_a_checkpoint_that_is_something_else_raises_with_what_is_expected(tmp_path, content, message):
+    torch.save(content(), tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=rf"other\.pth: .*{message}") as raised:
+        load_network(NAME, str(tmp_path / "other.pth"))
+    assert f"timm's {NAME}" in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["text.pth", "text.safetensors"])
+def test_a_file_that_is_no_checkpoint_raises(tmp_path, name):
+    (tmp_path / name).write_text("hello")
+    with pytest.raises(ValueError, match=rf"{name}: not a file of weights .* a state dict of timm's"):
+        load_network(NAME, str(tmp_path / name))
+
+
+def test_folding_batch_norms_changes_nothing_but_rounding(monkeypatch):
+    images = torch.rand(2, 3, 64, 96)
+    folded = Backbone(NAME, (1, 3))
+    monkeypatch.setattr(Backbone, "_folded", lambda self, network: network)
+    plain = Backbone(NAME, (1, 3))
+    count = [sum(isinstance(m, torch.nn.BatchNorm2d) for m in b.network.modules()) for b in (folded, plain)]
+    assert count == [0, 49]
+    for one, other in zip(folded(images), plain(images), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-5 * float(other.abs().max()))
+
+
+def test_batch_norms_stay_where_folding_would_change_a_layer():
+    backbone = Backbone(NAME, ("conv_stem", "blocks.2"))
+    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in backbone.network.modules())
+    assert [maps.shape[1] for maps in backbone(torch.rand(1, 3, 64, 64))] == [32, 40]
+
+
+def test_an_unknown_device_raises():
+    with pytest.raises(ValueError, match="device 'gpu': auto, cpu or cuda"):
+        resolve_device("gpu")
 
 
 def test_weights_that_cannot_be_downloaded_say_what_to_do(monkeypatch):

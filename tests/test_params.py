@@ -1,56 +1,160 @@
+import re
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import pytest
 import yaml
 from dvc.utils.serialize import load_yaml
 
-from iadlib.detectors import DETECTORS, create
-from iadlib.params import read_blocks
+from iadlib.detectors import DETECTORS, create, detector_class
+from iadlib.params import check_values, read_blocks
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "params").rglob("*.yaml"))
+EXECUTION = {"batch_size", "device", "seed"}
+
+
+def block_of(name, profile):
+    return read_blocks(f"{ROOT / 'params/methods' / name}.yaml:common,{profile}")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_both_parsers_read_the_same_values(path):
-    # 1e-3 is a number for DVC and a string for PyYAML: write 1.0e-3.
+    # 1e-3 is a number for DVC and text for PyYAML: write 0.001.
     assert yaml.safe_load(path.read_text()) == load_yaml(path)
 
 
 @pytest.mark.parametrize("name", list(DETECTORS))
 @pytest.mark.parametrize("profile", ["quick", "embedded", "paper"])
 def test_every_block_of_a_method_is_accepted_by_its_detector(name, profile):
-    block = read_blocks(f"{ROOT / 'params/methods' / name}.yaml:common,{profile}")
-    assert set(block) == {"image_size", "hyperparameters"}
-    create(name, **block["hyperparameters"])
+    block = block_of(name, profile)
+    assert set(block) <= {"image_size", "hyperparameters"}
+    create(name, **block.get("hyperparameters", {}))
+
+
+@pytest.mark.parametrize("name", list(DETECTORS))
+def test_the_published_settings_are_complete(name):
+    block = block_of(name, "paper")
+    assert set(block["hyperparameters"]) == {field.name for field in fields(detector_class(name))} - EXECUTION
+    assert len(block["image_size"]) == 2
+
+
+@pytest.mark.parametrize("name", list(DETECTORS))
+@pytest.mark.parametrize("profile", ["quick", "embedded"])
+def test_reduced_settings_name_only_what_differs_from_the_defaults(name, profile):
+    block, defaults = block_of(name, profile), asdict(create(name))
+    for key, value in check_values(detector_class(name), block.get("hyperparameters"), name).items():
+        assert value != defaults[key], key
+    assert block.get("image_size") != detector_class(name).image_size
 
 
 def test_the_methods_of_the_grid_are_the_detectors_in_table_order():
     assert yaml.safe_load((ROOT / "params/grid.yaml").read_text())["methods"] == list(DETECTORS)
 
 
-def test_a_later_block_overrides_key_by_key(tmp_path):
+def written(tmp_path, content):
     path = tmp_path / "some.yaml"
-    path.write_text("common: {a: 1, inner: {x: 1, y: 2}}\nquick: {inner: {y: 3}, b: 4}\n")
+    path.write_text(content)
+    return path
+
+
+def test_a_later_block_overrides_key_by_key(tmp_path):
+    path = written(tmp_path, "common: {a: 1, inner: {x: 1, y: 2}}\nquick: {inner: {y: 3}, b: 4}\n")
     assert read_blocks(f"{path}:common,quick") == {"a": 1, "b": 4, "inner": {"x": 1, "y": 3}}
+
+
+def test_an_empty_block_has_no_keys_and_an_empty_value_overrides_none(tmp_path):
+    path = written(tmp_path, "common: {inner: {x: 1}, a: 1}\nquick:\n  inner:\n  a:\nembedded:\n")
+    assert read_blocks(f"{path}:embedded") == {}
+    assert read_blocks(f"{path}:common,quick") == {"inner": {"x": 1}, "a": None}
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("comon: {a: 1}", "unknown block 'comon'"),
-        ("common: {a: 1}", "has no block 'quick'"),
+        ("common: {a: 1}", "has no block 'quick'; it has common"),
         ("common: {a: [1", "not valid YAML"),
+        ("- common\n- quick", "no blocks in it"),
+        ("common: {a: 1}\nquick: [1, 2]", r"block 'quick' is \[1, 2\]; keys with values"),
+        ("", "has no block 'common'; it has none"),
     ],
 )
-def test_what_is_wrong_with_a_params_file_is_said_in_one_line(tmp_path, content, message):
-    path = tmp_path / "some.yaml"
-    path.write_text(content)
+def test_an_error_in_a_params_file_names_the_file(tmp_path, content, message):
+    path = written(tmp_path, content)
     with pytest.raises(ValueError, match=message) as raised:
         read_blocks(f"{path}:common,quick")
     assert "some.yaml" in str(raised.value)
 
 
-def test_a_missing_params_file_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"nowhere\.yaml: no such params file"):
-        read_blocks(f"{tmp_path / 'nowhere.yaml'}:common")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere.yaml:common", r"nowhere\.yaml: no such params file"),
+        ("folder:common", "folder is a folder"),
+        ("binary.yaml:common", r"binary\.yaml: not valid YAML"),
+    ],
+)
+def test_what_is_no_params_file_is_named(tmp_path, name, message):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match=message):
+        read_blocks(f"{tmp_path / name}")
+
+
+@pytest.mark.parametrize("specification", ["some.yaml", "some.yaml:", ":common"])
+def test_a_specification_without_file_or_block_raises(specification):
+    with pytest.raises(ValueError, match=r"no block is named; write \S+:common,quick"):
+        read_blocks(specification)
+
+
+@dataclass
+class Settings:
+    count: int = 1
+    share: float = 0.5
+    kind: str = "a"
+    active: bool = False
+    layers: tuple[int, ...] = ()
+    size: int | tuple[int, int] | None = None
+    layer: int | str = 3
+    inner: dict[str, dict] | None = None
+
+
+def test_values_of_the_right_type_are_converted():
+    values = {"count": 2, "share": 1, "layers": [1, 2], "size": [3, 4], "layer": "blocks.5", "inner": {"a": {"b": 1}}}
+    checked = check_values(Settings, values, "some.yaml")
+    assert checked == values | {"layers": (1, 2), "size": (3, 4)}
+    assert isinstance(checked["share"], float)
+    assert check_values(Settings, None, "some.yaml") == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("count", "2", "a whole number (YAML takes 2 for text; write 2)"),
+        ("count", 2.5, "a whole number"),
+        ("count", True, "a whole number"),
+        ("share", "1e-3", "a number (YAML takes 1e-3 for text; write 0.001)"),
+        ("share", float("inf"), "a number"),
+        ("kind", 1, "text"),
+        ("active", 1, "true or false"),
+        ("layers", 3, "a list of whole numbers"),
+        ("layers", [1.5], "a list of whole numbers"),
+        ("size", [1, 2, 3], "a whole number or a list of 2 whole numbers or null"),
+        ("layer", 1.5, "a whole number or text"),
+        ("inner", {"a": 1}, "keys with values or null"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_named_with_file_key_and_type(name, value, expected):
+    with pytest.raises(ValueError, match="^" + re.escape(f"some.yaml: {name} is {value!r}, not {expected}") + "$"):
+        check_values(Settings, {name: value}, "some.yaml")
+
+
+def test_an_unknown_name_raises_with_the_likeliest_meant():
+    with pytest.raises(ValueError, match=r"some\.yaml: Settings has no setting 'cuont'; did you mean 'count'\?"):
+        check_values(Settings, {"cuont": 1}, "some.yaml")
+
+
+def test_a_list_instead_of_keys_with_values_raises():
+    with pytest.raises(ValueError, match=r"some\.yaml: \[1\], where keys with values are expected"):
+        check_values(Settings, [1], "some.yaml")

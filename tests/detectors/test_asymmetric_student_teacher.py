@@ -20,6 +20,7 @@ SMALL = {
     "student_hidden_channels": 8,
     "teacher_epochs": 3,
     "student_epochs": 2,
+    "learning_rate": 0.005,
 }
 
 
@@ -29,7 +30,7 @@ def teacher():
     teacher = Teacher(6, 8, blocks=2, hidden_channels=5, clamp=1.9).double()
     for name, parameter in teacher.named_parameters():
         if name.endswith("gamma"):
-            torch.nn.init.normal_(parameter)  # else the flow only shuffles
+            torch.nn.init.normal_(parameter)  # it starts at 0
     return teacher.requires_grad_(False)
 
 
@@ -64,14 +65,14 @@ def test_the_student_is_no_flow(teacher):
     assert torch.linalg.matrix_rank(jacobian(student, features)) <= 12  # 2 hidden channels at 6 places
 
 
-def test_the_teacher_knows_where_it_looks(teacher):
+def test_the_teachers_output_depends_on_the_position(teacher):
     latent, _ = teacher(torch.zeros(1, 6, 6, 5, dtype=torch.float64))
     inner = latent[..., 2:-2, 2:-2]  # beyond the reach of the border's padding
     assert inner.shape[-2:] == (2, 1)
     assert not torch.allclose(inner[..., 0, :], inner[..., 1, :])
 
 
-def test_positions_are_told_apart_by_sines_and_cosines():
+def test_positions_differ_in_sines_and_cosines():
     encoding = positional_encoding(8, 5, 4)
     assert encoding.shape == (8, 5, 4)
     assert encoding[0, 2, 3] == pytest.approx(math.sin(2))
@@ -82,12 +83,12 @@ def test_positions_are_told_apart_by_sines_and_cosines():
 
 
 def test_the_student_learns_from_the_teacher_and_the_teacher_not_from_the_student(normal_images):
-    detectors = (AsymmetricStudentTeacher(**SMALL | {"student_epochs": n}, learning_rate=0.005) for n in (1, 20))
+    detectors = (AsymmetricStudentTeacher(**SMALL | {"student_epochs": n}) for n in (1, 20))
     first, second = (detector.fit(normal_images) for detector in detectors)
     weights = [list(d.teacher_.state_dict().values()) for d in (first, second)]
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
-    of_student = second.phases["student"]  # 8 images are one step an epoch
-    assert {name: len(losses) for name, losses in second.phases.items()} == {"teacher": 3, "student": 20}
+    of_student = second.losses["student"]  # 8 images are one step an epoch
+    assert {name: len(losses) for name, losses in second.losses.items()} == {"teacher": 3, "student": 20}
     assert of_student[-1] < 0.8 * of_student[0]
 
 

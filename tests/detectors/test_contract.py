@@ -1,4 +1,4 @@
-"""What every detector promises, whatever its method."""
+"""What every detector guarantees, whatever its method."""
 
 from dataclasses import fields
 
@@ -6,191 +6,181 @@ import numpy as np
 import pytest
 import torch
 
-from iadlib.detectors import DETECTORS, create
+from iadlib.detectors import DETECTORS, create, detector_class, name_of, titles
 from iadlib.features import load_network
 
-# Settings small enough for a test; every detector of the study needs an entry.
-SMALL = {
-    "patchcore": {"coreset_fraction": 0.2},
-    "simplenet": {
-        "hidden_channels": 64,
-        "noise_std": 3.0,
-        "epochs": 20,
-        "training_batch_size": 128,
-        "adapter_learning_rate": 0.001,
-        "discriminator_learning_rate": 0.002,
-    },
-    "padim": {"channels": 20},
-    "reverse_distillation": {"blocks": (1, 1, 1, 1), "epochs": 10},
-    "asymmetric_student_teacher": {
-        "standardise": True,
-        "teacher_blocks": 2,
-        "teacher_hidden_channels": 16,
-        "student_blocks": 1,
-        "student_hidden_channels": 32,
-        "teacher_epochs": 10,
-        "student_epochs": 10,
-    },
-    "csflow": {"standardise": True, "layer": 3, "kernel_sizes": (3, 3), "hidden_channels": 32, "epochs": 10},
-    "draem": {
-        "reconstructive_width": 4,
-        "discriminative_width": 4,
-        "perlin_octaves": 2,
-        "perlin_threshold": 0.1,
-        "lowest_opacity": 0.8,
-        "steps": 100,
-        "training_batch_size": 4,
-        "learning_rate": 0.002,
-        "smoothing_sigma": 4,
-    },
-    "anoddpm": {"channels": (16, 32), "layers_per_level": 1, "steps": 60, "reverse_steps": 2, "average_decay": 0.9},
+# Settings that fit in an instant and learn next to nothing, for tests that fit anew.
+TINY = {
+    "patchcore": {},
+    "simplenet": {"hidden_channels": 8, "epochs": 1},
+    "padim": {"channels": 10},
+    "reverse_distillation": {"epochs": 2},
+    "asymmetric_student_teacher": {"teacher_blocks": 1, "teacher_epochs": 2, "student_blocks": 1, "student_epochs": 2},
+    "csflow": {"kernel_sizes": (3,), "hidden_channels": 8, "epochs": 2},
+    "draem": {"reconstructive_width": 4, "discriminative_width": 4, "steps": 3},
+    "anoddpm": {"channels": (8, 16), "steps": 2, "reconstructions": 1},
 }
-CUTS = [
-    ("patchcore", "embedding"),
-    ("patchcore", "difference"),
-    ("simplenet", "embedding"),
-    ("simplenet", "adapted"),
-    ("padim", "embedding"),
-    ("padim", "deviation"),
-    ("reverse_distillation", "embedding"),
-    ("reverse_distillation", "difference"),
-    ("asymmetric_student_teacher", "embedding"),
-    ("asymmetric_student_teacher", "latent"),
-    ("asymmetric_student_teacher", "difference"),
-    ("csflow", "embedding"),
-    ("csflow", "latent"),
-    ("draem", "residual"),
-    ("draem", "discriminative"),
-    ("anoddpm", "residual"),
-]
 
 
-@pytest.fixture(scope="module", params=list(DETECTORS))
-def fitted(request, normal_images):
-    name = request.param
-    return name, create(name, **SMALL[name], batch_size=3).fit(normal_images[:6], normal_images[6:])
-
-
-def test_prediction_has_one_score_and_one_map_an_image(fitted, test_images):
-    prediction = fitted[1].predict(test_images)
+def test_prediction_has_one_score_and_one_map_for_each_image(fitted, judged_images):
+    prediction = fitted.predict(judged_images)
     assert prediction.scores.shape == (4,)
-    assert prediction.maps.shape == (4, 64, 48)
+    assert prediction.maps.shape == (4, 96, 64)
     assert prediction.scores.dtype == prediction.maps.dtype == np.float32
     assert np.isfinite(prediction.maps).all()
 
 
-def test_defective_images_score_higher_than_the_same_images_without_the_defect(fitted, test_images):
-    scores = fitted[1].predict(test_images).scores
+def test_defaults_score_defective_images_higher_than_the_same_images_without_the_defect(fitted, judged_images):
+    scores = fitted.predict(judged_images).scores
     assert (scores[2:] > scores[:2]).all()
 
 
-def test_maps_are_highest_at_the_defect(fitted, test_images):
-    maps = fitted[1].predict(test_images).maps[2:]
-    rows, columns = np.unravel_index(maps.reshape(2, -1).argmax(1), maps.shape[1:])
-    assert ((rows >= 36) & (rows < 52) & (columns >= 20) & (columns < 36)).all()
+def test_defaults_give_maps_that_are_higher_at_the_defect(fitted, judged_images):
+    maps = fitted.predict(judged_images).maps
+    gain = maps[2:] - maps[:2]
+    inside = np.zeros((96, 64), bool)
+    inside[52:72, 28:48] = True
+    assert (gain[:, inside].mean(axis=1) > 1.5 * gain[:, ~inside].mean(axis=1)).all()
 
 
-def test_same_seed_gives_the_same_bits(fitted, normal_images, test_images):
-    name, detector = fitted
-    again = create(name, **SMALL[name], batch_size=3).fit(normal_images[:6], normal_images[6:])
-    assert np.array_equal(again.predict(test_images).maps, detector.predict(test_images).maps)
+@pytest.mark.parametrize("with_validation", [True, False])
+def test_same_seed_gives_the_same_bits_and_inputs_stay_untouched(name, with_validation, training_images, judged_images):
+    train, validation, test = training_images[:6].clone(), training_images[6:8].clone(), judged_images.clone()
+    given = (train, validation) if with_validation else (train,)
+    maps = [create(name, **TINY[name]).fit(*given).predict(test).maps for _ in range(2)]
+    assert np.array_equal(*maps)
+    assert torch.equal(train, training_images[:6])
+    assert torch.equal(validation, training_images[6:8])
+    assert torch.equal(test, judged_images)
 
 
-def test_a_saved_detector_predicts_the_same_after_loading_into_a_new_object(fitted, test_images, tmp_path):
-    name, detector = fitted
-    detector.save(tmp_path / "detector.safetensors")
-    loaded = create(name, **SMALL[name], batch_size=3).load(tmp_path / "detector.safetensors")
-    before, after = detector.predict(test_images), loaded.predict(test_images)
+def test_a_saved_detector_predicts_the_same_after_loading(fitted, name, settings, judged_images, tmp_path):
+    fitted.save(tmp_path / "detector.safetensors")
+    loaded = create(name, **settings).load(tmp_path / "detector.safetensors")
+    before, after = fitted.predict(judged_images), loaded.predict(judged_images)
     assert np.array_equal(before.scores, after.scores)
     assert np.array_equal(before.maps, after.maps)
+    assert loaded.image_size_ == (96, 64)
     assert [path.name for path in tmp_path.iterdir()] == ["detector.safetensors"]
 
 
 def test_saving_twice_gives_the_same_bytes(fitted, tmp_path):
-    for index in range(8):  # the order of a file's metadata is drawn anew for every file, where there are several
-        fitted[1].save(tmp_path / f"{index}.safetensors")
+    for index in range(3):
+        fitted.save(tmp_path / f"{index}.safetensors")
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
 
 
-def test_loading_what_other_hyperparameters_saved_raises(fitted, tmp_path):
-    name, detector = fitted
-    detector.save(tmp_path / "detector.safetensors")
-    with pytest.raises(ValueError, match="saved by"):
-        create(name, **SMALL[name], seed=1).load(tmp_path / "detector.safetensors")
+def test_loading_what_other_hyperparameters_saved_raises_and_names_them(fitted, name, settings, tmp_path):
+    fitted.save(tmp_path / "detector.safetensors")
+    with pytest.raises(ValueError, match=r"detector\.safetensors: saved by \w+ with seed 0, but this one has seed 1"):
+        create(name, **settings, seed=1).load(tmp_path / "detector.safetensors")
 
 
-def test_the_same_weights_under_another_path_do_not_keep_a_detector_from_loading(fitted, test_images, tmp_path):
-    name, detector = fitted
-    known = {field.name for field in fields(detector)}
-    elsewhere = {"textures": "another/folder"} if "textures" in known else {}
-    if "checkpoint" in known:
-        elsewhere["checkpoint"] = str(tmp_path / "weights.pth")
-        torch.save(load_network(detector.backbone).state_dict(), elsewhere["checkpoint"])
-    detector.save(tmp_path / "detector.safetensors")
-    loaded = create(name, **SMALL[name], batch_size=3, **elsewhere).load(tmp_path / "detector.safetensors")
-    assert np.array_equal(loaded.predict(test_images).maps, detector.predict(test_images).maps)
+def test_loading_what_another_detector_saved_raises(fitted, name, tmp_path):
+    other = next(other for other in DETECTORS if other != name)
+    fitted.save(tmp_path / "detector.safetensors")
+    with pytest.raises(ValueError, match=f"saved by {DETECTORS[name]}, but this is {DETECTORS[other]}"):
+        create(other).load(tmp_path / "detector.safetensors")
 
 
-def test_the_phases_are_the_history_of_the_loss_in_order(fitted):
-    name, detector = fitted
-    phases = detector.phases
-    assert bool(phases) == ("losses_" in detector.learned)
-    if phases:
-        assert torch.equal(torch.cat(list(phases.values())), detector.losses_)
-        assert all(len(losses) for losses in phases.values())
-    with pytest.raises(RuntimeError, match="fit or load"):
-        create(name, **SMALL[name]).phases  # noqa: B018
+def test_files_under_other_paths_do_not_prevent_loading(fitted, name, settings, judged_images, tmp_path):
+    elsewhere = {field: str(tmp_path / "another") for field in fitted.paths}
+    if "checkpoint" in elsewhere:
+        torch.save(load_network(fitted.backbone).state_dict(), elsewhere["checkpoint"])
+    fitted.save(tmp_path / "detector.safetensors")
+    loaded = create(name, **settings, **elsewhere).load(tmp_path / "detector.safetensors")
+    assert np.array_equal(loaded.predict(judged_images).maps, fitted.predict(judged_images).maps)
 
 
-def test_loading_a_truncated_file_names_it(fitted, tmp_path):
-    name, detector = fitted
+@pytest.mark.parametrize("kept", [-10, 0])
+def test_loading_a_truncated_or_empty_file_names_it(fitted, name, settings, tmp_path, kept):
     path = tmp_path / "detector.safetensors"
-    detector.save(path)
-    path.write_bytes(path.read_bytes()[:-10])
+    fitted.save(path)
+    path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(ValueError, match=r"detector\.safetensors"):
-        create(name, **SMALL[name]).load(path)
+        create(name, **settings).load(path)
 
 
-def test_a_detector_that_has_learned_nothing_says_so(fitted, test_images):
-    with pytest.raises(RuntimeError, match="fit or load"):
-        create(fitted[0], **SMALL[fitted[0]]).predict(test_images)
+def test_losses_are_the_history_of_the_loss_by_phase(fitted, name):
+    losses = fitted.losses
+    assert bool(losses) == ("losses_" in fitted.learned)
+    if losses:
+        assert torch.equal(torch.cat(list(losses.values())), fitted.losses_)
+        assert all(len(each) for each in losses.values())
+    with pytest.raises(RuntimeError, match="call fit or load first"):
+        create(name).losses  # noqa: B018
 
 
-def test_inputs_stay_untouched(fitted, normal_images, test_images):
-    name = fitted[0]
-    train, test = normal_images.clone(), test_images.clone()
-    create(name, **SMALL[name]).fit(train[:6], train[6:]).predict(test)
-    assert torch.equal(train, normal_images)
-    assert torch.equal(test, test_images)
+def test_an_unfitted_detector_says_so(name, judged_images):
+    with pytest.raises(RuntimeError, match="call fit or load first"):
+        create(name).predict(judged_images)
 
 
-def test_image_scores_do_not_depend_on_the_batch(fitted, test_images):
-    detector = fitted[1]
-    alone = np.concatenate([detector.predict(image[None]).scores for image in test_images])
-    np.testing.assert_allclose(alone, detector.predict(test_images).scores, rtol=1e-4)
+def test_image_scores_do_not_depend_on_the_batch(fitted, judged_images):
+    alone = np.concatenate([fitted.predict(image[None]).scores for image in judged_images])
+    np.testing.assert_allclose(alone, fitted.predict(judged_images).scores, rtol=1e-4)
+
+
+def test_features_at_a_cut_are_vectors_of_the_kind_that_the_class_names(fitted, judged_images):
+    for cut, kind in fitted.cuts.items():
+        features = fitted.features(judged_images, cut)
+        assert features.ndim == 4
+        assert len(features) == 4
+        assert features.dtype == torch.float32
+        assert kind in ("features", "distance", "deviation")
+        if kind != "features":
+            assert (features.min() >= 0) == (kind == "distance")
+            distance = features.norm(dim=1).amax(dim=(1, 2))
+            assert (distance[2:] > distance[:2]).all()
+    with pytest.raises(ValueError, match="no cut"):
+        fitted.features(judged_images, "scroes")
 
 
 @pytest.mark.parametrize(
     "images",
-    [torch.rand(2, 1, 64, 48), torch.rand(3, 64, 48), torch.full((1, 3, 64, 48), 255.0), torch.rand(0, 3, 64, 48)],
-    ids=["grey", "no batch", "not in [0, 1]", "empty"],
+    [
+        torch.rand(2, 1, 96, 64),
+        torch.rand(2, 96, 64, 3),
+        torch.rand(3, 96, 64),
+        torch.full((1, 3, 96, 64), 255.0),
+        torch.full((1, 3, 96, 64), torch.nan),
+        torch.rand(0, 3, 96, 64),
+    ],
+    ids=["grey", "channels last", "no batch", "not in [0, 1]", "not a number", "empty"],
 )
 def test_what_is_no_batch_of_images_raises(fitted, images):
-    with pytest.raises(ValueError, match=r"images|image given"):
-        fitted[1].predict(images)
+    with pytest.raises(ValueError, match=r"\(N, 3, 96, 64\), not|must lie in \[0, 1\]|no image given"):
+        fitted.predict(images)
 
 
-def test_not_a_number_in_an_image_raises(fitted, test_images):
-    images = test_images.clone()
-    images[0, 0, 0, 0] = torch.nan
-    with pytest.raises(ValueError, match="images lie in"):
-        fitted[1].predict(images)
+def test_images_of_another_size_raise_with_both_sizes(fitted):
+    message = r"images are 64 x 96 pixels \(height x width\), but the detector was fitted to 96 x 64"
+    with pytest.raises(ValueError, match=message):
+        fitted.predict(torch.rand(1, 3, 64, 96))
+    with pytest.raises(ValueError, match=message):
+        fitted.features(torch.rand(1, 3, 64, 96), next(iter(fitted.cuts)))
 
 
-@pytest.mark.parametrize("name", list(DETECTORS))
+def test_validation_images_of_another_size_raise_before_training(name, training_images):
+    with pytest.raises(ValueError, match="fitted to 96 x 64"):
+        create(name).fit(training_images, training_images[..., :32])
+
+
+def test_zero_where_one_is_the_least_raises_and_names_the_field(name):
+    present = {each.name for each in fields(detector_class(name))}
+    for field in present & {"batch_size", "training_batch_size", "learning_rate", "epochs", "steps"}:
+        with pytest.raises(ValueError, match=f"^{field} 0"):
+            create(name, **{field: 0})
+
+
 def test_an_unknown_hyperparameter_raises_and_hints_at_the_likeliest(name):
-    with pytest.raises(ValueError, match="did you mean 'smoothing_sigma'"):
+    with pytest.raises(ValueError, match=f"^{name}: .* did you mean 'smoothing_sigma'"):
         create(name, smoothing_sgima=3)
+
+
+def test_a_hyperparameter_of_another_type_raises(name):
+    with pytest.raises(ValueError, match=f"^{name}: seed is '1', not a whole number"):
+        create(name, seed="1")
 
 
 def test_an_unknown_detector_raises():
@@ -198,17 +188,13 @@ def test_an_unknown_detector_raises():
         create("patchcor")
 
 
-def test_features_at_a_cut_are_one_vector_a_patch(fitted, test_images):
-    name, detector = fitted
-    for cut in (cut for method, cut in CUTS if method == name):
-        features = detector.features(test_images, cut)
-        assert features.ndim == 4
-        assert len(features) == 4
-        assert features.dtype == torch.float32
-    with pytest.raises(ValueError, match="no cut"):
-        detector.features(test_images, "scroes")
+def test_detectors_are_found_by_name_and_named_by_class():
+    assert [name_of(create(name)) for name in DETECTORS] == list(DETECTORS)
+    assert list(titles()) == list(DETECTORS)
+    assert len(set(titles().values())) == len(DETECTORS)
 
 
-def test_every_detector_and_cut_is_in_this_test():
-    assert set(SMALL) == set(DETECTORS)
-    assert set(CUTS) == {(name, cut) for name in DETECTORS for cut in type(create(name)).cuts}
+def test_the_fields_that_are_paths_exist(name):
+    known = {field.name for field in fields(detector_class(name))}
+    assert set(detector_class(name).paths) <= known
+    assert ("checkpoint" in known) == ("checkpoint" in detector_class(name).paths)

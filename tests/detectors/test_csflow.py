@@ -5,7 +5,7 @@ import torch
 
 from iadlib.detectors.csflow import CrossScaleFlow, CSFlow, negative_log_likelihood
 
-SMALL = {"layer": 3, "standardise": True, "kernel_sizes": (3, 3), "hidden_channels": 8, "epochs": 2}
+SMALL = {"kernel_sizes": (3, 3), "hidden_channels": 8, "epochs": 2, "image_score": "mean"}
 GRIDS = [(5, 4), (3, 2), (2, 1)]
 
 
@@ -15,7 +15,7 @@ def flow():
     flow = CrossScaleFlow(5, (3, 5), 6, clamp=1.5).double()
     for block in flow.blocks:
         for network in (block.of_first, block.of_second):
-            torch.nn.init.normal_(network.gamma)  # else the flow only shuffles
+            torch.nn.init.normal_(network.gamma)  # it starts at 0
     return flow.requires_grad_(False)
 
 
@@ -55,7 +55,7 @@ def test_a_fresh_flow_only_shuffles_channels():
 
 
 @pytest.mark.parametrize(("changed", "reached"), [(0, 1), (1, 0), (1, 2), (2, 1)])
-def test_neighbouring_scales_speak_to_each_other(flow, changed, reached):
+def test_neighbouring_scales_depend_on_each_other(flow, changed, reached):
     maps, moved = drawn(), drawn()
     moved[changed] = moved[changed] + 1
     assert not torch.allclose(flow(maps)[0][reached], flow(moved)[0][reached])
@@ -99,7 +99,7 @@ def test_standardised_maps_have_no_mean_and_unit_spread(normal_images):
 
 @pytest.mark.parametrize("width", [20, 32])
 def test_an_image_too_small_for_three_scales_raises(normal_images, width):
-    with pytest.raises(ValueError, match="33 pixels or more fit"):
+    with pytest.raises(ValueError, match="33 pixels or more are needed"):
         CSFlow(**SMALL).fit(normal_images[..., :width])
 
 

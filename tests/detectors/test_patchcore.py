@@ -11,7 +11,7 @@ def whole_bank(normal_images):
     return create("patchcore", coreset_fraction=1.0, smoothing_sigma=0).fit(normal_images)
 
 
-def test_a_training_patch_that_meets_itself_has_no_difference(whole_bank, normal_images):
+def test_a_training_patch_in_the_bank_has_no_difference(whole_bank, normal_images):
     assert whole_bank.features(normal_images, "difference").abs().max() < 1e-3
 
 
@@ -68,7 +68,7 @@ def test_fitting_again_forgets_the_first_bank(normal_images, test_images):
 
 
 def test_a_bank_of_one_image_cannot_leave_it_out(normal_images):
-    with pytest.raises(ValueError, match="leaves nothing"):
+    with pytest.raises(ValueError, match="nothing remains"):
         create("patchcore").fit(normal_images[:1]).features(normal_images[:1], "difference", own=[0])
 
 

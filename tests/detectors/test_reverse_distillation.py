@@ -102,8 +102,8 @@ def test_scores_are_the_sum_of_upsampled_cosine_distances(fitted, test_images):
 
 
 def test_images_too_small_for_the_coarsest_layer_raise(fitted):
-    with pytest.raises(ValueError, match="48 pixels or more fit"):
-        fitted.predict(torch.rand(1, 3, 64, 32))
+    with pytest.raises(ValueError, match="48 pixels or more are needed"):
+        fitted.teacher(torch.rand(1, 3, 64, 32))
 
 
 def test_layers_whose_grids_do_not_halve_raise(normal_images):

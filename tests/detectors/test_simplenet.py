@@ -3,7 +3,7 @@ import torch
 
 from iadlib.detectors.simplenet import SimpleNet, truncated_l1
 
-SMALL = {"hidden_channels": 16, "noise_std": 0.5, "epochs": 2, "training_batch_size": 64}
+SMALL = {"hidden_channels": 16, "noise_std": 0.5, "epochs": 2, "most_steps": None, "training_batch_size": 64}
 
 
 def test_the_loss_is_zero_beyond_the_margin_and_linear_within():
@@ -35,10 +35,9 @@ def test_the_adapter_is_one_linear_map_of_every_patch_for_itself(normal_images):
     torch.testing.assert_close(adapted, expected + detector.adapter_.bias.view(-1, 1, 1), rtol=1e-4, atol=1e-3)
 
 
-def test_normal_features_answer_positive_and_noisy_ones_negative(normal_images):
-    detector = SimpleNet(**SMALL | {"noise_std": 2.0, "epochs": 20}, discriminator_learning_rate=0.005).fit(
-        normal_images
-    )
+def test_outputs_are_positive_for_normal_features_and_negative_for_noisy_ones(normal_images):
+    rates = {"adapter_learning_rate": 0.0001, "discriminator_learning_rate": 0.005}
+    detector = SimpleNet(**SMALL | {"noise_std": 2.0, "epochs": 20}, **rates).fit(normal_images)
     adapted = detector.features(normal_images, "adapted").permute(0, 2, 3, 1).flatten(0, 2)
     noisy = adapted + 2.0 * torch.randn(adapted.shape, generator=torch.Generator().manual_seed(0))
     assert (detector.discriminator_(adapted) > 0).float().mean() > 0.9
@@ -47,7 +46,9 @@ def test_normal_features_answer_positive_and_noisy_ones_negative(normal_images):
 
 
 def test_training_ends_at_epochs_or_most_steps_whichever_is_first(normal_images):
-    steps = {most: len(SimpleNet(**SMALL, most_steps=most).fit(normal_images).losses_) for most in (None, 1000, 3)}
+    steps = {
+        most: len(SimpleNet(**SMALL | {"most_steps": most}).fit(normal_images).losses_) for most in (None, 1000, 3)
+    }
     assert steps[None] == steps[1000] == 2 * (8 * 8 * 6 // 64)  # epochs of 8 images of 8 x 6 patches
     assert steps[3] == 3
 
