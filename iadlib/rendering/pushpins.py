@@ -249,19 +249,12 @@ def handle_of(pin: dict) -> solids.manifold3d.Manifold:
     return solids.break_off(handle, rng, corner, outward, broken["depth"], (5.5, 7.5), (0.2, 1.2), 0.8)
 
 
-@solids.cached(8)
-def handle_mesh(damage: dict) -> trimesh.Trimesh:
-    return solids.mesh_of(handle_of(damage))
-
-
-@solids.cached(8)
-def needle_mesh(damage: dict) -> trimesh.Trimesh:
-    return solids.mesh_of(needle_of(damage))
-
-
-@solids.cached(8)
-def pushpin_mesh(damage: dict) -> trimesh.Trimesh:
-    return solids.mesh_of(handle_of(damage) + needle_of(damage))
+@solids.cached(16)
+def mesh_of(part: str, damage: dict) -> trimesh.Trimesh:
+    """The "handle", the "needle" or the "whole" of a pushpin; do not change it, since it is kept."""
+    if part == "whole":
+        return solids.mesh_of(handle_of(damage) + needle_of(damage))
+    return solids.mesh_of(handle_of(damage) if part == "handle" else needle_of(damage))
 
 
 def damage_of(pin: dict) -> dict:
@@ -297,7 +290,7 @@ def box_solid() -> trimesh.Trimesh:
 def posed(description: dict) -> list[trimesh.Trimesh]:
     """Every solid in its pose: the pushpins in their order, the crumb if there is one, the box."""
     box, crumb = solids.flat_pose(description["pose"]), description.get("crumb")
-    parts = [(pushpin_mesh(damage_of(pin)), pose_of(pin, box)) for pin in description["pushpins"]]
+    parts = [(mesh_of("whole", damage_of(pin)), pose_of(pin, box)) for pin in description["pushpins"]]
     if crumb:
         parts.append((crumb_of(crumb), box @ crumb_pose(crumb)))
     return [solid.copy().apply_transform(pose) for solid, pose in [*parts, (box_solid(), box)]]
@@ -333,8 +326,8 @@ def shapes(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
     ]
     for pin in description["pushpins"]:
         pose = pose_of(pin, box)
-        found.append(scene.rounded(handle_mesh(damage_of(pin)), yellow, pose))
-        found.append(scene.rounded(needle_mesh(damage_of(pin)), steel, pose))
+        found.append(scene.rounded(mesh_of("handle", damage_of(pin)), yellow, pose))
+        found.append(scene.rounded(mesh_of("needle", damage_of(pin)), steel, pose))
     if crumb:
         dark = {"type": "diffuse", "reflectance": {"type": "rgb", "value": crumb["grey"]}}
         found.append(scene.rounded(crumb_of(crumb), dark, box @ crumb_pose(crumb)))
