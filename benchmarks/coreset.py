@@ -1,9 +1,11 @@
-"""Times the exact greedy k-centre selection against the plain loop, and checks that both choose the same points.
+"""Times the exact greedy k-centre selection against the plain loop, and compares the points that both choose.
 
     python benchmarks/coreset.py                    # 156,800 x 128, 1 %: the patches of 200 images of 224 x 224
     python benchmarks/coreset.py --points 20000
 
-Each repetition times both, one after the other, so that the ratio holds on a machine that others use too.
+Each repetition times both, one after the other, so that the ratio holds on a machine with other load. Rounding decides
+between points that are equally far to seven digits; from such a choice on, the selections differ. The first difference
+is printed with the relative difference of the two distances.
 """
 
 import argparse
@@ -16,7 +18,7 @@ from iadlib.detectors.patchcore import greedy_k_centre
 
 
 def plain_loop(points: torch.Tensor, count: int, start: int = 0) -> torch.Tensor:
-    """One pass over all points a choice: the algorithm as the papers print it."""
+    """One pass over all points for each choice: the algorithm as printed in the papers."""
     squares = points.square().sum(1)
     distances = torch.full_like(squares, torch.inf)
     chosen = [start]
@@ -28,7 +30,17 @@ def plain_loop(points: torch.Tensor, count: int, start: int = 0) -> torch.Tensor
     return torch.tensor(chosen)
 
 
-def main():
+def agreement(points: torch.Tensor, fast: torch.Tensor, plain: torch.Tensor) -> str:
+    differences = (fast != plain).nonzero()
+    if not len(differences):
+        return "the same points"
+    first = int(differences[0])
+    rivals = points[[int(fast[first]), int(plain[first])]].double()
+    far, other = torch.cdist(rivals, points[fast[:first]].double()).amin(dim=1).tolist()
+    return f"the same {first} points, then a choice between distances that differ by {abs(far - other) / far:.0e}"
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=156_800)
     parser.add_argument("--dimension", type=int, default=128)
@@ -37,12 +49,12 @@ def main():
     arguments = parser.parse_args()
 
     generator = torch.Generator().manual_seed(0)
-    # A low-dimensional cloud in a wide space, as feature vectors are; white noise has no near and far.
+    # Like feature vectors, points near a low-dimensional subspace; white noise has distances that hardly differ.
     hidden = torch.randn(arguments.points, 12, generator=generator).relu()
     points = hidden @ torch.randn(12, arguments.dimension, generator=generator)
     points += 0.1 * torch.randn(points.shape, generator=generator)
     count = max(1, int(arguments.fraction * arguments.points))
-    seconds, same = [], True
+    seconds = []
     for _ in range(arguments.repeats):
         marks = [time.perf_counter()]
         chosen = []
@@ -50,13 +62,12 @@ def main():
             chosen.append(select(points, count))
             marks.append(time.perf_counter())
         seconds.append(np.diff(marks))
-        same &= bool(torch.equal(*chosen))
     fast, plain = np.array(seconds).T
     print(f"{arguments.points} x {arguments.dimension}, {count} centres, {torch.get_num_threads()} threads")
     print(f"pool:        {fast.min():.2f} to {fast.max():.2f} s")
     print(f"plain loop:  {plain.min():.2f} to {plain.max():.2f} s")
     print(f"ratio:       {np.median(plain / fast):.1f} (median of {arguments.repeats} pairs)")
-    print(f"same points: {same}")
+    print(f"agreement:   {agreement(points, *chosen)}")
 
 
 if __name__ == "__main__":
