@@ -1,27 +1,30 @@
-"""Designs of the feature ensemble on development draws, of which no image is in the study: what to choose a default by.
+"""Designs of the feature ensemble on development draws, which are never reported: the choice of its defaults.
 
     for category in flat_connector pushpins fastener_kit juice_bottle splicing_connectors metal_nut; do
         python -m iadlib render $category --seed 1000 --out draws/$category; done
-    OMP_NUM_THREADS=1 python benchmarks/ensemble_designs.py draws/*
+    python benchmarks/ensemble_designs.py draws/*
 
-The designs of params/ensemble.yaml, each one step from the design with noise of the features' own spread, and others:
-other noise, more steps, further members; and the thesis's design with other noise and steps, so that it is not judged
-by those of another design. Members, ensembles of their outputs and pairs stand beside them. Means over the draws, of
-one seed. Writes benchmarks/ensemble_designs.csv.
+Rows: the designs of params/ensemble.yaml, each one change away from the design with noise of the features' own spread;
+further designs with other noise, more steps and further members; and the thesis's design with other noise and steps, so
+that it is not judged with the settings of another design. The members, the ensembles of their outputs and pairs are
+listed too. Values are means over the draws, of one seed. Writes benchmarks/ensemble_designs.csv.
 """
 
 import argparse
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-from joblib import Parallel, delayed
 
-from iadlib.params import read_blocks
-from iadlib.study import comparisons, ensemble_tables, ensembles, open_category
-from iadlib.study.differences import TITLES
+from iadlib.commands.ensemble import THESIS_DESIGN, EnsembleSettings, ensemble
+from iadlib.commands.fit import FitSettings, fit
+from iadlib.metrics import DIFFERENCE_METRICS
+from iadlib.metrics.entries import metrics_by_seed
+from iadlib.params import read_settings
 
-ROOT = Path(__file__).resolve().parents[1]
+PARAMS = Path(__file__).resolve().parents[1] / "params"
 START = {"noise_scale": 1.0}
 MORE = {
     "noise scale 0.25": {"noise_scale": 0.25},
@@ -40,48 +43,47 @@ FOR_THE_THESIS = {
 }
 
 
-def results_on(draw: str, only: Sequence[str], profile: str = "embedded") -> pd.DataFrame:
-    study = read_blocks(f"{ROOT / 'params/ensemble.yaml'}:common,{profile}")
-    category = open_category(draw)
-    designs = {name: design for name, design in study["designs"].items() if "noise_scale" not in design}
-    designs |= MORE | {name: ensembles.THESIS_DESIGN | changed for name, changed in FOR_THE_THESIS.items()}
-    cuts = study["cuts"]
+def metrics_on(draw: str, only: Sequence[str], profile: str = "embedded") -> pd.DataFrame:
+    """One row for every entry, metric and kind on one draw."""
+    study = read_settings(EnsembleSettings, [f"{PARAMS}/ensemble.yaml:common,{profile}"])
+    designs = {name: design for name, design in study.designs.items() if "noise_scale" not in design}
+    designs |= MORE | {name: THESIS_DESIGN | changed for name, changed in FOR_THE_THESIS.items()}
     if only:
         designs = {name: design for name, design in designs.items() if name in only}
-        cuts = {name: cuts[name] for name in study["members"]}
-    comparison = ensembles.compare(
-        category,
-        cuts,
-        ensembles.member_settings(profile, cuts),
-        study["members"],
-        study["hyperparameters"] | START,
-        START,
-        designs,
-        study["image_size"],
-        [0],
-        [0],
-        study["backbones"],
+    used = {name for design in designs.values() for name in design.get("members", ())} | {*study.members}
+    study = replace(
+        study,
+        cuts={name: cut for name, cut in study.cuts.items() if name in used or not only},
+        hyperparameters=study.hyperparameters | START,
+        thesis=START,
+        designs=designs,
+        ablation_seeds=(0,),
     )
-    found = comparisons.values(category, comparison.entries)
-    return ensemble_tables.results(found, comparisons.pixel_aurocs(category, []))
+    with tempfile.TemporaryDirectory() as folder:
+        members, report = Path(folder) / "members", Path(folder) / "report"
+        for name in study.cuts:
+            settings = read_settings(FitSettings, [f"{PARAMS}/methods/{name}.yaml:common,{profile}"], {"seeds": [0]})
+            fit([draw], name, members / name, settings)
+        values = ensemble(draw, members, study, Path(folder) / "out", report)
+        return metrics_by_seed(values, pd.read_csv(report / "pixel_auroc.csv"))
 
 
-def table_of(results: pd.DataFrame) -> pd.DataFrame:
-    """Means over the draws, one line an entry."""
-    means = results.groupby(["group", "entry", "metric", "kind"], sort=False)["value"].mean()
-    table = means.unstack(["metric", "kind"]).astype(float).round(4)
-    table.columns = [f"{TITLES[metric]}, {kind}" for metric, kind in table.columns]
+def table_of(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Means over the draws, one row an entry."""
+    means = metrics.groupby(["group", "entry", "metric", "kind"], sort=False)["value"].mean()
+    table = means[means.index.isin(DIFFERENCE_METRICS, level="metric")].unstack(["metric", "kind"])
+    table = table.astype(float).round(4)
+    table.columns = [f"{DIFFERENCE_METRICS[metric]}, {kind}" for metric, kind in table.columns]
     return table.reset_index()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("draws", nargs="+")
-    parser.add_argument("--only", nargs="+", default=[], metavar="DESIGN", help="leave all other lines as they are")
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", nargs="+", default=[], metavar="DESIGN", help="leave all other rows as they are")
     options = parser.parse_args()
-    parts = Parallel(options.jobs)(delayed(results_on)(draw, options.only) for draw in options.draws)
-    table, out = table_of(pd.concat(parts)), Path(__file__).with_suffix(".csv")
+    table, out = table_of(pd.concat([metrics_on(draw, options.only) for draw in options.draws])), Path(__file__)
+    out = out.with_suffix(".csv")
     if options.only:
         if unknown := sorted(set(options.only) - set(table["entry"])):
             parser.error(f"no design {unknown[0]!r}; there are {', '.join(table['entry'])}")

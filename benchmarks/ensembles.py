@@ -1,10 +1,10 @@
-"""What the ensemble costs beside its members: seconds to fit what joins them, images per second, peak memory.
+"""The cost of an ensemble beside its members: seconds to fit it, images per second, peak memory.
 
     OMP_NUM_THREADS=2 python benchmarks/ensembles.py --data data/embedded/flat_connector
 
-Every line is a process of its own that fits its members first: every member alone, the mean of the members' outputs,
-and the feature ensemble. "fit s" of an ensemble is what comes on top of its members. Results go to
-benchmarks/ensembles-PROFILE-DEVICE.csv; timings are of the machine they were taken on, compare them within one file.
+Rows: every member alone, the mean of the members' outputs, and the feature ensemble. Every row is measured in its own
+process, which fits the members first. "fit s" of an ensemble is the time in addition to its members. Results are
+written to benchmarks/ensembles-PROFILE-DEVICE.csv; times depend on the machine, so compare them within one file.
 """
 
 import argparse
@@ -17,52 +17,59 @@ from pathlib import Path
 import pandas as pd
 from detectors import SINGLE_IMAGES, images_per_second, peak_mebibytes, wait
 
-from iadlib.data import fit_size, image_sizes, load_category, load_images
+from iadlib.commands.ensemble import EnsembleSettings
+from iadlib.commands.fit import FitSettings, load_images
+from iadlib.data import load_category
 from iadlib.detectors import create
 from iadlib.ensemble import FeatureEnsemble, OutputEnsemble
-from iadlib.params import read_blocks
-from iadlib.study.ensembles import member_settings
+from iadlib.params import read_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTPUTS, FEATURES = "mean of outputs", "feature ensemble"
 
 
 def measure(name: str, profile: str, data: str, device: str) -> dict:
-    study = read_blocks(f"{ROOT / 'params/ensemble.yaml'}:common,{profile}")
-    settings = member_settings(profile, study["members"])
-    category = load_category(data)
-    size = fit_size(image_sizes(category.samples["image"]), study["image_size"])
-    train, validation, test = (
-        load_images(category.of(split)["image"], size) for split in ("train", "validation", "test")
-    )
-    chosen = study["members"] if name in (OUTPUTS, FEATURES) else [name]
+    study = ensemble_settings(profile)
+    fits = {member: fit_settings(profile, member) for member in study.members}
+    settings = {member: each.hyperparameters for member, each in fits.items()}
+    images = load_images(load_category(data), study.members[0], fits[study.members[0]].image_size)
+    train, validation, test = (images[split] for split in ("train", "validation", "test"))
+    chosen = study.members if name in (OUTPUTS, FEATURES) else [name]
     started = time.perf_counter()
     fitted = {m: create(m, **settings[m], device=device).fit(train, validation) for m in chosen}
     if name in (OUTPUTS, FEATURES):
         wait(device)
         started = time.perf_counter()
     if name == OUTPUTS:
-        judge = OutputEnsemble(members=settings, device=device).fit(train, validation, fitted=fitted)
+        detector = OutputEnsemble(members=settings, device=device).fit(train, validation, fitted=fitted)
     elif name == FEATURES:
-        members = {m: study["cuts"][m] for m in chosen}
-        judge = FeatureEnsemble(**study["hyperparameters"], members=members, settings=settings, device=device)
-        judge.fit(train, validation, fitted=fitted)
+        members = {m: study.cuts[m] for m in chosen}
+        detector = FeatureEnsemble(**study.hyperparameters, members=members, settings=settings, device=device)
+        detector.fit(train, validation, fitted=fitted)
     else:
-        judge = fitted[name]
+        detector = fitted[name]
     wait(device)
     return {
         "method": name,
-        "image": f"{size[1]} x {size[0]}",
+        "image": f"{test.shape[-1]} x {test.shape[-2]}",
         "fit s": round(time.perf_counter() - started, 2),
-        "images/s, one by one": round(images_per_second(judge, list(test[:SINGLE_IMAGES].split(1)), device), 1),
-        "images/s, batches of 16": round(images_per_second(judge, [test], device), 1),
+        "images/s, one by one": round(images_per_second(detector, list(test[:SINGLE_IMAGES].split(1)), device), 1),
+        "images/s, batches of 16": round(images_per_second(detector, [test], device), 1),
         "peak MiB": round(peak_mebibytes(device)),
     }
 
 
+def ensemble_settings(profile: str) -> EnsembleSettings:
+    return read_settings(EnsembleSettings, [f"{ROOT / 'params/ensemble.yaml'}:common,{profile}"])
+
+
+def fit_settings(profile: str, detector: str) -> FitSettings:
+    return read_settings(FitSettings, [f"{ROOT / 'params/methods' / detector}.yaml:common,{profile}"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="a category, data/embedded/flat_connector for one")
+    parser.add_argument("--data", required=True, help="a category, such as data/embedded/flat_connector")
     parser.add_argument("--profile", default="embedded")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -70,9 +77,8 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(options.one, options.profile, options.data, options.device)))
         return
-    members = read_blocks(f"{ROOT / 'params/ensemble.yaml'}:common,{options.profile}")["members"]
     rows = []
-    for name in (*members, OUTPUTS, FEATURES):
+    for name in (*ensemble_settings(options.profile).members, OUTPUTS, FEATURES):
         again = ["--one", name, "--data", options.data, "--profile", options.profile, "--device", options.device]
         done = subprocess.run([sys.executable, __file__, *again], stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:

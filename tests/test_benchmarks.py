@@ -26,7 +26,7 @@ def designs(monkeypatch):
 
 
 def test_designs_are_compared_on_any_category_and_lines_stand_as_committed(designs):
-    results = designs.results_on("tests/sample/flat_connector", ["other noise"], "quick")
+    results = designs.metrics_on("tests/sample/flat_connector", ["other noise"], "quick")
     table = designs.table_of(results)
     committed = pd.read_csv(ROOT / "benchmarks/ensemble_designs.csv")
     assert list(table.columns) == list(committed.columns)

@@ -158,7 +158,7 @@ class Inputs:
 
 
 class MemberOutputs(NamedTuple):
-    """One fitted detector on all images: maps (N, C, h, w) at its cut by split, and its predictions."""
+    """One fitted detector on all images: by split its maps (N, h, w, C) at its cut, and its predictions."""
 
     maps: dict[str, np.ndarray]
     validation: Prediction
@@ -171,7 +171,8 @@ class Pool:
     def __init__(self, seed: int, outputs: dict[str, MemberOutputs]):
         self.seed, self.outputs = seed, outputs
         self._maps = {
-            name: {split: torch.from_numpy(maps) for split, maps in each.maps.items()} for name, each in outputs.items()
+            name: {split: torch.from_numpy(maps).permute(0, 3, 1, 2) for split, maps in each.maps.items()}
+            for name, each in outputs.items()
         }
         batches = zip(*(each["train"].split(BATCH_SIZE) for each in self._maps.values()), strict=True)
         self._covariances = dict(zip(outputs, covariances(batches), strict=True))
@@ -373,8 +374,9 @@ def member_outputs(inputs: Inputs, name: str, detector: Detector, folder: Path) 
     members = Members({name: detector}, {name: inputs.settings.cuts[name]})
     [train] = members.training_maps(inputs.images["train"], BATCH_SIZE)
     [validation], [tested] = (members.maps(inputs.images[split], BATCH_SIZE) for split in ("validation", "test"))
-    maps = {"train": train.numpy(), "validation": validation.numpy(), "test": tested.numpy()}
-    return MemberOutputs(maps, detector.predict(inputs.images["validation"]), test)
+    maps = {"train": train, "validation": validation, "test": tested}
+    arrays = {split: found.permute(0, 2, 3, 1).numpy() for split, found in maps.items()}  # contiguous: see `Members`
+    return MemberOutputs(arrays, detector.predict(inputs.images["validation"]), test)
 
 
 def fit_designs(inputs: Inputs, pool: Pool, designs: Sequence[Design], first: bool) -> list[Judged]:

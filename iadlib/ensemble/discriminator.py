@@ -111,7 +111,7 @@ def fit_discriminator(
         (noise_scale * spread_of(each, noise_shape, about_zero)).to(device)
         for each, about_zero in zip(maps, distances, strict=True)
     ]
-    patches = [resized(each, grid).flatten(2) for each in maps]  # (N, C, h w), of which a step takes a few
+    patches = [vectors_of(resized(each, grid)) for each in maps]  # (N h w, C), of which a step takes a few
     aurocs = []
 
     def noise_at(channels: int, images: int, chosen: Tensor) -> Tensor:
@@ -123,7 +123,8 @@ def fit_discriminator(
     def loss(images: Tensor) -> Tensor:
         images = images.cpu()
         chosen = torch.randperm(len(images) * size)[:patches_per_step]
-        normal = [each[images[chosen // size], :, chosen % size].to(device) for each in patches]  # (n, C) each
+        rows = images[chosen // size] * size + chosen % size
+        normal = [each[rows].to(device) for each in patches]  # (n, C) each
         drawn = [
             noise_at(each.shape[1], len(images), chosen) * spread for each, spread in zip(normal, spreads, strict=True)
         ]

@@ -50,12 +50,11 @@ class Members:
             [each.cpu() for each in self.features(batch, own)]
             for batch, own in track(batches, "ensemble: the members' features")
         ]
-        return [torch.cat(parts) for parts in zip(*maps, strict=True)]
+        return _together(maps)
 
     def maps(self, images: Tensor, batch_size: int) -> list[Tensor]:
         """The maps of other images, likewise."""
-        maps = [[each.cpu() for each in self.features(batch)] for batch in images.split(batch_size)]
-        return [torch.cat(parts) for parts in zip(*maps, strict=True)]
+        return _together([[each.cpu() for each in self.features(batch)] for batch in images.split(batch_size)])
 
     def share_backbones(self) -> None:
         """Let members with the same backbone use one; their results stay the same."""
@@ -72,6 +71,11 @@ class Members:
         """Take the state that `state_dict` returned."""
         for name, detector in self.detectors.items():
             detector.load_state_dict(under(state, name))
+
+
+def _together(batches: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    """One tensor a member, all in one memory format: the last bits of what is computed from maps depend on it."""
+    return [torch.cat(parts).contiguous(memory_format=torch.channels_last) for parts in zip(*batches, strict=True)]
 
 
 def share_backbones(detectors: Iterable[Detector], keep_all: bool = False) -> list["SharedBackbone"]:
