@@ -100,6 +100,7 @@ class AnoDDPM(Detector):
         device = resolve_device(self.device)
         self.build()
         average, current = self.network_, copy.deepcopy(self.network_).train().requires_grad_(True)
+        current.to(memory_format=self._memory_format(current))
         numbers = iter(range(self.steps))
 
         def loss(images: Tensor) -> Tensor:
@@ -163,7 +164,7 @@ class AnoDDPM(Detector):
 
     def _estimate(self, network: nn.Module, noised: Tensor, step: Tensor) -> Tensor:
         """The network's estimate of the noise; its own count of steps starts at 0."""
-        folded = F.pixel_unshuffle(noised, self.patch_size).contiguous(memory_format=self._memory_format)
+        folded = F.pixel_unshuffle(noised, self.patch_size).contiguous(memory_format=self._memory_format(network))
         return F.pixel_shuffle(network(folded, step - 1).sample, self.patch_size)
 
     def _noise(self, count: int, height: int, width: int, generator: torch.Generator | None = None) -> Tensor:
@@ -203,13 +204,12 @@ class AnoDDPM(Detector):
             attention_head_dim=math.gcd(*(self.channels[level] for level in self.attention), self.channels[-1] // 2),
             norm_num_groups=min(32, math.gcd(*self.channels)),
         )
-        return network.to(resolve_device(self.device), memory_format=self._memory_format)
+        return network.to(resolve_device(self.device), memory_format=torch.channels_last)
 
-    @property
-    def _memory_format(self) -> torch.memory_format:
-        """The faster one: on a CPU, group normalisation is slow in channels_last."""
-        on_cpu = resolve_device(self.device).type == "cpu"
-        return torch.contiguous_format if on_cpu else torch.channels_last
+    def _memory_format(self, network: nn.Module) -> torch.memory_format:
+        """The faster one: on a CPU, gradients of group normalisation are slow in channels_last."""
+        slow = network.training and resolve_device(self.device).type == "cpu"
+        return torch.contiguous_format if slow else torch.channels_last
 
     @cached_property
     def _signal(self) -> Tensor:
