@@ -209,6 +209,10 @@ def ensemble(
     size = common_size(folders)
     images = {split: category.images(split, size) for split in ("train", "validation", "test")}
     inputs = Inputs(settings, Truth.of(category), images, list(category.of("test")["name"]))
+    if inputs.anomalous.all() or not inputs.anomalous.any():
+        raise DataError(
+            f"{category.root}: ensembles are judged by good and by anomalous test images; one kind is missing"
+        )
     detectors = {
         seed: {name: results.load_detector(folder) for name, folder in named.items()} for seed, named in folders.items()
     }
@@ -399,7 +403,7 @@ def fit_designs(inputs: Inputs, pool: Pool, designs: Sequence[Design], first: bo
             kept["validation"] = fitted.predict(validation, size).scores
         if first and design.entry == FEATURE:
             kept["maps"] = prediction.maps
-            kept["head"] = {key: tensor.numpy() for key, tensor in fitted.state_dict().items()}
+            kept["head"] = {key: tensor.cpu().numpy() for key, tensor in fitted.state_dict().items()}
         if watch is not None and design is designs[0]:
             kept["curves"] = watch.curves()
         judged.append(inputs.judged(design.group, design.entry, prediction, **kept))
@@ -422,7 +426,7 @@ class Watch:
             return
         with torch.inference_mode():
             if self.joint is None:
-                self.joint = self.head.joint(self.maps)[..., ::2, ::2]
+                self.joint = torch.cat([self.head.joint(maps)[..., ::2, ::2] for maps in self.head.batches(self.maps)])
             self.head.discriminator_.eval()
             scores = self.head.image_scores(-self.head.discriminator_(self.joint), self.size)
             self.head.discriminator_.train()
@@ -465,7 +469,10 @@ def judge_labelled(inputs: Inputs, pool: Pool) -> list[Judged]:
     """The members' scores combined with test labels; they have no maps."""
     scores = np.stack([pool.outputs[name].test.scores for name in inputs.settings.members], axis=1)
     labels = inputs.anomalous
-    folds = max(2, min(FOLDS, *(np.bincount(labels, minlength=2) // 2)))  # CAWPE divides what remains once more
+    folds = min(FOLDS, *(np.bincount(labels, minlength=2) // 2))  # CAWPE divides what remains once more
+    if folds < 2:
+        print("fewer than 4 good or 4 anomalous test images: no ensembles that are fitted to labels")
+        return []
     samples, regions = inputs.truth.samples, inputs.truth.regions
     return [
         Judged(

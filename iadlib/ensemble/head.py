@@ -125,10 +125,13 @@ class JointHead(HeadSettings):
                 maps[index] = self._fit_projection(name, maps[index])
 
         def stream() -> Iterator[list[Tensor]]:
-            return self._batches(maps)
+            return self.batches(maps)
 
         self.transform_ = TRANSFORMS[self.transform](kept=self.kept, equalise=self.equalise)
-        self.transform_.fit(stream, None if self.projections_ else covariances)
+        if covariances is None or self.projections_:
+            self.transform_.fit(stream)
+        else:
+            self.transform_.fit(stream, [each.to(resolve_device(self.device)) for each in covariances])
         projected = self.transform_.counts_[0] if self.projection == "joint" else 0
         self.widths_ = torch.tensor([*widths, sum(self.transform_.counts_), projected])
         self.discriminator_ = self._new_discriminator()
@@ -161,7 +164,7 @@ class JointHead(HeadSettings):
         """Scores (N,) and anomaly maps (N, H, W) of images of `size`, from the members' maps."""
         found = []
         with torch.inference_mode():
-            for batch in self._batches(maps):
+            for batch in self.batches(maps):
                 scores, image_scores = self.score(self.joint(batch), batch, size)
                 found.append((image_scores.cpu().numpy(), to_maps(scores, size, self.smoothing_sigma)))
         return Prediction(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
@@ -199,6 +202,7 @@ class JointHead(HeadSettings):
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take the state that `state_dict` of a head with the same hyperparameters returned."""
+        state = {key: tensor.to(resolve_device(self.device)) for key, tensor in state.items()}
         for name in ("widths_", "scales_", "losses_", "aurocs_"):
             setattr(self, name, state[name].cpu())
         self.projections_, self.discriminator_ = self._new_projections(), self._new_discriminator()
@@ -206,7 +210,8 @@ class JointHead(HeadSettings):
         for name in ("projections_", "transform_", "discriminator_"):
             getattr(self, name).load_state_dict(under(state, name))
 
-    def _batches(self, maps: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    def batches(self, maps: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+        """The members' maps, batch by batch, on the head's device."""
         device = resolve_device(self.device)
         for batch in zip(*(each.split(self.batch_size) for each in maps), strict=True):
             yield [each.to(device) for each in batch]
@@ -214,7 +219,7 @@ class JointHead(HeadSettings):
     def _scales(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """For every part of the score (parts, 4): mean and spread of normal pixels, and of normal images."""
         with torch.inference_mode():
-            parts = [self._parts(self.joint(batch), batch) for batch in self._batches(maps)]
+            parts = [self._parts(self.joint(batch), batch) for batch in self.batches(maps)]
         rows = []
         for part in zip(*parts, strict=True):
             pixels = to_maps(torch.cat(part), size, self.smoothing_sigma)
@@ -243,7 +248,7 @@ class JointHead(HeadSettings):
             description=f"ensemble: projection of {name}",
         )
         self.projections_[name] = own.projection
-        return torch.cat([self._projected(name, batch).cpu() for [batch] in self._batches([maps])])
+        return torch.cat([self._projected(name, batch).cpu() for [batch] in self.batches([maps])])
 
     def _train(self, discriminator: Discriminator, **inputs) -> tuple[Tensor, Tensor]:
         return fit_discriminator(

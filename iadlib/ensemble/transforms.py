@@ -68,6 +68,15 @@ class Covariance:
         self.total += vectors.sum(dim=0)
         self.products += vectors.T @ vectors
 
+    def to(self, device: torch.device) -> Self:
+        """The same sums on another device."""
+        moved = type(self)()
+        moved.count = self.count
+        moved.shift, moved.total, moved.products = (
+            tensor.to(device) for tensor in (self.shift, self.total, self.products)
+        )
+        return moved
+
     def matrix(self) -> Tensor:
         """(C, C), in double precision."""
         if self.count < 2:

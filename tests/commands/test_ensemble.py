@@ -1,5 +1,6 @@
 """What `ensemble` makes of two small detectors that `fit` has saved, on a small rendered category."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -200,3 +201,18 @@ def test_existing_folders_are_refused_before_the_work(members, tmp_path):
 def test_a_wrong_setting_raises_before_anything_is_read(changes, message):
     with pytest.raises(ValueError, match=message):
         EnsembleSettings(**SETTINGS | changes)
+
+
+def test_a_category_without_anomalous_test_images_raises(members, tmp_path):
+    shutil.copytree(SAMPLE, tmp_path / "good", ignore=shutil.ignore_patterns("*_anomalies"))
+    with pytest.raises(DataError, match="no anomalous test images"):
+        ensemble(tmp_path / "good", members, EnsembleSettings(**SETTINGS), tmp_path / "out", tmp_path / "report")
+
+
+def test_members_fitted_to_other_images_raise_one_error(members, tmp_path):
+    shutil.copytree(SAMPLE, tmp_path / "fewer")
+    (tmp_path / "fewer/test/good/000.png").unlink()
+    with pytest.raises(DataError, match="other test images"):
+        ensemble(tmp_path / "fewer", members, EnsembleSettings(**SETTINGS), tmp_path / "out", tmp_path / "report")
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "report").exists()
