@@ -51,10 +51,18 @@ def test_the_first_cell_asks_the_second_holds_the_parameters_the_last_says_what_
     assert cells[-1].source.startswith("## What was seen")
 
 
-def test_no_function_class_or_fit(cells):
+def test_no_function_or_class(cells):
     for node in code_of(cells):
         assert not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda | ast.While)
-        assert not (isinstance(node, ast.Attribute) and node.attr in {"fit", "predict"})
+
+
+def test_only_the_notebook_of_the_ensemble_fits_and_only_the_joint_head():
+    fitting = {}
+    for path in NOTEBOOKS:
+        nodes = code_of(nbformat.read(path, as_version=4).cells)
+        calls = [node for node in nodes if isinstance(node, ast.Attribute) and node.attr in {"fit", "predict"}]
+        fitting |= {path.stem: [ast.unparse(call.value.func) for call in calls]} if calls else {}
+    assert fitting == {"05_ensemble": ["JointHead"]}
 
 
 def test_only_the_study_is_imported(cells):

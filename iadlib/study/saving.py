@@ -8,17 +8,23 @@ import pandas as pd
 from IPython.display import Image
 from matplotlib.figure import Figure
 
-from iadlib.files import whole_folder
+from iadlib.files import whole_folder, write_json
 from iadlib.study.paths import ROOT
 
 DPI = 110
 
 
-def save(out: str | Path | None, tables: dict[str, pd.DataFrame], figures: dict[str, Figure | None]) -> None:
+def save(
+    out: str | Path | None,
+    tables: dict[str, pd.DataFrame],
+    figures: dict[str, Figure | None],
+    metrics: dict[str, dict[str, float]] | None = None,
+) -> None:
     """Write tables as CSV and figures as PNG, or JPEG where they show photographs, by their names.
 
     The folder `out`, relative to the repository, is replaced as a whole; None writes nothing. An index is written if
-    it has a name. Empty tables and figures that are None are not written.
+    it has a name. Empty tables and figures that are None are not written. `metrics` are written as metrics.json, for
+    `dvc metrics`.
     """
     if out is None:
         return
@@ -31,6 +37,8 @@ def save(out: str | Path | None, tables: dict[str, pd.DataFrame], figures: dict[
             if figure is not None:
                 ending, content = _encoded(figure)
                 (folder / f"{name}.{ending}").write_bytes(content)
+        if metrics is not None:
+            write_json(folder / "metrics.json", metrics)
 
 
 def show(figure: Figure | None) -> Image | None:
