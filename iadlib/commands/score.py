@@ -1,6 +1,7 @@
 """Score photographs with a fitted detector: a table, heat maps, and which of them are anomalous."""
 
 import hashlib
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ class Scorer:
         self.threshold, self.map_range = settings["thresholds"]["image"], settings["map_range"]
 
     def score(self, files: Sequence[Path]) -> Iterator[Scored | DataError]:
-        """The outcome of every file, in their order; for a file that cannot be read, the error."""
+        """The outcome of every file, in their order: an error where it cannot be read, or its score is not finite."""
         images, errors = [], {}
         for file in files:
             try:
@@ -57,24 +58,34 @@ class Scorer:
                 yield errors[file]
             else:
                 score, heat = next(predicted)
-                yield Scored(score, score > self.threshold, heat)
+                if math.isfinite(score) and np.isfinite(heat).all():
+                    yield Scored(score, score > self.threshold, heat)
+                else:  # NaN is not above a threshold: the part would pass
+                    yield DataError(f"{file}: its score is {score}, or its map has values that are not finite")
 
-    def save_picture(self, file: Path, scored: Scored, path: Path) -> None:
-        """The photograph beside its map, as a JPEG."""
-        heading = f"{file.name}: {scored.score:.4g}{', anomalous' if scored.anomalous else ''}"
-        picture = heat_map_picture(read_image(file, self.bits), scored.heat, [], *self.map_range, heading)
+    def save_picture(self, file: Path, scored: Scored, path: Path) -> DataError | None:
+        """Write the photograph beside its map as a JPEG; returns the error if the photograph is no longer readable."""
+        name = os.fsencode(file.name).decode(errors="replace")
+        heading = f"{name}: {scored.score:.4g}{', anomalous' if scored.anomalous else ''}"
+        try:
+            image = read_image(file, self.bits)
+        except DataError as error:
+            return DataError(f"{error}; it was scored before, and has no heat map")
+        picture = heat_map_picture(image, scored.heat, [], *self.map_range, heading)
         with whole_file(path) as unfinished:
             picture.save(unfinished, quality=85)
+        return None
 
 
 def score(
     result: str | Path, photographs: Sequence[str | Path], out: str | Path, pictures: bool = True
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Score photographs: the table (file, score, anomalous), highest score first, and the errors of files left out.
+    """Score photographs: the table (file, score, anomalous), highest score first, and the errors.
 
-    `photographs` are files, folders or glob patterns. `out` becomes a folder with scores.csv and, with `pictures`, a
-    heat map of every photograph below maps/. Where `result` holds several fitted detectors, one a seed, `out` holds a
-    folder for each, and the table of the first is returned. Raises `DataError` if no photograph can be read.
+    An error names a file that is left out, or that has no heat map because it could not be read again. `photographs`
+    are files, folders or glob patterns. `out` becomes a folder with scores.csv and, with `pictures`, a heat map of
+    every photograph below maps/. Where `result` holds several fitted detectors, one a seed, `out` holds a folder for
+    each; the table of the first and the errors of all are returned. Raises `DataError` if no photograph can be scored.
     """
     out = require_new(out)
     folders = results.find(result)
@@ -82,7 +93,8 @@ def score(
     with whole_folder(out) as folder:
         tasks = [(folder / each.relative_to(result), each, names, pictures) for each in folders]
         outcomes = in_parallel(_score_into, tasks, "scoring")
-    return outcomes[0]
+    errors = dict.fromkeys(error for _, found in outcomes for error in found)
+    return outcomes[0][0], list(errors)
 
 
 def _score_into(folder: Path, result: Path, names: dict[Path, str], pictures: bool) -> tuple[pd.DataFrame, list[str]]:
@@ -95,13 +107,14 @@ def _score_into(folder: Path, result: Path, names: dict[Path, str], pictures: bo
                 errors.append(str(outcome))
             else:
                 rows.append((names[file], outcome.score, outcome.anomalous))
-                if pictures:
-                    scorer.save_picture(file, outcome, folder / "maps" / picture_name(names[file]))
+                path = folder / "maps" / picture_name(names[file])
+                if pictures and (error := scorer.save_picture(file, outcome, path)):
+                    errors.append(str(error))
     if not rows:
-        raise DataError("none of the photographs can be read:\n" + "\n".join(errors))
+        raise DataError("none of the photographs can be scored:\n" + "\n".join(errors))
     table = pd.DataFrame(rows, columns=COLUMNS).sort_values("score", ascending=False, kind="stable")
     with whole_file(folder / "scores.csv") as unfinished:
-        table.to_csv(unfinished, index=False, float_format=results.EXACT)
+        table.to_csv(unfinished, index=False, float_format=results.EXACT, errors="surrogateescape")
     return table, errors
 
 
@@ -122,7 +135,12 @@ def picture_name(name: str) -> str:
     return os.path.join(folder, file + ENDING)  # noqa: PTH118
 
 
-def print_scores(table: pd.DataFrame, threshold_exceeded: str = "anomalous") -> None:
-    """One line a photograph."""
+def score_line(score: float, anomalous: bool, name: str) -> str:
+    """One line of text for a photograph."""
+    return f"{score:12.5g}  {'anomalous' if anomalous else '':9}  {name}"
+
+
+def print_scores(table: pd.DataFrame) -> None:
+    """One line for every photograph."""
     for row in table.itertuples(index=False):
-        print(f"{row.score:12.5g}  {threshold_exceeded if row.anomalous else '':9}  {row.file}")
+        print(score_line(row.score, row.anomalous, row.file))

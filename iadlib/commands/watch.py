@@ -1,7 +1,8 @@
 """Score the photographs that arrive in a folder, each once and none half-written, until the user stops it.
 
 The output folder grows with every photograph: a heat map, then a row in scores.csv. Started again after an
-interruption, the command goes on with the photographs that are not in the tables yet.
+interruption, the command goes on with the photographs that are not in the tables yet. A photograph is known by its
+name: one that replaces a scored photograph of the same name is reported and not scored.
 """
 
 import csv
@@ -10,16 +11,17 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import islice
 from pathlib import Path
 
 from iadlib import results
-from iadlib.commands.score import BATCH, COLUMNS, Scorer, picture_name
+from iadlib.commands.score import BATCH, COLUMNS, Scorer, picture_name, score_line
 from iadlib.data import DataError
 from iadlib.data.photographs import photographs_below
 from iadlib.files import write_json
 
-PAUSE = 0.5  # seconds between two looks into the folder
+PAUSE = 0.5  # seconds between two looks into the folder; longer where a look takes longer
 PATIENCE = 10.0  # seconds that an unreadable file may take to change before it counts as bad
 MARK = "watch.json"  # says which fitted detector wrote the folder
 
@@ -34,66 +36,66 @@ def watch(
     """Score every photograph that lies or arrives in `folder` until `stop()` is true or Ctrl-C is pressed.
 
     A photograph is read when its size and its time of change have been the same at two looks. A file that stays
-    unreadable is printed and listed in errors.csv once.
+    unreadable is printed and listed in errors.csv, and is tried again when it changes.
     """
     folder, out = Path(folder), Path(out)
     if not folder.is_dir():
         raise DataError(f"{folder}: a folder to watch is expected")
-    if out.resolve() == folder.resolve() or out.resolve().is_relative_to(folder.resolve()):
+    if out.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{out} lies inside the watched folder {folder}; name a folder elsewhere")
+    result, *others = results.find(result)
+    if others:
+        raise ValueError(f"--watch takes one fitted detector, but there are {len(others) + 1}; name one: {result}")
+    mark = {"result": str(result), "sha256": _digest(result)}
+    begun = _is_begun(out, mark)
     scorer = Scorer(result)
-    _claim(out, Path(result))
+    if not begun:
+        write_json(out / MARK, mark)
     scores, errors = Table(out / "scores.csv", COLUMNS), Table(out / "errors.csv", ("file", "error"))
-    arrivals = Arrivals(folder, scores.keys | errors.keys)
+    arrivals = Arrivals(folder, scores.keys, errors.keys, without=out.resolve())
     print(f"watching {folder}; {len(scores.keys)} photographs are scored already; Ctrl-C ends", flush=True)
     try:
         while not stop():
-            ready = list(islice(arrivals.ready(), BATCH))
-            for path, outcome in zip(ready, scorer.score(ready), strict=True):
-                name = str(path.relative_to(folder))
-                if isinstance(outcome, DataError):
-                    if arrivals.give_up(path):
-                        errors.append(name, str(outcome))
-                        print(f"error: {outcome}", flush=True)
-                    continue
-                if pictures:
-                    scorer.save_picture(path, outcome, out / "maps" / picture_name(name))
-                scores.append(name, f"{outcome.score:.9g}", outcome.anomalous)
-                arrivals.done(path)
-                print(f"{outcome.score:12.5g}  {'anomalous' if outcome.anomalous else '':9}  {name}", flush=True)
-            if not ready:
-                time.sleep(PAUSE)
+            started, ready = time.monotonic(), arrivals.ready()
+            batch = list(islice(ready, BATCH))
+            pause = max(PAUSE, time.monotonic() - started)
+            while batch and not stop():
+                _score_batch(batch, scorer, arrivals, scores, errors, out / "maps" if pictures else None)
+                batch = list(islice(ready, BATCH))
+            time.sleep(pause)
     except KeyboardInterrupt:
         pass
-    print(f"{len(scores.keys)} photographs scored, {len(errors.keys)} unreadable, in {out}")
+    print(f"{len(scores.keys)} photographs scored, {len(errors.keys)} files with errors, in {out}")
 
 
 class Arrivals:
     """The photographs of a folder that are complete and not yet done."""
 
-    def __init__(self, folder: Path, done: set[str]):
-        self.folder, self.finished, self.problems = folder, set(done), set()
+    def __init__(self, folder: Path, scored: AbstractSet[str], bad: AbstractSet[str], without: Path | None = None):
+        self.folder, self.without = folder, without
+        # A state is the size of a file and its time of change; None: not known since the restart.
+        self.scored: dict[str, tuple[int, int] | None] = dict.fromkeys(scored)
+        self.bad: dict[str, tuple[int, int] | None] = dict.fromkeys(bad - scored)
         self.seen: dict[str, tuple[tuple[int, int], float]] = {}  # file -> state and when it was first seen like that
         self.failed: dict[str, tuple[int, int]] = {}  # file -> the state in which it could not be read
+        self.problems: set[str] = set()  # of the last look
 
     def ready(self) -> Iterator[Path]:
-        """Files whose size and time of change are those of an earlier look."""
+        """Look once: files whose size and time of change are those of an earlier look."""
         present, problems = set(), []
-        photographs, _ = photographs_below(self.folder, problems)
+        if not self.folder.is_dir():
+            problems.append(f"{self.folder}: this folder is not there at the moment")
+        photographs, _ = photographs_below(self.folder, problems, self.without)
         for problem in problems:
             if problem not in self.problems:  # a link without a target, an image format that is not read
-                self.problems.add(problem)
                 print(f"error: {problem}", flush=True)
+        self.problems = set(problems)
         for path in photographs:
-            name = str(path.relative_to(self.folder))
+            name = self._name(path)
             present.add(name)
-            if name in self.finished:
+            if (state := _state(path)) is None or self._is_done(name, state):
                 continue
-            try:
-                status = path.stat()
-            except OSError:
-                continue  # gone in the meantime
-            state, now = (status.st_size, status.st_mtime_ns), time.monotonic()
+            now = time.monotonic()
             known, since = self.seen.get(name, (None, now))
             if state != known:
                 self.seen[name] = state, now
@@ -101,23 +103,46 @@ class Arrivals:
                 yield path
         for name in self.seen.keys() - present:  # taken away before they were done
             del self.seen[name]
+            self.failed.pop(name, None)
+
+    def is_changing(self, path: Path) -> bool:
+        """Whether a file is no longer what it was when it was offered; one that has been taken away is not changing."""
+        return _state(path) not in (None, self.seen[self._name(path)][0])
 
     def done(self, path: Path) -> None:
         """Never offer this file again."""
-        name = str(path.relative_to(self.folder))
-        self.finished.add(name)
-        self.seen.pop(name, None)
-        self.failed.pop(name, None)
+        name = self._name(path)
+        self.scored[name] = self._forget(name)
 
     def give_up(self, path: Path) -> bool:
-        """Whether an unreadable file has had its time to become complete; if so it is done."""
-        name = str(path.relative_to(self.folder))
+        """Whether an unreadable file has had its time to become complete; if so it is offered again when it changes."""
+        name = self._name(path)
         state, since = self.seen[name]
         if self.failed.get(name) == state and time.monotonic() - since > PATIENCE:
-            self.done(path)
+            self.bad[name] = self._forget(name)
             return True
         self.failed[name] = state
         return False
+
+    def _is_done(self, name: str, state: tuple[int, int]) -> bool:
+        if name in self.scored:
+            if self.scored[name] not in (None, state):
+                print(f"error: {name} has changed since it was scored; it is not scored again", flush=True)
+            self.scored[name] = state
+            return True
+        if name in self.bad and self.bad[name] in (None, state):
+            self.bad[name] = state
+            return True
+        return False
+
+    def _forget(self, name: str) -> tuple[int, int]:
+        """Remove a file from those that are waited for; returns its state."""
+        self.failed.pop(name, None)
+        self.bad.pop(name, None)
+        return self.seen.pop(name)[0]
+
+    def _name(self, path: Path) -> str:
+        return str(path.relative_to(self.folder))
 
 
 class Table:
@@ -125,13 +150,12 @@ class Table:
 
     def __init__(self, path: Path, columns: Sequence[str]):
         self.path, self.keys = path, set()
-        if not path.exists():
-            self._write(columns)
-            return
-        content = path.read_bytes()
+        content = path.read_bytes() if path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):  # an interruption has cut the last row
             os.truncate(path, len(whole))
+        if not whole:
+            self._write(columns)
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             self.keys = {row[0] for row in csv.reader(file) if row} - {columns[0]}
 
@@ -147,14 +171,58 @@ class Table:
             os.fsync(file.fileno())
 
 
-def _claim(out: Path, result: Path) -> None:
-    """Make the output folder, or check that the same fitted detector has begun it."""
-    digest = hashlib.sha256((result / results.STATE).read_bytes()).hexdigest()
-    mark = out / MARK
-    if mark.is_file():
-        if json.loads(mark.read_text())["sha256"] != digest:
-            raise ValueError(f"{out} was begun with another fitted detector; name another folder")
-    elif out.exists() and any(out.iterdir()):
+def _score_batch(
+    batch: Sequence[Path], scorer: Scorer, arrivals: Arrivals, scores: Table, errors: Table, maps: Path | None
+) -> None:
+    """Score some photographs, and write a heat map below `maps`, if given, and a row for each."""
+    for path, outcome in zip(batch, scorer.score(batch), strict=True):
+        name = str(path.relative_to(arrivals.folder))
+        if arrivals.is_changing(path):
+            continue  # it is offered again
+        if isinstance(outcome, DataError):
+            if arrivals.give_up(path):
+                _report(errors, name, outcome)
+            continue
+        if maps is not None and (error := scorer.save_picture(path, outcome, maps / picture_name(name))):
+            _report(errors, name, error)
+        scores.append(name, results.EXACT % outcome.score, outcome.anomalous)
+        arrivals.done(path)
+        print(score_line(outcome.score, outcome.anomalous, name), flush=True)
+
+
+def _report(errors: Table, name: str, error: DataError) -> None:
+    errors.append(name, str(error))
+    print(f"error: {error}", flush=True)
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """The size of a file and its time of change; None if it has been taken away."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _digest(result: Path) -> str:
+    """A checksum of what decides scores and alarms: the learned state and the settings, with the threshold."""
+    digest = hashlib.sha256()
+    for name in (results.SETTINGS, results.STATE):
+        digest.update((result / name).read_bytes())
+    return digest.hexdigest()
+
+
+def _is_begun(out: Path, mark: dict[str, str]) -> bool:
+    """Whether `out` was begun with the same fitted detector; raises where it belongs to something else."""
+    path = out / MARK
+    if path.is_file():
+        try:
+            known = json.loads(path.read_text())["sha256"]
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{path}: not written by --watch; name another folder") from None
+        if known != mark["sha256"]:
+            raise ValueError(f"{out} was begun with another fitted detector or threshold; name another folder")
+        return True
+    if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
         raise FileExistsError(f"{out} exists and is not the output of --watch; name another folder")
-    else:
-        write_json(mark, {"result": str(result), "sha256": digest})
+    return False

@@ -8,8 +8,10 @@ from PIL import Image
 
 from iadlib import results
 from iadlib.__main__ import main
-from iadlib.commands.score import picture_name, score
+from iadlib.commands.fit import FitSettings, fit
+from iadlib.commands.score import Scorer, picture_name, score
 from iadlib.data import DataError
+from iadlib.types import Prediction
 from tests.commands.conftest import plate
 
 
@@ -74,7 +76,7 @@ def test_without_a_readable_photograph_nothing_is_written(result, arrivals, tmp_
 
 def test_alarms_are_no_error(result, arrivals, tmp_path, capsys):
     main(["score", str(result), str(arrivals / "day 2/bad.png"), "--out", str(tmp_path / "out"), "--no-pictures"])
-    assert "anomalous" in capsys.readouterr().out
+    assert "1 of 1 photographs are anomalous" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -95,13 +97,69 @@ def test_a_picture_s_name_fits_the_file_system_and_differs_between_long_names():
     assert all(len(os.fsencode(name)) <= 255 for name in names)
 
 
-def test_a_grey_photograph_of_16_bit_is_scored_like_its_copy_of_8_bit(result, tmp_path):
+def test_a_name_that_is_no_valid_text_is_kept_and_printed(result, tmp_path, capsys):
+    (tmp_path / "odd").mkdir()
+    plate(60).save(tmp_path / "plain.png")
+    try:
+        (tmp_path / "plain.png").rename(tmp_path / "odd" / os.fsdecode(b"pr\xfcf.png"))
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 alone")
+    main(["score", str(result), str(tmp_path / "odd"), "--out", str(tmp_path / "out")])
+    assert b"pr\xfcf.png," in (tmp_path / "out/scores.csv").read_bytes()
+    assert r"pr\udcfcf.png" in capsys.readouterr().out
+    assert len(list((tmp_path / "out/maps").iterdir())) == 1
+
+
+def test_a_score_that_is_not_finite_is_an_error_and_never_a_good_part(result, arrivals, tmp_path, monkeypatch):
+    def predict(images):
+        maps = np.ones((len(images), *images.shape[-2:]), np.float32)
+        return Prediction(np.array([np.nan, *range(len(images) - 1)], np.float32), maps)
+
+    scorer = Scorer(result)
+    monkeypatch.setattr(scorer.detector, "predict", predict, raising=False)
+    files = [arrivals / "0.png", arrivals / "1.png"]
+    first, second = scorer.score(files)
+    assert isinstance(first, DataError)
+    assert "0.png: its score is nan" in str(first)
+    assert second.score == 0
+
+
+def test_a_photograph_that_disappears_after_it_was_scored_stays_in_the_table(result, arrivals, tmp_path, monkeypatch):
+    scored = Scorer.score
+
+    def score_and_remove(self, files):
+        outcomes = list(scored(self, files))
+        (arrivals / "1.png").unlink()
+        return iter(outcomes)
+
+    monkeypatch.setattr(Scorer, "score", score_and_remove)
+    table, errors = score(result, [arrivals], tmp_path / "out")
+    assert len(table) == 5
+    assert len(list((tmp_path / "out/maps").rglob("*.jpg"))) == 4
+    [error] = errors
+    assert "1.png" in error
+
+
+def test_a_grey_photograph_of_16_bit_is_scored_like_its_copy_of_8_bit(good_parts, tmp_path):
+    settings = FitSettings(image_size=64, hyperparameters={"channels": 20})
+    fit([good_parts], "padim", tmp_path / "fitted", settings, bits=16)
     grey = np.asarray(plate(70).convert("L"))
     (tmp_path / "new").mkdir()
     Image.fromarray(grey).save(tmp_path / "new/8.png")
     Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "new/16.png")
-    table, _ = score(result, [tmp_path / "new"], tmp_path / "out", pictures=False)
+    table, errors = score(tmp_path / "fitted", [tmp_path / "new"], tmp_path / "out", pictures=False)
+    assert errors == []
+    assert len(table) == 2
     assert table["score"].nunique() == 1
+
+
+def test_a_photograph_of_16_bit_is_refused_by_a_detector_of_photographs_of_8_bit(result, tmp_path):
+    (tmp_path / "new").mkdir()
+    plate(70).save(tmp_path / "new/8.png")
+    Image.fromarray(np.asarray(plate(70).convert("L")).astype(np.uint16) * 257).save(tmp_path / "new/16.png")
+    table, [error] = score(result, [tmp_path / "new"], tmp_path / "out", pictures=False)
+    assert table["file"].tolist() == ["8.png"]
+    assert "16.png" in error
 
 
 def test_a_folder_without_a_fitted_detector_is_named(arrivals, tmp_path):
