@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from iadlib.data import Category, DataError, load_category, read_map
-from iadlib.files import write_json
-from iadlib.metrics import evaluate_maps, resize_maps
+from iadlib.files import require_new, write_json
+from iadlib.metrics import evaluate_maps, image_report, resize_maps
 
 SETTINGS, MAPS = "settings.json", "maps.npz"  # of the folder that `fit` and `detect` write
 
@@ -15,9 +15,11 @@ def evaluate(dataset: str | Path, maps: str | Path, out: str | Path | None = Non
     """All metrics of maps of the test images; an image's score is its map's maximum.
 
     `maps` is an .npz with an array for every test image (good/000, logical_anomalies/000, …), a folder of TIFF files
-    with these names, or the folder of a fitted detector, whose maps are resized to the photographs. `out` is a JSON
-    file to write.
+    with these names, or the folder of a fitted detector, whose maps are resized to the photographs. `out` is a new JSON
+    file to write. Defective images without a mask count for image metrics only.
     """
+    if out is not None:
+        require_new(out)
     category = load_category(dataset)
     if category.layout != "mvtec_loco":
         raise DataError(
@@ -31,7 +33,18 @@ def evaluate(dataset: str | Path, maps: str | Path, out: str | Path | None = Non
     for name, heat, size in zip(test["name"], found, sizes, strict=True):
         if heat.shape != tuple(size):
             raise DataError(f"{maps}: the map of {name} is {heat.shape}, but the image is {size} (height, width)")
-    report = evaluate_maps(found, [category.regions(i) for i in range(len(test))], list(test["label"]))
+    kinds = test["label"].to_numpy()
+    known = np.flatnonzero(test["has_mask"] | (kinds == "good"))
+    if not len(known):
+        raise DataError(f"{dataset}: no test image is good and none has a mask; there is nothing to compare maps with")
+    report = evaluate_maps([found[i] for i in known], [category.regions(i) for i in known], kinds[known])
+    if missing := len(test) - len(known):
+        print(f"{missing} defective test images have no mask: they count for image metrics only")
+        of_images = image_report([heat.max() for heat in found], kinds)
+        report |= {
+            name: {kind: None if np.isnan(value) else value for kind, value in values.items()}
+            for name, values in of_images.items()
+        }
     if out is not None:
         write_json(out, report)
     return report
@@ -46,7 +59,7 @@ def read_maps(source: Path, category: Category) -> list[np.ndarray]:
     names = list(category.of("test")["name"])
     if (source / MAPS).is_file():
         source = source / MAPS
-    if source.suffix == ".npz":
+    if source.suffix.lower() == ".npz":
         return [read_map(source, name) for name in names]
     folders = [source, source / "test", source / category.name / "test"]
     folder = next((folder for folder in folders if any((folder / name.split("/")[0]).is_dir() for name in names)), None)

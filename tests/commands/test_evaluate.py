@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,32 @@ def test_evaluate_names_a_map_of_another_size(tiffs):
     tifffile.imwrite(tiffs / "pushpins_like/test/good/003.tiff", np.zeros((10, 20), dtype=np.float32))
     with pytest.raises(SystemExit, match=r"good/003.*\(10, 20\).*\(160, 200\)"):
         main(["evaluate", "--dataset", str(CATEGORY), "--maps", str(tiffs)])
+
+
+def test_defective_images_without_masks_count_for_image_metrics_only(tmp_path, capsys):
+    maps = str(GOLDEN / "maps/ties8.npz")
+    shutil.copytree(CATEGORY, tmp_path / "some")
+    shutil.rmtree(min((tmp_path / "some/ground_truth/logical_anomalies").iterdir()))
+    reports = {}
+    for name, category in (("all", CATEGORY), ("some", tmp_path / "some")):
+        main(["evaluate", "--dataset", str(category), "--maps", maps, "--out", str(tmp_path / f"{name}.json")])
+        reports[name] = json.loads((tmp_path / f"{name}.json").read_text())
+    assert "1 defective test images have no mask" in capsys.readouterr().out
+    assert reports["some"]["image_auroc"] == reports["all"]["image_auroc"]
+    assert reports["some"]["au_spro_0.05"]["logical"] != reports["all"]["au_spro_0.05"]["logical"]
+    shutil.rmtree(tmp_path / "some/ground_truth")
+    main(["evaluate", "--dataset", str(tmp_path / "some"), "--maps", maps, "--out", str(tmp_path / "none.json")])
+    none = json.loads((tmp_path / "none.json").read_text())
+    assert none["image_auroc"] == reports["all"]["image_auroc"]
+    assert none["pixel_auroc"] == {"overall": None}
+
+
+def test_evaluate_overwrites_nothing_and_says_so_before_it_reads_a_map(tmp_path):
+    (tmp_path / "mine.json").write_text("mine")
+    arguments = ["--dataset", str(CATEGORY), "--maps", "nowhere", "--out", str(tmp_path / "mine.json")]
+    with pytest.raises(SystemExit, match=r"mine\.json exists"):
+        main(["evaluate", *arguments])
+    assert (tmp_path / "mine.json").read_text() == "mine"
 
 
 def test_evaluate_says_where_it_looked_for_maps(tmp_path):
