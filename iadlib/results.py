@@ -10,6 +10,7 @@ This module is the only writer and the only reader of such folders.
 """
 
 import json
+import os
 import platform
 from dataclasses import asdict
 from importlib.metadata import version
@@ -21,7 +22,7 @@ import pandas as pd
 from iadlib.data import Category, DataError
 from iadlib.detectors import Detector, create, name_of
 from iadlib.detectors.base import EXECUTION
-from iadlib.files import write_json
+from iadlib.files import PARTIAL, write_json
 from iadlib.types import Prediction
 
 SETTINGS, STATE, SCORES, MAPS, TRAINING = (
@@ -32,6 +33,7 @@ SETTINGS, STATE, SCORES, MAPS, TRAINING = (
     "training.csv",
 )
 PACKAGES = ("iadlib", "numpy", "torch", "timm")
+ODD_NAMES = "surrogateescape"  # how file names that are no valid UTF-8 are written and read
 EXACT = "%.9g"  # digits that keep a float32
 
 
@@ -73,7 +75,7 @@ def scores_table(category: Category, predictions: dict[str, Prediction], thresho
 def write(folder: Path, detector: Detector, settings: dict, scores: pd.DataFrame, maps: dict[str, np.ndarray]) -> None:
     """Write all files into an existing, empty `folder`; the caller makes it appear whole (`files.whole_folder`)."""
     detector.save(folder / STATE)
-    scores.to_csv(folder / SCORES, index=False, float_format=EXACT)
+    scores.to_csv(folder / SCORES, index=False, float_format=EXACT, errors=ODD_NAMES)
     np.savez(folder / MAPS, **maps)
     if detector.losses:
         phases = [
@@ -87,7 +89,11 @@ def write(folder: Path, detector: Detector, settings: dict, scores: pd.DataFrame
 def find(folder: str | Path) -> list[Path]:
     """The folders of fitted detectors at or below `folder`, sorted by path, seeds in numerical order."""
     folder = Path(folder)
-    found = [path.parent for path in folder.rglob(SETTINGS) if (path.parent / STATE).is_file()]
+    found = [
+        Path(parent)
+        for parent, folders, files in os.walk(folder, followlinks=True)
+        if {SETTINGS, STATE} <= set(files) and not any(part.endswith(PARTIAL) for part in Path(parent).parts)
+    ]
     if not found:
         raise DataError(f"{folder}: no fitted detector here; `python -m iadlib fit` writes {SETTINGS} and {STATE}")
     return sorted(found, key=lambda path: [(not part.isdigit(), part.zfill(6)) for part in path.parts])
@@ -116,7 +122,9 @@ def load_detector(folder: str | Path, **execution: str | int) -> Detector:
 
 def read_scores(folder: str | Path) -> pd.DataFrame:
     """split, name, label, defect, score, anomalous of validation and test images."""
-    return pd.read_csv(Path(folder) / SCORES, dtype={"name": str, "defect": str})
+    path = Path(folder) / SCORES
+    text = {"name": str, "defect": str}
+    return pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"score": ["nan"]}, encoding_errors=ODD_NAMES)
 
 
 def read_maps(folder: str | Path, names: list[str] | None = None) -> dict[str, np.ndarray]:

@@ -86,7 +86,7 @@ def judge(data: str | Path, fits: str | Path, out: str | Path, masked: bool = Fa
                 overlap = silhouette_overlap(category, silhouettes)
                 overlap.to_csv(folder / "silhouettes.csv", index=False, float_format=FORMAT)
         else:
-            scores_table(runs).to_csv(folder / "scores.csv", index=False, float_format=FORMAT)
+            scores_table(runs).to_csv(folder / "scores.csv", index=False, float_format=results.EXACT)
             for entry in dict.fromkeys(run.entry for run in runs):
                 (folder / entry).mkdir(parents=True)
                 write_json(folder / entry / "metrics.json", summary([run for run in runs if run.entry == entry]))
