@@ -18,8 +18,9 @@ RADIUS = {"entry": "radius"}  # to rename the column of values.csv
 def gather(study: Study, file: str) -> pd.DataFrame:
     """values.csv, pixels.csv or silhouettes.csv of all grounds of the grid, with the columns method and category."""
     text = {"entry": str, "name": str, "defect": str}
+    columns = ["name", "label", "defect", "overlap"] if file == "silhouettes" else []  # of rendered grounds only
     parts = [
-        study.table("masking", ground, f"{file}.csv", dtype=text).assign(category=ground)
+        study.table("masking", ground, f"{file}.csv", empty=columns, dtype=text).assign(category=ground)
         for ground in study.grid["backgrounds"]
     ]
     return pd.concat(parts, ignore_index=True).rename(columns={"detector": "method"})
