@@ -124,12 +124,13 @@ def copy(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def edited(copy):
-    """Append text to a file of the copy; the file is as before at the end."""
+    """Replace text in a file of the copy; the file is as before at the end."""
     before = {}
 
-    def edit(name: str, text: str) -> None:
+    def edit(name: str, old: str, new: str) -> None:
         before[name] = (copy / name).read_text()
-        (copy / name).write_text(before[name] + text)
+        assert old in before[name]
+        (copy / name).write_text(before[name].replace(old, new, 1))
 
     yield edit
     for name, text in before.items():
@@ -141,14 +142,14 @@ def test_the_committed_lock_belongs_to_the_code_and_the_parameters(copy):
 
 
 def test_a_figure_s_colour_runs_notebooks_and_fits_nothing(copy, edited):
-    edited("iadlib/figures/style.py", "\n# another colour\n")
+    edited("iadlib/figures/style.py", "#", "#1")
     drawn = {name for name in LOCKED if name.split("@")[0] in {*SHOWN, "card"}}
     assert drawn
     assert changed_stages(copy) == drawn
 
 
 def test_a_detector_s_parameter_runs_that_detector_s_fits_alone(copy, edited):
-    edited("params/methods/padim.yaml", "\n  another: 1\n")
+    edited("params/methods/padim.yaml", "common: {}", "common: {another: 1}")
     fits = {name for name in LOCKED if name.split("@")[0] in {"fit", "fit_masked"} and "-padim-" in name}
     assert fits
     assert changed_stages(copy) == fits
