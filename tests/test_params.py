@@ -28,7 +28,7 @@ def test_both_parsers_read_the_same_values(path):
 @pytest.mark.parametrize("profile", ["quick", "embedded", "paper"])
 def test_every_block_of_a_method_is_accepted_by_its_detector(name, profile):
     block = block_of(name, profile)
-    assert set(block) <= {"image_size", "hyperparameters"}
+    assert set(block) <= {"image_size", "hyperparameters", "seeds"}
     create(name, **block.get("hyperparameters", {}))
 
 

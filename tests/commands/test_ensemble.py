@@ -205,7 +205,7 @@ def test_a_wrong_setting_raises_before_anything_is_read(changes, message):
 
 def test_a_category_without_anomalous_test_images_raises(members, tmp_path):
     shutil.copytree(SAMPLE, tmp_path / "good", ignore=shutil.ignore_patterns("*_anomalies"))
-    with pytest.raises(DataError, match="no anomalous test images"):
+    with pytest.raises(DataError, match="one kind is missing"):
         ensemble(tmp_path / "good", members, EnsembleSettings(**SETTINGS), tmp_path / "out", tmp_path / "report")
 
 
