@@ -5,6 +5,8 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from iadlib.__main__ import parser
@@ -50,3 +52,15 @@ def test_examples_in_python_import_what_there_is():
     for statement in imports:
         module = import_module(statement.module)
         assert all(hasattr(module, alias.name) for alias in statement.names), statement.module
+
+
+def test_every_decimal_number_of_the_answers_is_in_a_committed_table():
+    answers = README[README.index("## What the study says") : README.index("## Run the study")]
+    files = (ROOT / "reports/embedded").glob("*tables/*.csv")
+    values = np.abs(np.concatenate([pd.read_csv(path).select_dtypes("number").to_numpy().ravel() for path in files]))
+    missing = [
+        number
+        for number in re.findall(r"\d+\.\d+", answers)
+        if not np.any(np.abs(values - float(number)) <= 0.5 * 10.0 ** -len(number.partition(".")[2]) + 1e-9)
+    ]
+    assert missing == []

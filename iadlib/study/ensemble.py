@@ -8,10 +8,11 @@ from itertools import product
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from iadlib.metrics import DIFFERENCE_METRICS, Cells, collect, difference
 from iadlib.metrics.entries import aurocs_by_defect, best_entry, metrics_by_seed
-from iadlib.study.paths import Study
+from iadlib.study.paths import ROOT, Study
 from iadlib.study.reports import shown, spaced, titled
 
 FEATURE, ALONE, THESIS, MEAN = "feature ensemble", "features alone", "thesis design", "mean"
@@ -47,12 +48,18 @@ def results(study: Study, categories: Sequence[str] = ()) -> tuple[pd.DataFrame,
     return values, metrics_by_seed(values, read(study, "pixel_auroc", categories))
 
 
+def members(study: Study, categories: Sequence[str] = ()) -> list[str]:
+    """The members of the feature ensemble: those in variances.csv, or those of params/ensemble.yaml without the file."""
+    found = list(dict.fromkeys(read(study, "variances", categories)["member"]))
+    return found or yaml.safe_load((ROOT / "params/ensemble.yaml").read_text())["common"]["members"]
+
+
 def saved(study: Study, category: str) -> dict[str, Path]:
     """The folders with the maps of the members, of the mean of their outputs and of the feature ensemble.
 
     The folder of the feature ensemble holds its learned state too. One printed line where there is none.
     """
-    entries = [*dict.fromkeys(read(study, "variances", [category])["member"]), MEAN, FEATURE]
+    entries = [*members(study, [category]), MEAN, FEATURE]
     return study.fitted({entry: f"ensemble/{category}/{entry.replace(' ', '_')}" for entry in entries})
 
 
