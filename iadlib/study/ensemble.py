@@ -49,7 +49,7 @@ def results(study: Study, categories: Sequence[str] = ()) -> tuple[pd.DataFrame,
 
 
 def members(study: Study, categories: Sequence[str] = ()) -> list[str]:
-    """The members of the feature ensemble: those in variances.csv, or those of params/ensemble.yaml without the file."""
+    """The members of the feature ensemble, from variances.csv, or from params/ensemble.yaml without that file."""
     found = list(dict.fromkeys(read(study, "variances", categories)["member"]))
     return found or yaml.safe_load((ROOT / "params/ensemble.yaml").read_text())["common"]["members"]
 
