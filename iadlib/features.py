@@ -17,7 +17,6 @@ import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
-import timm
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
@@ -150,6 +149,8 @@ def _keep_output(outputs: dict[str, Tensor], name: str, *call) -> None:
 
 def load_network(name: str, checkpoint: str | None = None) -> nn.Module:
     """timm's network with trained weights, or one error that says which file is needed and where."""
+    import timm  # here, because its import takes two seconds and a saved head or map needs no backbone
+
     if not timm.is_model(name):
         raise ValueError(f"timm has no backbone {name!r}")
     if checkpoint is not None:

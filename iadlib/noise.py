@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional as operations
 
 TEXTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 SKEW = (math.sqrt(3) - 1) / 2  # maps the simplex lattice to the square lattice
@@ -162,6 +161,7 @@ def shuffled_blocks(image: Tensor, blocks: int) -> Tensor:
 
 def recoloured(pattern: Tensor) -> Tensor:
     """A pattern (3, H, W) of bytes after three different random changes of its colours."""
+    from torchvision.transforms.v2 import functional as operations  # here, because its import takes two seconds
 
     def between(low: float, high: float) -> float:
         return low + (high - low) * float(torch.rand(()))
@@ -195,6 +195,8 @@ def _cells(octaves: int) -> list[int]:
 def _texture(sources: Tensor, textures: Sequence[Path] | None, size: Sequence[int], octaves: int) -> Tensor:
     """A pattern (3, H, W) in [0, 1]."""
     if textures is not None:
+        from torchvision.transforms.v2 import functional as operations
+
         path = textures[int(torch.randint(len(textures), ()))]
         with Image.open(path) as file:
             pattern = operations.to_image(file.convert("RGB"))

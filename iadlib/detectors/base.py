@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import ClassVar, Self, final
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from iadlib.features import resolve_device
@@ -257,7 +257,7 @@ def under(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
 def to_maps(scores: Tensor, size: tuple[int, int], sigma: float) -> np.ndarray:
     """Patch scores (N, 1, h, w) as maps (N, H, W): bilinear, then smoothed."""
     maps = F.interpolate(scores, size=tuple(size), mode="bilinear", align_corners=False).squeeze(1).cpu().numpy()
-    return gaussian_filter(maps, sigma, axes=(1, 2)) if sigma > 0 else maps
+    return scipy.ndimage.gaussian_filter(maps, sigma, axes=(1, 2)) if sigma > 0 else maps
 
 
 def check_images(images: Tensor, size: tuple[int, int] | None = None) -> None:

@@ -5,8 +5,8 @@ precision, and with one class alone no ROC curve.
 """
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 from numpy.typing import ArrayLike
-from scipy.stats import beta
 
 
 def image_auroc(scores: ArrayLike, labels: ArrayLike) -> float:
@@ -169,7 +169,7 @@ def alarm_interval(count: int, false_positive_rate: float = 0.05, level: float =
     if count < 1:
         raise ValueError(f"{count} validation images: 1 or more")
     above = _allowed_above(count, false_positive_rate)
-    low, high = beta.ppf([(1 - level) / 2, (1 + level) / 2], above + 1, count - above)
+    low, high = scipy.special.betaincinv(above + 1, count - above, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import scipy  # its parts are imported when they are used
 from numpy.typing import ArrayLike
-from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 
 RESAMPLES = 200
 
@@ -51,6 +50,8 @@ def fit_curve(size: ArrayLike, share: ArrayLike) -> tuple[float, float]:
     weights = np.concatenate([share, 1 - share])
     log_size = np.tile(np.log(size), 2)[:, None]
     labels = np.repeat([1, 0], len(size))
+    from sklearn.linear_model import LogisticRegression  # here, because its import takes half a second
+
     model = LogisticRegression(C=100.0).fit(log_size, labels, sample_weight=weights)
     return float(model.coef_[0, 0]), float(model.intercept_[0])
 
@@ -69,4 +70,4 @@ def half_size(a: float, b: float, ends: tuple[float, float]) -> float:
 
 def found_share(size: ArrayLike, a: float, b: float) -> np.ndarray:
     """The curve: the share of defects of these sizes that is found."""
-    return expit(np.clip(a * np.log(size) + b, -50, 50))
+    return scipy.special.expit(np.clip(a * np.log(size) + b, -50, 50))
