@@ -18,7 +18,7 @@ import pandas as pd
 from detectors import SINGLE_IMAGES, images_per_second, peak_mebibytes, wait
 
 from iadlib.commands.ensemble import EnsembleSettings
-from iadlib.commands.fit import FitSettings, load_images
+from iadlib.commands.fit import FitSettings, working_size
 from iadlib.data import load_category
 from iadlib.detectors import create
 from iadlib.ensemble import FeatureEnsemble, OutputEnsemble
@@ -32,8 +32,9 @@ def measure(name: str, profile: str, data: str, device: str) -> dict:
     study = ensemble_settings(profile)
     fits = {member: fit_settings(profile, member) for member in study.members}
     settings = {member: each.hyperparameters for member, each in fits.items()}
-    images = load_images(load_category(data), study.members[0], fits[study.members[0]].image_size)
-    train, validation, test = (images[split] for split in ("train", "validation", "test"))
+    category, member = load_category(data), study.members[0]
+    size = working_size(category, member, fits[member].image_size)
+    train, validation, test = (category.images(split, size) for split in ("train", "validation", "test"))
     chosen = study.members if name in (OUTPUTS, FEATURES) else [name]
     started = time.perf_counter()
     fitted = {m: create(m, **settings[m], device=device).fit(train, validation) for m in chosen}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -54,12 +55,11 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=".", suffix=PARTIAL + path.suffix, dir=path.parent)
-    os.close(descriptor)
-    unfinished = Path(name)
+    unfinished = path.parent / f".{secrets.token_hex(8)}{PARTIAL}{path.suffix}"
     try:
         yield unfinished
-        shutil.copymode(path, unfinished) if path.exists() else unfinished.chmod(0o666 & ~_umask())
+        if path.exists():
+            shutil.copymode(path, unfinished)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -70,9 +70,3 @@ def write_json(path: str | Path, content: dict) -> None:
     text = json.dumps(content, indent=1, allow_nan=False)
     with whole_file(path) as unfinished:
         unfinished.write_text(text + "\n")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

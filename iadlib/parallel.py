@@ -41,12 +41,14 @@ def in_parallel(function: Callable[..., Outcome], tasks: Iterable[tuple], descri
             return [function(*task) for task in track(tasks, description)]
         _inherited = function, tasks
         context = multiprocessing.get_context("fork")
-        with ProcessPoolExecutor(processes, context, initializer=end_with_parent, initargs=(signal.SIGKILL,)) as pool:
+        with ProcessPoolExecutor(processes, context, initializer=_begin) as pool:
             outcomes = pool.map(_run, range(len(tasks)))
             try:
                 return list(track(outcomes, description, total=len(tasks)))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
+                for process in multiprocessing.active_children():
+                    process.terminate()  # its task may take minutes, and nobody waits for the outcome
                 raise
     finally:
         _inherited = None
@@ -55,6 +57,13 @@ def in_parallel(function: Callable[..., Outcome], tasks: Iterable[tuple], descri
 
 def _can_fork() -> bool:
     return "fork" in multiprocessing.get_all_start_methods() and multiprocessing.parent_process() is None
+
+
+def _begin() -> None:
+    """Let the parent decide when this process ends: Ctrl-C reaches both, and the parent then ends this one."""
+    end_with_parent(signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _run(index: int) -> Any:

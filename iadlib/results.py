@@ -10,8 +10,10 @@ This module is the only writer and the only reader of such folders.
 """
 
 import json
+import math
 import os
 import platform
+import zipfile
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from iadlib.data import Category, DataError
+from iadlib.data.images import DEPTHS
 from iadlib.detectors import Detector, create, name_of
 from iadlib.detectors.base import EXECUTION
 from iadlib.files import PARTIAL, write_json
@@ -35,6 +38,18 @@ SETTINGS, STATE, SCORES, MAPS, TRAINING = (
 PACKAGES = ("iadlib", "numpy", "torch", "timm")
 ODD_NAMES = "surrogateescape"  # how file names that are no valid UTF-8 are written and read
 EXACT = "%.9g"  # digits that keep a float32
+# What settings.json needs, in words and as a check of a value read from JSON.
+NEEDED = {
+    "detector": ("a name", lambda value: isinstance(value, str)),
+    "hyperparameters": ("keys with values", lambda value: isinstance(value, dict)),
+    "image_size": ("a height and a width", lambda value: _are_numbers(value, 2)),
+    "bits": (f"one of {DEPTHS}", lambda value: value in DEPTHS),
+    "thresholds": (
+        "finite numbers `image` and `pixel`",
+        lambda value: isinstance(value, dict) and all(_is_number(value.get(name)) for name in ("image", "pixel")),
+    ),
+    "map_range": ("two finite numbers", lambda value: _are_numbers(value, 2)),
+}
 
 
 def settings_of(
@@ -61,22 +76,27 @@ def settings_of(
     }
 
 
-def scores_table(category: Category, predictions: dict[str, Prediction], threshold: float) -> pd.DataFrame:
-    """One row an image of every predicted split: split, name, label, defect, score, anomalous."""
-    parts = []
-    for split, prediction in predictions.items():
-        samples = category.of(split)[["split", "name", "label", "defect"]]
-        if split == "test":
-            samples = samples.assign(defect=category.defects())
-        parts.append(samples.assign(score=prediction.scores, anomalous=prediction.scores > threshold))
-    return pd.concat(parts, ignore_index=True)
+def write(folder: Path, detector: Detector, settings: dict, category: Category, validation: np.ndarray) -> None:
+    """Write all files into an existing, empty `folder`; the caller makes it appear whole (`files.whole_folder`).
 
-
-def write(folder: Path, detector: Detector, settings: dict, scores: pd.DataFrame, maps: dict[str, np.ndarray]) -> None:
-    """Write all files into an existing, empty `folder`; the caller makes it appear whole (`files.whole_folder`)."""
+    `validation` are the scores of the validation images. The test images are scored here, in batches: neither they nor
+    their maps are in memory together.
+    """
     detector.save(folder / STATE)
-    scores.to_csv(folder / SCORES, index=False, float_format=EXACT, errors=ODD_NAMES)
-    np.savez(folder / MAPS, **maps)
+    names, scores = iter(category.of("test")["name"]), [validation]
+    with zipfile.ZipFile(folder / MAPS, "w") as archive:  # as np.savez writes it
+        for images in category.batches("test", detector.image_size_, detector.batch_size):
+            prediction = detector.predict(images)
+            scores.append(prediction.scores)
+            for heat in prediction.maps:
+                with archive.open(f"{next(names)}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, heat)
+    splits = [category.of("validation"), category.of("test").assign(defect=category.defects())]
+    table = pd.concat(splits, ignore_index=True)[["split", "name", "label", "defect"]]
+    table = table.assign(
+        score=np.concatenate(scores), anomalous=lambda rows: rows["score"] > settings["thresholds"]["image"]
+    )
+    table.to_csv(folder / SCORES, index=False, float_format=EXACT, errors=ODD_NAMES)
     if detector.losses:
         phases = [
             pd.DataFrame({"phase": phase, "step": range(1, len(losses) + 1), "loss": losses.numpy()})
@@ -104,14 +124,25 @@ def read_settings(folder: str | Path) -> dict:
     path = Path(folder) / SETTINGS
     try:
         settings = json.loads(path.read_text())
-        missing = {"detector", "hyperparameters", "image_size", "bits", "thresholds", "map_range"} - settings.keys()
+        missing = [name for name in NEEDED if name not in settings]
     except FileNotFoundError:
         raise DataError(f"{folder}: no fitted detector here; {SETTINGS} is missing") from None
-    except (ValueError, AttributeError) as error:
+    except (ValueError, TypeError) as error:
         raise DataError(f"{path}: not the settings of a fitted detector ({error})") from None
     if missing:
-        raise DataError(f"{path}: not the settings of a fitted detector; {', '.join(sorted(missing))} missing")
+        raise DataError(f"{path}: not the settings of a fitted detector; {', '.join(missing)} missing")
+    for name, (expected, fits) in NEEDED.items():
+        if not fits(settings[name]):
+            raise DataError(f"{path}: {name} is {expected}, not {settings[name]!r}")
     return settings
+
+
+def _are_numbers(values: object, count: int) -> bool:
+    return isinstance(values, list) and len(values) == count and all(map(_is_number, values))
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def load_detector(folder: str | Path, **execution: str | int) -> Detector:

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "results": {"data", "detectors"},
     "commands": {"results", "data", "detectors", "ensemble", "rendering", "metrics", "calibration", "figures", "noise"},
     "study": {"results", "data", "detectors", "metrics", "calibration", "figures"},
-    "__main__": {"commands", "metrics", "detectors"},
+    "__main__": {"commands", "detectors"},
 }
 
 

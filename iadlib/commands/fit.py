@@ -1,22 +1,19 @@
 """Fit a detector to photographs of good parts, and keep what it has learned together with the scores that it gives."""
 
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 from torch import Tensor
 
 from iadlib import results
 from iadlib.data import Category, DataError, fit_size, load_category
 from iadlib.detectors import DETECTORS, create, detector_class
-from iadlib.detectors.base import Detector
 from iadlib.files import require_new, whole_folder
 from iadlib.metrics import alarm_interval, threshold_from_normals
 from iadlib.parallel import in_parallel
-from iadlib.types import Prediction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +30,6 @@ class FitSettings:
             raise ValueError(f"false_positive_rate {self.false_positive_rate}: a share, above 0 and below 1")
         if self.seeds is not None and (not self.seeds or len(set(self.seeds)) < len(self.seeds)):
             raise ValueError(f"seeds {list(self.seeds)}: one or more different numbers")
-
-
-class Fitted(NamedTuple):
-    """One fitted detector, its settings as in settings.json, and its predictions."""
-
-    detector: Detector
-    settings: dict
-    validation: Prediction
-    test: Prediction
 
 
 def fit(
@@ -66,72 +54,69 @@ def fit(
     if len(set(names)) < len(names):
         raise ValueError(f"{', '.join(names)}: folders of data need different names, since results are filed by them")
     for category in categories:
-        require_normal_images(category)
+        require_normal_images(category, detector)
         print(category.summary())
-    seeds = settings.seeds or (0,)
-    places = {
-        (category, seed): Path(*[category.name] * (len(data) > 1), *[str(seed)] * (settings.seeds is not None))
+    tasks = [
+        (Path(*[category.name] * (len(data) > 1), *[str(seed)] * (settings.seeds is not None)), category, seed)
         for category in categories
-        for seed in seeds
-    }
+        for seed in settings.seeds or (0,)
+    ]
+
+    @functools.lru_cache(maxsize=1)  # of several categories, a process holds the images of one
+    def normal_images(category: Category) -> list[Tensor]:
+        size = working_size(category, detector, settings.image_size)
+        return [category.images(split, size) for split in ("train", "validation")]
+
+    def fit_into(place: Path, category: Category, seed: int) -> str:
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        fitted = fit_one(folder / place, category, *normal_images(category), detector, settings, seed)
+        return describe_threshold(fitted)
+
     with whole_folder(out) as folder:
-        loaded = {category: load_images(category, detector, settings.image_size) for category in categories}
-
-        def fit_into(category: Category, seed: int) -> str:
-            fitted = fit_one(category, loaded[category], detector, settings, seed)
-            place = folder / places[category, seed]
-            place.mkdir(parents=True, exist_ok=True)
-            write(place, category, fitted)
-            return describe_threshold(fitted.settings)
-
+        if len(categories) == 1:
+            normal_images(categories[0])  # before the processes begin, which share them
         started = time.monotonic()
-        sentences = in_parallel(fit_into, places, f"fitting {detector}")
+        sentences = in_parallel(fit_into, tasks, f"fitting {detector}")
         seconds = time.monotonic() - started
-    for (category, seed), sentence in zip(places, sentences, strict=True):
-        name = detector_class(detector).title
-        print(f"{name} on {category.name}, seed {seed}: {sentence}")
-    print(f"{len(places)} fitted in {seconds:.0f} s, in {out}")
-    return [out / place for place in places.values()]
+    for (_, category, seed), sentence in zip(tasks, sentences, strict=True):
+        print(f"{detector_class(detector).title} on {category.name}, seed {seed}: {sentence}")
+    print(f"{len(tasks)} fitted in {seconds:.0f} s, in {out}")
+    return [out / place for place, _, _ in tasks]
 
 
-def require_normal_images(category: Category) -> None:
-    """Raise `DataError` without images to train with and to set a threshold with."""
+def require_normal_images(category: Category, detector: str) -> None:
+    """Raise `DataError` without images to train the detector with and to set a threshold with."""
     category.require("train")
-    if category.of("validation").empty:
+    least, train = detector_class(detector).least_images, len(category.of("train"))
+    if train < least or category.of("validation").empty:
+        count = train + len(category.of("validation"))
         raise DataError(
-            f"{category.root}: a single photograph of a good part; two or more are needed, one of them for a threshold"
+            f"{category.root}: {count} photograph{'s' * (count != 1)} of good parts; {detector_class(detector).title} "
+            f"needs {least + 1} or more, one of them for a threshold"
         )
 
 
-def load_images(category: Category, detector: str, image_size: int | Sequence[int] | None) -> dict[str, Tensor]:
-    """The images (N, 3, H, W) of every split that has some, at the size that the detector is to work at."""
-    size = fit_size(category.sizes(), detector_class(detector).image_size if image_size is None else image_size)
-    present = [split for split in ("train", "validation", "test") if not category.of(split).empty]
-    return {split: category.images(split, size) for split in present}
+def working_size(category: Category, detector: str, image_size: int | Sequence[int] | None) -> tuple[int, int]:
+    """The (height, width) that photographs are resized to; None means the detector's own size."""
+    return fit_size(category.sizes(), detector_class(detector).image_size if image_size is None else image_size)
 
 
-def fit_one(category: Category, images: dict[str, Tensor], detector: str, settings: FitSettings, seed: int) -> Fitted:
-    """Fit with one seed, predict validation and test images, and set the thresholds from the validation images."""
-    fitted = create(detector, **settings.hyperparameters, seed=seed).fit(images["train"], images["validation"])
-    validation = fitted.predict(images["validation"])
-    test = (
-        fitted.predict(images["test"]) if "test" in images else Prediction(validation.scores[:0], validation.maps[:0])
-    )
-    rate = settings.false_positive_rate
+def fit_one(
+    folder: Path, category: Category, train: Tensor, validation: Tensor, detector: str, settings: FitSettings, seed: int
+) -> dict:
+    """Fit with one seed, set the thresholds from the validation images, and write all files into an existing folder.
+
+    Returns the content of settings.json.
+    """
+    fitted = create(detector, **settings.hyperparameters, seed=seed).fit(train, validation)
+    predicted, rate = fitted.predict(validation), settings.false_positive_rate
     thresholds = {
-        "image": float(threshold_from_normals(validation.scores, rate)),
-        "pixel": float(threshold_from_normals(validation.maps, rate)),
+        "image": float(threshold_from_normals(predicted.scores, rate)),
+        "pixel": float(threshold_from_normals(predicted.maps, rate)),
     }
-    described = results.settings_of(fitted, category.bits, rate, thresholds, validation)
-    return Fitted(fitted, described, validation, test)
-
-
-def write(folder: Path, category: Category, fitted: Fitted) -> None:
-    """Write the files of one fitted detector into an existing folder."""
-    predictions = {"validation": fitted.validation} | ({"test": fitted.test} if len(fitted.test.scores) else {})
-    scores = results.scores_table(category, predictions, fitted.settings["thresholds"]["image"])
-    maps: dict[str, np.ndarray] = dict(zip(category.of("test")["name"], fitted.test.maps, strict=True))
-    results.write(folder, fitted.detector, fitted.settings, scores, maps)
+    described = results.settings_of(fitted, category.bits, rate, thresholds, predicted)
+    results.write(folder, fitted, described, category, predicted.scores)
+    return described
 
 
 def describe_threshold(settings: dict) -> str:

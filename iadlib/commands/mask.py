@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iadlib.data import load_category, mask_category
+from iadlib.params import read_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,3 +38,11 @@ def mask(
     if without := masked.without_object:
         print(f"no object found in {len(without)} of them, of which nothing is blacked out, such as {without[0]}")
     print(f"written to {out}")
+
+
+def run(folder: Path, radius: Sequence[float] | None, out: Path, file: Sequence[str], bits: int | None) -> None:
+    """The command line: the radii of --radius or of params files; the latter make an unmasked copy too."""
+    if radius is None and not file:
+        raise ValueError("how much around the object stays? Name a --radius, or settings with --file")
+    settings = read_settings(MaskSettings, file, {} if radius is None else {"radii": radius})
+    mask(folder, settings.radii, out, with_unmasked=bool(file) or None, bits=bits)

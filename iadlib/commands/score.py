@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ import torch
 
 from iadlib import results
 from iadlib.data import DataError, find_photographs, load_images, read_image
+from iadlib.data.images import require_depth
 from iadlib.figures.pictures import heat_map_picture
 from iadlib.files import require_new, whole_file, whole_folder
 from iadlib.parallel import in_parallel
@@ -33,12 +35,15 @@ class Scored(NamedTuple):
 
 
 class Scorer:
-    """A fitted detector with its threshold: scores photographs of any size at the size of the fit."""
+    """A fitted detector with its threshold: scores photographs of any size at the size of the fit.
 
-    def __init__(self, result: str | Path):
+    `bits` is the depth of the photographs, that of the fit where it is None.
+    """
+
+    def __init__(self, result: str | Path, bits: int | None = None):
         settings = results.read_settings(result)
         self.detector = results.load_detector(result)
-        self.size, self.bits = tuple(settings["image_size"]), settings["bits"]
+        self.size, self.bits = tuple(settings["image_size"]), bits or settings["bits"]
         self.threshold, self.map_range = settings["thresholds"]["image"], settings["map_range"]
 
     def score(self, files: Sequence[Path]) -> Iterator[Scored | DataError]:
@@ -78,27 +83,34 @@ class Scorer:
 
 
 def score(
-    result: str | Path, photographs: Sequence[str | Path], out: str | Path, pictures: bool = True
+    result: str | Path,
+    photographs: Sequence[str | Path],
+    out: str | Path,
+    pictures: bool = True,
+    bits: int | None = None,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Score photographs: the table (file, score, anomalous), highest score first, and the errors.
 
     An error names a file that is left out, or that has no heat map because it could not be read again. `photographs`
     are files, folders or glob patterns. `out` becomes a folder with scores.csv and, with `pictures`, a heat map of
     every photograph below maps/. Where `result` holds several fitted detectors, one a seed, `out` holds a folder for
-    each; the table of the first and the errors of all are returned. Raises `DataError` if no photograph can be scored.
+    each; the table of the first and the errors of all are returned. `bits` as of `Scorer`. Raises `DataError` if no photograph can be scored.
     """
     out = require_new(out)
+    require_depth(bits)
     folders = results.find(result)
     names = relative_names(find_photographs(photographs))
     with whole_folder(out) as folder:
-        tasks = [(folder / each.relative_to(result), each, names, pictures) for each in folders]
+        tasks = [(folder / each.relative_to(result), each, names, pictures, bits) for each in folders]
         outcomes = in_parallel(_score_into, tasks, "scoring")
     errors = dict.fromkeys(error for _, found in outcomes for error in found)
     return outcomes[0][0], list(errors)
 
 
-def _score_into(folder: Path, result: Path, names: dict[Path, str], pictures: bool) -> tuple[pd.DataFrame, list[str]]:
-    scorer = Scorer(result)
+def _score_into(
+    folder: Path, result: Path, names: dict[Path, str], pictures: bool, bits: int | None
+) -> tuple[pd.DataFrame, list[str]]:
+    scorer = Scorer(result, bits)
     rows, errors, files = [], [], list(names)
     batches = [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
     for batch in track(batches, f"scoring with {scorer.detector.title}"):
@@ -140,7 +152,20 @@ def score_line(score: float, anomalous: bool, name: str) -> str:
     return f"{score:12.5g}  {'anomalous' if anomalous else '':9}  {name}"
 
 
-def print_scores(table: pd.DataFrame) -> None:
-    """One line for every photograph."""
+def run(
+    result: Path, photographs: Sequence[str], out: Path, pictures: bool, watch: bool, bits: int | None
+) -> int | None:
+    """The command line: print a line for every photograph; 1 where there were errors."""
+    if watch:
+        from iadlib.commands.watch import watch as watch_folder
+
+        if len(photographs) != 1:
+            raise ValueError("--watch takes one folder")
+        return watch_folder(result, photographs[0], out, pictures, bits=bits)
+    table, errors = score(result, photographs, out, pictures, bits)
     for row in table.itertuples(index=False):
         print(score_line(row.score, row.anomalous, row.file))
+    print(f"{table['anomalous'].sum()} of {len(table)} photographs are anomalous; all results are in {out}")
+    for error in errors:
+        print(f"error: {error}", file=sys.stderr)
+    return 1 if errors else 0

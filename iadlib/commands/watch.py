@@ -6,12 +6,14 @@ name: one that replaces a scored photograph of the same name is reported and not
 """
 
 import csv
+import fcntl
 import hashlib
 import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
@@ -32,6 +34,7 @@ def watch(
     out: str | Path,
     pictures: bool = True,
     stop: Callable[[], bool] = lambda: False,
+    bits: int | None = None,
 ) -> None:
     """Score every photograph that lies or arrives in `folder` until `stop()` is true or Ctrl-C is pressed.
 
@@ -46,26 +49,26 @@ def watch(
     result, *others = results.find(result)
     if others:
         raise ValueError(f"--watch takes one fitted detector, but there are {len(others) + 1}; name one: {result}")
-    mark = {"result": str(result), "sha256": _digest(result)}
-    begun = _is_begun(out, mark)
-    scorer = Scorer(result)
-    if not begun:
-        write_json(out / MARK, mark)
-    scores, errors = Table(out / "scores.csv", COLUMNS), Table(out / "errors.csv", ("file", "error"))
-    arrivals = Arrivals(folder, scores.keys, errors.keys, without=out.resolve())
-    print(f"watching {folder}; {len(scores.keys)} photographs are scored already; Ctrl-C ends", flush=True)
-    try:
-        while not stop():
-            started, ready = time.monotonic(), arrivals.ready()
-            batch = list(islice(ready, BATCH))
-            pause = max(PAUSE, time.monotonic() - started)
-            while batch and not stop():
-                _score_batch(batch, scorer, arrivals, scores, errors, out / "maps" if pictures else None)
+    mark = {"result": str(result), "sha256": _digest(result), "bits": bits}
+    _require_own(out, mark)
+    scorer = Scorer(result, bits)
+    out.mkdir(parents=True, exist_ok=True)
+    with _locked(out):
+        if not (out / MARK).is_file():
+            write_json(out / MARK, mark)
+        scores, errors = Table(out / "scores.csv", COLUMNS), Table(out / "errors.csv", ("file", "error"))
+        arrivals = Arrivals(folder, scores.keys, errors.keys, without=out.resolve())
+        print(f"watching {folder}; {len(scores.keys)} photographs are scored already; Ctrl-C ends", flush=True)
+        with suppress(KeyboardInterrupt):
+            while not stop():
+                started, ready = time.monotonic(), arrivals.ready()
                 batch = list(islice(ready, BATCH))
-            time.sleep(pause)
-    except KeyboardInterrupt:
-        pass
-    print(f"{len(scores.keys)} photographs scored, {len(errors.keys)} files with errors, in {out}")
+                pause = max(PAUSE, time.monotonic() - started)
+                while batch and not stop():
+                    _score_batch(batch, scorer, arrivals, scores, errors, out / "maps" if pictures else None)
+                    batch = list(islice(ready, BATCH))
+                time.sleep(pause)
+        print(f"{len(scores.keys)} photographs scored, {len(errors.keys)} files with errors, in {out}")
 
 
 class Arrivals:
@@ -212,17 +215,31 @@ def _digest(result: Path) -> str:
     return digest.hexdigest()
 
 
-def _is_begun(out: Path, mark: dict[str, str]) -> bool:
-    """Whether `out` was begun with the same fitted detector; raises where it belongs to something else."""
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Keep other processes from writing into the folder; raises where another one does."""
+    descriptor = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ValueError(f"{out}: another `score --watch` writes into this folder; name another one") from None
+    finally:
+        os.close(descriptor)
+
+
+def _require_own(out: Path, mark: dict) -> None:
+    """Raise where `out` belongs to something else than the same fitted detector."""
     path = out / MARK
     if path.is_file():
         try:
-            known = json.loads(path.read_text())["sha256"]
-        except (ValueError, KeyError, TypeError):
+            known = json.loads(path.read_text())
+            same = known["sha256"] == mark["sha256"] and known.get("bits") == mark["bits"]
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise ValueError(f"{path}: not written by --watch; name another folder") from None
-        if known != mark["sha256"]:
-            raise ValueError(f"{out} was begun with another fitted detector or threshold; name another folder")
-        return True
-    if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
+        if not same:
+            raise ValueError(
+                f"{out} was begun with another fitted detector or threshold, or with other bits; name another folder"
+            )
+    elif os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
         raise FileExistsError(f"{out} exists and is not the output of --watch; name another folder")
-    return False

@@ -24,7 +24,7 @@ from PIL import Image
 
 from iadlib.data.category import Category
 from iadlib.data.errors import DataError, raise_together
-from iadlib.data.images import read_image
+from iadlib.data.images import read_header, read_image
 from iadlib.data.layouts import load_category
 from iadlib.data.photographs import ENDINGS, files_below
 from iadlib.files import require_new, whole_folder
@@ -149,7 +149,7 @@ def mask_category(
     """Copies of a category with every photograph blacked out beyond a radius in pixels from its object, as 8-bit PNG.
 
     With one radius, `out` becomes the copy. With several, or `with_unmasked`, `out` becomes a folder of copies: `none`,
-    a plain copy, and `radius_N` for each; the object of a photograph is found once. Everything else in the category is
+    a plain copy except that 16 bit become 8, and `radius_N` for each; the object of a photograph is found once. Everything else in the category is
     copied byte for byte, except for its README.md, which states at its beginning how the copy was made.
     """
     out = require_new(out)
@@ -206,10 +206,11 @@ def _mask_photograph(path: Path, bits: int, targets: dict[Path, float | None]) -
     distances = _distances(silhouette)
     for target, radius in targets.items():
         target.parent.mkdir(parents=True, exist_ok=True)
-        if radius is None:
+        if radius is None and not read_header(path).deep:
             shutil.copyfile(path, target)
         else:
-            Image.fromarray(_blackened(image, distances, radius)).save(target.with_suffix(".png"))
+            masked = image if radius is None else _blackened(image, distances, radius)
+            Image.fromarray(masked).save(target.with_suffix(".png"))
     return not silhouette.all()
 
 

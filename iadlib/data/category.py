@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -70,6 +70,12 @@ class Category:
     def images(self, split: str, size: tuple[int, int]) -> torch.Tensor:
         """Photographs of a split resized to `size` (height, width), as float32 (N, 3, height, width) in [0, 1]."""
         return load_images(self.of(split)["image"], size, self.bits)
+
+    def batches(self, split: str, size: tuple[int, int], count: int) -> Iterator[torch.Tensor]:
+        """As `images`, `count` photographs at a time: no more of them are in memory."""
+        paths = self.of(split)["image"]
+        for start in range(0, len(paths), count):
+            yield load_images(paths[start : start + count], size, self.bits)
 
     def sizes(self, split: str | None = None) -> list[tuple[int, int]]:
         """(height, width) of the upright photographs of a split, or of all; the files' headers are read once."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits
-HOW_TO_GIVE_BITS = "give the depth of the camera as `bits`: 8, 10, 12, 14 or 16"
+HOW_TO_GIVE_BITS = "give the depth of the camera as `bits` (`--bits` on the command line): 8, 10, 12, 14 or 16"
 
 
 @dataclass(frozen=True)

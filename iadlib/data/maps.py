@@ -1,5 +1,6 @@
 """Anomaly maps that any program wrote: TIFF files, or arrays in an .npz file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,19 @@ from iadlib.data.errors import DataError
 from iadlib.data.photographs import normal_form, visible
 
 ENDINGS = (".tiff", ".tif")
+
+
+class MapFiles(Sequence):
+    """The maps of images by name, each read from `source` (see `read_map`) whenever it is asked for."""
+
+    def __init__(self, source: str | Path, names: Sequence[str]):
+        self.source, self.names = source, names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        return read_map(self.source, self.names[i])
 
 
 def read_map(source: str | Path, name: str | None = None) -> np.ndarray:
@@ -28,6 +42,8 @@ def read_map(source: str | Path, name: str | None = None) -> np.ndarray:
 def _read_array(source: Path, name: str) -> np.ndarray:
     try:
         with source.open("rb") as file, np.load(file) as arrays:
+            if name in arrays:
+                return arrays[name]
             names = {normal_form(known): known for known in arrays.files}
             if normal_form(name) in names:
                 return arrays[names[normal_form(name)]]

@@ -1,7 +1,7 @@
 """Which files are photographs, and how they are found below folders, behind links and by patterns.
 
 A photograph is a file whose name ends in one of `ENDINGS`, in small or capital letters. Hidden files, files that
-desktops write, and unfinished files (`*.partial`) are passed over. A photograph that cannot be read is an error and is
+desktops write, unfinished files (`*.partial`) and heat maps beside their table of scores are passed over. A photograph that cannot be read is an error and is
 never left out: a broken link, a file without read permission, or a file in an image format that is not read.
 """
 
@@ -10,6 +10,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from iadlib.data.errors import DataError, raise_together
@@ -26,6 +27,8 @@ OTHER_FORMATS = (
 )
 DESKTOP_FILES = ("Thumbs.db", "desktop.ini", "__MACOSX")
 LISTED_PROBLEMS = 10
+SCORES = "scores.csv"
+HEAT_MAPS = {b"file,score,anomalous": "maps", b"split,name,label,defect,score,anomalous": "pictures"}  # by its columns
 
 
 def find_photographs(paths: str | Path | Iterable[str | Path]) -> list[Path]:
@@ -122,14 +125,24 @@ def _walk(folder: Path, real: Path, skipped: tuple[Path, ...], problems: list[st
     except OSError as error:
         problems.append(f"{folder}: this folder cannot be opened ({error.strerror})")
         return
+    pictures = _folder_of_heat_maps(folder) if any(entry.name == SCORES for entry in children) else None
     for entry in children:
         path = folder / entry.name
+        if entry.name == pictures:
+            continue
         if not entry.is_dir():
             yield from _file(path, problems, None if entry.is_symlink() else real / entry.name)
             continue
         target = path.resolve() if entry.is_symlink() else real / entry.name
         if target not in skipped and not real.is_relative_to(target):
             yield from _walk(path, target, (*skipped, real), problems)
+
+
+def _folder_of_heat_maps(folder: Path) -> str | None:
+    """The subfolder of heat maps that `score` or `detect` has drawn, if they wrote the table of scores here."""
+    with suppress(OSError), (folder / SCORES).open("rb") as file:
+        return HEAT_MAPS.get(file.readline().strip())
+    return None
 
 
 def _file(path: Path, problems: list[str], real: Path | None = None) -> Iterator[tuple[Path, Path]]:

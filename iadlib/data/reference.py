@@ -41,12 +41,16 @@ def digest(folder: Path) -> str:
 
     Whatever depends on a reference is computed anew when a photograph, a mask or a rule has changed.
     """
+    return hashlib.sha256(json.dumps(checksums(folder)).encode()).hexdigest()
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every visible file below a folder, through links, by relative path."""
     problems: list[str] = []
-    whole = hashlib.sha256()
+    sums = {}
     for path, _ in files_below(folder, problems):
-        whole.update(path.relative_to(folder).as_posix().encode(errors="surrogateescape"))
         with path.open("rb") as content:
-            whole.update(hashlib.file_digest(content, "sha256").digest())
+            sums[path.relative_to(folder).as_posix()] = hashlib.file_digest(content, "sha256").hexdigest()
     if problems:
         raise_together(f"{folder}: files that cannot be read:", problems)
-    return whole.hexdigest()
+    return sums

@@ -51,6 +51,7 @@ class Detector(ABC):
     learned: ClassVar[tuple[str, ...]]  # attributes that `fit` sets: tensors, and modules that `build` creates
     paths: ClassVar[tuple[str, ...]] = ()  # fields that are paths: saved, but not compared when a file is loaded
     slow: ClassVar[bool] = False  # takes minutes to fit with its defaults
+    least_images: ClassVar[int] = 1  # training images that `fit` needs
     image_size: ClassVar[int] = 224  # the default working size: about n x n pixels at the photographs' aspect ratio
 
     smoothing_sigma: float = 4.0

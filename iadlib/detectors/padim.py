@@ -41,6 +41,7 @@ class PaDiM(Detector):
     # kept channels (d,), means (d, h, w), lower Cholesky factors of the covariances (h w, d, d), number of images ()
     learned: ClassVar = ("channels_", "mean_", "factor_", "count_")
     paths: ClassVar = ("checkpoint",)
+    least_images: ClassVar = 2  # a covariance of fewer is not defined
 
     backbone: str = "tf_efficientnet_lite0"  # timm's name
     layers: tuple[int, ...] = (1, 2, 3)  # of the backbone, the finest first
