@@ -93,9 +93,8 @@ def write(folder: Path, detector: Detector, settings: dict, category: Category, 
                     np.lib.format.write_array(file, heat)
     splits = [category.of("validation"), category.of("test").assign(defect=category.defects())]
     table = pd.concat(splits, ignore_index=True)[["split", "name", "label", "defect"]]
-    table = table.assign(
-        score=np.concatenate(scores), anomalous=lambda rows: rows["score"] > settings["thresholds"]["image"]
-    )
+    table["score"] = np.concatenate(scores)
+    table["anomalous"] = table["score"] > settings["thresholds"]["image"]
     table.to_csv(folder / SCORES, index=False, float_format=EXACT, errors=ODD_NAMES)
     if detector.losses:
         phases = [

@@ -92,9 +92,10 @@ def score(
     """Score photographs: the table (file, score, anomalous), highest score first, and the errors.
 
     An error names a file that is left out, or that has no heat map because it could not be read again. `photographs`
-    are files, folders or glob patterns. `out` becomes a folder with scores.csv and, with `pictures`, a heat map of
-    every photograph below maps/. Where `result` holds several fitted detectors, one a seed, `out` holds a folder for
-    each; the table of the first and the errors of all are returned. `bits` as of `Scorer`. Raises `DataError` if no photograph can be scored.
+    are files, folders or glob patterns; `bits` is their depth, that of the fit where it is None. `out` becomes a folder
+    with scores.csv and, with `pictures`, a heat map of every photograph below maps/. Where `result` holds several
+    fitted detectors, one a seed, `out` holds a folder for each; the table of the first and the errors of all are
+    returned. Raises `DataError` if no photograph can be scored.
     """
     out = require_new(out)
     require_depth(bits)

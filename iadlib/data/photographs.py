@@ -1,8 +1,9 @@
 """Which files are photographs, and how they are found below folders, behind links and by patterns.
 
 A photograph is a file whose name ends in one of `ENDINGS`, in small or capital letters. Hidden files, files that
-desktops write, unfinished files (`*.partial`) and heat maps beside their table of scores are passed over. A photograph that cannot be read is an error and is
-never left out: a broken link, a file without read permission, or a file in an image format that is not read.
+desktops write, unfinished files (`*.partial`), and heat maps in a folder beside their table of scores are passed over.
+A photograph that cannot be read is an error and is never left out: a broken link, a file without read permission, or a
+file in an image format that is not read.
 """
 
 import glob
