@@ -63,10 +63,9 @@ def settings_of(
     value.
     """
     middle, largest = float(np.median(validation.maps)), float(validation.maps.max())
-    hyperparameters = {name: value for name, value in asdict(detector).items() if name not in EXECUTION}
     return {
         "detector": name_of(detector),
-        "hyperparameters": hyperparameters,
+        "hyperparameters": hyperparameters_of(detector),
         "image_size": list(detector.image_size_),
         "bits": bits,
         "false_positive_rate": rate,
@@ -74,6 +73,11 @@ def settings_of(
         "map_range": [middle, 2 * largest - middle],
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
     }
+
+
+def hyperparameters_of(detector: Detector) -> dict:
+    """The fields of a detector, without those that change no result."""
+    return {name: value for name, value in asdict(detector).items() if name not in EXECUTION}
 
 
 def write(folder: Path, detector: Detector, settings: dict, category: Category, validation: np.ndarray) -> None:

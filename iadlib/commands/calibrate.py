@@ -36,7 +36,7 @@ FORMAT = "%.6g"
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationSettings:
-    """The settings of calibration in a params file."""
+    """The keys of params/calibration.yaml."""
 
     members: tuple[str, ...] = ()  # detectors whose average is calibrated; without any there is no averages.csv
     costs: dict[str, float] = field(default_factory=lambda: {"miss": 20.0, "false_alarm": 1.0, "review": 0.5})
@@ -77,17 +77,25 @@ def calibrate(
     - decisions.csv, thresholds.csv: outcomes of the cheapest decisions, and the scores between which a person decides
     - functions.csv, function_scores.csv: both sigmoids of the scorer that separates the classes best, and of simulated
       scores
+
+    Where the test images do not suffice, README.md says so and there is no table.
     """
     out, settings = require_new(out), settings or CalibrationSettings()
     category, folders = load_category(data), results.find(fits)
     scores = gather_scores(benchmark, ensemble)
-    require_kinds(scores, benchmark)
+    if reason := why_not(scores):
+        sentence = f"{category.name} is not calibrated: {reason}"
+        with whole_folder(out) as folder:
+            (folder / "README.md").write_text(f"{sentence}.\n")
+        print(sentence)
+        return
     if missing := set(settings.members) - set(scores["scorer"]):
         raise DataError(f"members: no scores of {sorted(missing)[0]} in {benchmark}")
     category.require("validation")
     tasks = [(folder, category) for folder in folders]
     painted = pd.concat(in_parallel(score_painted, tasks, "painted anomalies"), ignore_index=True)
-    probabilities = all_probabilities(scores, painted)
+    tasks = [(scorer, seed, part, painted) for (scorer, seed), part in scores.groupby(["scorer", "seed"], sort=False)]
+    probabilities = pd.concat(in_parallel(probabilities_of, tasks, "calibrating"), ignore_index=True)
     first = probabilities["seed"] == probabilities.groupby("scorer")["seed"].transform("min")
     shown = probabilities[first & probabilities["protocol"].isin([CROSS_FITTED, UNCALIBRATED])]
     tables = {
@@ -96,11 +104,12 @@ def calibrate(
         "errors": errors(probabilities, [CROSS_FITTED, UNCALIBRATED]),
         "others": errors(probabilities, BETWEEN_KINDS),
         "artificial_errors": errors(probabilities, [CROSS_FITTED, ARTIFICIAL]),
-        "averages": averages(probabilities, scores, settings.members),
         "decisions": decisions(probabilities, settings),
         "thresholds": score_thresholds(scores, settings),
         **functions(scores),
     }
+    if settings.members:
+        tables["averages"] = errors(averaged(probabilities, scores, settings.members), [CROSS_FITTED])
     with whole_folder(out) as folder:
         for name, table in tables.items():
             if len(table):
@@ -110,13 +119,14 @@ def calibrate(
 
 def gather_scores(benchmark: str | Path, ensemble: str | Path | None) -> pd.DataFrame:
     """scorer, seed, split (validation or test), name, label, score of every detector and ensemble."""
-    columns = ["scorer", "seed", "split", "name", "label", "score"]
-    parts = [read_scores(benchmark).rename(columns={"detector": "scorer"})]
+    tables = [read_scores(benchmark).rename(columns={"detector": "scorer"})]
     if ensemble is not None:
         table = read_scores(ensemble)
-        chosen = table[table["entry"].isin(ENSEMBLES)]
-        parts.append(chosen.assign(scorer=chosen["entry"].map(ENSEMBLES)))
-    return pd.concat([part[columns] for part in parts], ignore_index=True)
+        tables.append(
+            table[table["entry"].isin(ENSEMBLES)].replace({"entry": ENSEMBLES}).rename(columns={"entry": "scorer"})
+        )
+    columns = ["scorer", "seed", "split", "name", "label", "score"]
+    return pd.concat([table[columns] for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
 def read_scores(folder: str | Path) -> pd.DataFrame:
@@ -124,20 +134,24 @@ def read_scores(folder: str | Path) -> pd.DataFrame:
     path = Path(folder) / "scores.csv"
     if not path.is_file():
         raise DataError(f"{path}: no such file; `judge` and `ensemble` write it")
-    table = pd.read_csv(path, dtype={"name": str})
+    table = pd.read_csv(path, dtype={"name": str, "score": float})
     if bad := np.count_nonzero(~np.isfinite(table["score"])):
         raise DataError(f"{path}: {bad} scores are missing or infinite")
     return table
 
 
-def require_kinds(scores: pd.DataFrame, source: str | Path) -> None:
-    """Raise `DataError` where the test images do not suffice to cross-fit: two good ones, and two of each kind."""
+def why_not(scores: pd.DataFrame) -> str:
+    """Why the test images do not suffice to cross-fit; or nothing."""
     test = scores[scores["split"] == "test"].drop_duplicates("name")
     counts = test["label"].value_counts()
-    if "good" not in counts or len(counts) < 2:
-        raise DataError(f"{source}: calibration needs good and anomalous test images; there are {counts.to_dict()}")
-    if counts.min() < 2:
-        raise DataError(f"{source}: calibration needs two test images of every kind; there are {counts.to_dict()}")
+    if "good" in counts and len(counts) > 1 and counts.min() > 1:
+        return ""
+    return f"calibration needs two good test images and two of an anomaly of every kind; there are {counts.to_dict()}"
+
+
+def labels_of(table: pd.DataFrame) -> np.ndarray:
+    """(N,) int, 1 = anomalous."""
+    return (table["label"] != "good").to_numpy().astype(int)
 
 
 def score_painted(folder: Path, category: Category) -> pd.DataFrame:
@@ -154,14 +168,8 @@ def score_painted(folder: Path, category: Category) -> pd.DataFrame:
     return pd.DataFrame({"scorer": settings["detector"], "seed": seed, "name": names, "score": scores})
 
 
-def all_probabilities(scores: pd.DataFrame, painted: pd.DataFrame) -> pd.DataFrame:
-    """scorer, seed, name, label, calibrator, protocol, probability: of the test images that each is judged by."""
-    tasks = [(scorer, seed, part, painted) for (scorer, seed), part in scores.groupby(["scorer", "seed"], sort=False)]
-    return pd.concat(in_parallel(probabilities_of, tasks, "calibrating"), ignore_index=True)
-
-
 def probabilities_of(scorer: str, seed: int, scores: pd.DataFrame, painted: pd.DataFrame) -> pd.DataFrame:
-    """As `all_probabilities`, of one scorer and seed."""
+    """scorer, seed, name, label, calibrator, protocol, probability: of the test images that each is judged by."""
     test = scores[scores["split"] == "test"].reset_index(drop=True)
     values, kinds = test["score"].to_numpy(), test["label"].to_numpy()
     normal = scores.loc[scores["split"] == "validation", "score"].to_numpy()
@@ -231,11 +239,6 @@ def errors_of(tables: dict[str, pd.DataFrame]) -> list[dict[str, float]]:
     return rows
 
 
-def averages(probabilities: pd.DataFrame, scores: pd.DataFrame, members: Sequence[str]) -> pd.DataFrame:
-    """The errors of `averaged`; without rows where there are no members."""
-    return errors(averaged(probabilities, scores, members), [CROSS_FITTED]) if members else pd.DataFrame()
-
-
 def averaged(probabilities: pd.DataFrame, scores: pd.DataFrame, members: Sequence[str]) -> pd.DataFrame:
     """Probabilities of ensembles of outputs, cross-fitted; the scorer is what was calibrated.
 
@@ -252,20 +255,17 @@ def averaged(probabilities: pd.DataFrame, scores: pd.DataFrame, members: Sequenc
         members_first.reset_index().assign(scorer=MEMBERS_FIRST, protocol=CROSS_FITTED),
     ]
     test = scores[(scores["split"] == "test") & scores["scorer"].isin(members)]
-    wide = {
-        seed: part.pivot(index=["name", "label"], columns="scorer", values="score")
-        for seed, part in test.groupby("seed", sort=False)
-    }
+    by_seed = test.groupby("seed", sort=False)
+    wide = {seed: part.pivot(index=["name", "label"], columns="scorer", values="score") for seed, part in by_seed}
+    named = [(seed, table, name) for seed, table in wide.items() for name in (PLATT, BOUNDED)]
     tasks = [
         (CALIBRATORS[name](), table.to_numpy().T, table.index.get_level_values("label").to_numpy())
-        for table in wide.values()
-        for name in (PLATT, BOUNDED)
+        for _, table, name in named
     ]
-    twice = iter(in_parallel(calibration.calibrated_twice, tasks, "calibrating twice"))
-    for seed, table in wide.items():
-        for name in (PLATT, BOUNDED):
-            named = table.index.to_frame(index=False).assign(seed=seed, calibrator=name, scorer=BOTH)
-            parts.append(named.assign(protocol=CROSS_FITTED, probability=next(twice)))
+    twice = in_parallel(calibration.calibrated_twice, tasks, "calibrating twice")
+    for (seed, table, name), found in zip(named, twice, strict=True):
+        columns = {"seed": seed, "calibrator": name, "scorer": BOTH, "protocol": CROSS_FITTED, "probability": found}
+        parts.append(table.index.to_frame(index=False).assign(**columns))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -281,14 +281,14 @@ def decisions(probabilities: pd.DataFrame, settings: CalibrationSettings) -> pd.
     for place, share in (("test", None), ("factory", settings.factory_prevalence)):
         for (scorer, name), part in probabilities[chosen].groupby(["scorer", "calibrator"], sort=False):
             outcomes = pd.DataFrame([asdict(_decide(each, costs, share)) for _, each in part.groupby("seed")])
-            prevalence = (part["label"] != "good").mean() if share is None else share
+            prevalence = labels_of(part).mean() if share is None else share
             row = {"place": place, "prevalence": prevalence, "scorer": scorer, "calibrator": name}
             rows.append(row | outcomes.mean().to_dict() | {"without_images": costs.without_images(prevalence)})
     return pd.DataFrame(rows)
 
 
 def _decide(table: pd.DataFrame, costs: Costs, prevalence: float | None) -> calibration.Outcome:
-    labels, values = (table["label"] != "good").to_numpy().astype(int), table["probability"].to_numpy()
+    labels, values = labels_of(table), table["probability"].to_numpy()
     if prevalence is None:
         return calibration.decide(values, labels, costs)
     here = labels.mean()
@@ -305,7 +305,7 @@ def score_thresholds(scores: pd.DataFrame, settings: CalibrationSettings) -> pd.
     rows = []
     for scorer, part in scores[scores["split"] == "test"].groupby("scorer", sort=False):
         part = part[part["seed"] == part["seed"].min()]
-        labels = (part["label"] != "good").to_numpy().astype(int)
+        labels = labels_of(part)
         fitted = CALIBRATORS[BOUNDED]().fit(part["score"].to_numpy(), labels)
         for place, prevalence in (("test", labels.mean()), ("factory", settings.factory_prevalence)):
             ends = np.array(settings.costs_of_a_part().thresholds())

@@ -14,7 +14,6 @@ Members are loaded from the folders that `fit` has written. Their features are c
 the ensembles, which learn from these features, are fitted side by side.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -27,10 +26,9 @@ import torch
 from torch import Tensor
 
 from iadlib import metrics, results
-from iadlib.commands.judge import Truth
+from iadlib.commands.judge import Truth, with_first_columns
 from iadlib.data import Category, DataError, load_category
 from iadlib.detectors import Detector, create, name_of
-from iadlib.detectors.base import EXECUTION
 from iadlib.ensemble.feature import PRESETS, FeatureEnsemble, kinds_of
 from iadlib.ensemble.head import SCORING, HeadSettings, JointHead, settings_of
 from iadlib.ensemble.members import Members, share_backbones
@@ -50,6 +48,13 @@ FOLDS = 5  # of the cross-fitting with labels
 WATCHED_STEPS = 10  # steps at which the AUROC of the test images is computed for the learning curves
 BATCH_SIZE = 16  # images whose features are computed together
 FORMAT = "%.6g"
+COLUMNS = {  # of the tables
+    "values": ["category", "group", "entry", "seed", "name", "label", "defect", "score", "au_spro", "regions"],
+    "pixel_auroc": ["category", "group", "entry", "seed", "pixel_auroc"],
+    "scores": ["entry", "seed", "split", "name", "label", "score"],
+    "curves": ["name", "step", "loss", "artificial anomalies", "test images"],
+    "variances": ["member", "component", "cumulative", "kept"],
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,15 +209,14 @@ def ensemble(
     """
     out, report = require_new(out), require_new(report)
     category = load_category(data)
-    category.require("train", "validation", "test")
+    if category.of("test")["label"].eq("good").nunique() < 2:
+        needed = "ensembles are judged by good and by anomalous test images"
+        return write_nothing(out, report, f"{category.name} has no ensembles: {needed}, and one kind is missing")
+    category.require("train", "validation")
     folders = folders_by_seed(Path(members), settings)
     size = common_size(folders)
     images = {split: category.images(split, size) for split in ("train", "validation", "test")}
     inputs = Inputs(settings, Truth.of(category), images, list(category.of("test")["name"]))
-    if inputs.anomalous.all() or not inputs.anomalous.any():
-        raise DataError(
-            f"{category.root}: ensembles are judged by good and by anomalous test images; one kind is missing"
-        )
     detectors = {
         seed: {name: results.load_detector(folder) for name, folder in named.items()} for seed, named in folders.items()
     }
@@ -227,10 +231,10 @@ def ensemble(
         values = write_tables(tables, category, judged)
         variances(feature).to_csv(tables / "variances.csv", index=False, float_format=FORMAT)
         for each in (each for each in judged[first] if each.maps is not None):
-            (artifacts / folder_of(each.entry)).mkdir()
-            maps = dict(zip(inputs.names, each.maps, strict=True))
-            np.savez(artifacts / folder_of(each.entry) / results.MAPS, **maps)
-        save_ensemble(artifacts / folder_of(FEATURE), feature, category.bits)
+            place = artifacts / each.entry.replace(" ", "_")
+            place.mkdir()
+            np.savez(place / results.MAPS, **dict(zip(inputs.names, each.maps, strict=True)))
+        save_ensemble(artifacts / FEATURE.replace(" ", "_"), feature, category.bits)
     print(f"{sum(map(len, judged.values()))} entries judged on {len(inputs.names)} test images, in {report}")
     return values
 
@@ -299,7 +303,7 @@ def with_backbone(
 ) -> dict[int, tuple[Prediction, Prediction]]:
     """Seed -> the predictions for validation and test images of a detector fitted with changed hyperparameters."""
     others = {
-        seed: create(name_of(detector), **hyperparameters_of(detector) | {"checkpoint": None} | changes)
+        seed: create(name_of(detector), **results.hyperparameters_of(detector) | {"checkpoint": None} | changes)
         for seed, detector in detectors.items()
     }
     share_backbones(others.values(), keep_all=True)
@@ -473,15 +477,11 @@ def judge_labelled(inputs: Inputs, pool: Pool) -> list[Judged]:
     if folds < 2:
         print("fewer than 4 good or 4 anomalous test images: no ensembles that are fitted to labels")
         return []
+    found = {"stacking": stacked(scores, labels, folds, pool.seed), "CAWPE": cawpe(scores, labels, folds, pool.seed)}
     samples, regions = inputs.truth.samples, inputs.truth.regions
     return [
-        Judged(
-            "labelled",
-            entry,
-            metrics.image_values(samples, combine(scores, labels, folds, pool.seed), None, regions),
-            None,
-        )
-        for entry, combine in (("stacking", stacked), ("CAWPE", cawpe))
+        Judged("labelled", entry, metrics.image_values(samples, each, None, regions), None)
+        for entry, each in found.items()
     ]
 
 
@@ -501,22 +501,12 @@ def save_ensemble(folder: Path, feature: FeatureEnsemble, bits: int) -> None:
     """settings.json and detector.safetensors: `FeatureEnsemble(**hyperparameters).load(file)` reads them again."""
     settings = {
         "ensemble": type(feature).__name__,
-        "hyperparameters": hyperparameters_of(feature),
+        "hyperparameters": results.hyperparameters_of(feature),
         "image_size": list(feature.image_size_),
         "bits": bits,
     }
     write_json(folder / results.SETTINGS, settings)
     feature.save(folder / results.STATE)
-
-
-def hyperparameters_of(detector: Detector) -> dict:
-    """The fields of a detector, without those that change no result."""
-    return {name: value for name, value in dataclasses.asdict(detector).items() if name not in EXECUTION}
-
-
-def folder_of(entry: str) -> str:
-    """The folder of an entry's maps."""
-    return entry.replace(" ", "_")
 
 
 def variances(feature: FeatureEnsemble) -> pd.DataFrame:
@@ -545,15 +535,19 @@ def write_tables(folder: Path, category: Category, judged: dict[int, list[Judged
             for split, found in (("validation", each.validation), ("test", each.values["score"].to_numpy())):
                 samples = category.of(split)[["name", "label"]].assign(score=found)
                 scores.append(with_first_columns(samples, {"entry": each.entry, "seed": seed, "split": split}))
-    values = pd.concat(values, ignore_index=True)
+    values, pixels = pd.concat(values, ignore_index=True), pd.DataFrame(pixels, columns=COLUMNS["pixel_auroc"])
     values.to_csv(folder / "values.csv", index=False, float_format=FORMAT)
-    columns = ["category", "group", "entry", "seed", "pixel_auroc"]
-    pd.DataFrame(pixels, columns=columns).to_csv(folder / "pixel_auroc.csv", index=False, float_format=FORMAT)
+    pixels.to_csv(folder / "pixel_auroc.csv", index=False, float_format=FORMAT)
     pd.concat(scores).to_csv(folder / "scores.csv", index=False, float_format=results.EXACT)
     pd.concat(curves).to_csv(folder / "curves.csv", index=False, float_format=FORMAT)
     return values
 
 
-def with_first_columns(table: pd.DataFrame, columns: dict) -> pd.DataFrame:
-    """The table with further columns before its own."""
-    return table.assign(**columns)[[*columns, *table.columns]]
+def write_nothing(out: Path, report: Path, sentence: str) -> pd.DataFrame:
+    """The outputs of a category without ensembles: `sentence` in README.md, and tables without rows."""
+    with whole_folder(out) as artifacts, whole_folder(report) as tables:
+        (artifacts / "README.md").write_text(f"{sentence}.\n")
+        for name, columns in COLUMNS.items():
+            pd.DataFrame(columns=columns).to_csv(tables / f"{name}.csv", index=False)
+    print(sentence)
+    return pd.DataFrame(columns=COLUMNS["values"])

@@ -75,7 +75,12 @@ def judge(data: str | Path, fits: str | Path, out: str | Path, masked: bool = Fa
 
     tasks = [(folder, truth, *each, silhouettes) for folder, each in zip(folders, names, strict=True)]
     runs = sorted(in_parallel(judge_run, tasks, "judging"), key=_place)
-    values = pd.concat([_values(run, category.name, masked) for run in runs], ignore_index=True)
+    group = {"category": category.name, "group": "radius" if masked else "member"}
+    columns = [group | {"entry": run.entry, "seed": run.seed} for run in runs]
+    if masked:
+        columns = [each | {"detector": run.detector} for each, run in zip(columns, runs, strict=True)]
+    tables = [with_first_columns(run.values, each) for run, each in zip(runs, columns, strict=True)]
+    values = pd.concat(tables, ignore_index=True)
     with whole_folder(out) as folder:
         values.to_csv(folder / "values.csv", index=False, float_format=FORMAT)
         if masked:
@@ -157,12 +162,11 @@ def pixels_table(runs: Sequence[Run]) -> pd.DataFrame:
     """detector, entry, seed, pixel_auroc, background, background_area: the last two of a rendered connector only."""
     rows = []
     for run in runs:
-        auroc = run.report.get("pixel_auroc", {"overall": float("nan")})["overall"]
-        row = {"detector": run.detector, "entry": run.entry, "seed": run.seed, "pixel_auroc": auroc}
-        shares = (
-            {} if run.background is None else dict(zip(("background", "background_area"), run.background, strict=True))
-        )
-        rows.append(row | shares)
+        row = {"detector": run.detector, "entry": run.entry, "seed": run.seed}
+        row["pixel_auroc"] = run.report.get("pixel_auroc", {}).get("overall", float("nan"))
+        if run.background is not None:
+            row["background"], row["background_area"] = run.background
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -195,12 +199,9 @@ def silhouette_overlap(category: Category, silhouettes: Sequence[np.ndarray]) ->
     return test[["name", "label"]].assign(defect=category.defects(), overlap=overlaps)
 
 
-def _values(run: Run, category: str, masked: bool) -> pd.DataFrame:
-    table = run.values.copy()
-    named = {"category": category, "group": "radius" if masked else "member", "entry": run.entry, "seed": run.seed}
-    for place, (column, value) in enumerate((named | ({"detector": run.detector} if masked else {})).items()):
-        table.insert(place, column, value)
-    return table
+def with_first_columns(table: pd.DataFrame, columns: dict) -> pd.DataFrame:
+    """The table with further columns before its own."""
+    return table.assign(**columns)[[*columns, *table.columns]]
 
 
 def _place(run: Run) -> tuple:

@@ -140,22 +140,35 @@ def test_validation_images_get_painted_anomalies_and_are_scored_by_the_fitted_de
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda table: table[table["label"] == "good"], "good and anomalous test images"),
-        (
-            lambda table: table[(table["label"] != "logical") | (table["name"] == "015")],
-            "two test images of every kind",
-        ),
         (lambda table: table.assign(score=np.nan), "86 scores are missing"),
         (lambda table: table[table["detector"] == "sharp"], "no scores of blunt"),
     ],
 )
-def test_scores_that_cannot_be_calibrated_are_an_error(change, message, study, tmp_path, monkeypatch):
+def test_scores_that_are_missing_are_an_error(change, message, study, tmp_path, monkeypatch):
     monkeypatch.setattr(command.results, "find", lambda _: [Path("fitted")])
     parts = [scores_of("sharp", 1.0, 0), scores_of("blunt", 1.0, 0)]
     change(pd.concat(parts)).to_csv(tmp_path / "scores.csv", index=False)
     with pytest.raises(DataError, match=message):
         calibrate(SAMPLE, "fits", tmp_path, None, tmp_path / "out", SETTINGS)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("kept", "counts"),
+    [
+        ("label == 'good'", "{'good': 15}"),
+        ("label != 'logical' or name == '015'", "'logical': 1}"),
+        ("split == 'validation'", "{}"),
+    ],
+)
+def test_test_images_of_which_there_are_too_few_are_not_calibrated(kept, counts, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command.results, "find", lambda _: [Path("fitted")])
+    for report in ("benchmark", "ensemble"):
+        (tmp_path / report).mkdir()
+        scores_of("sharp", 1.0, 0).query(kept).to_csv(tmp_path / report / "scores.csv", index=False)
+    calibrate(SAMPLE, "fits", tmp_path / "benchmark", tmp_path / "ensemble", tmp_path / "out", SETTINGS)
+    assert counts in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["README.md"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from iadlib import parallel, results
-from iadlib.commands.ensemble import EnsembleSettings, common_size, ensemble, folders_by_seed
+from iadlib.commands.ensemble import COLUMNS, EnsembleSettings, common_size, ensemble, folders_by_seed
 from iadlib.commands.fit import FitSettings, fit
 from iadlib.data import DataError, load_category
 from iadlib.ensemble import FeatureEnsemble
@@ -203,10 +203,19 @@ def test_a_wrong_setting_raises_before_anything_is_read(changes, message):
         EnsembleSettings(**SETTINGS | changes)
 
 
-def test_a_category_without_anomalous_test_images_raises(members, tmp_path):
-    shutil.copytree(SAMPLE, tmp_path / "good", ignore=shutil.ignore_patterns("*_anomalies"))
-    with pytest.raises(DataError, match="one kind is missing"):
-        ensemble(tmp_path / "good", members, EnsembleSettings(**SETTINGS), tmp_path / "out", tmp_path / "report")
+@pytest.mark.parametrize("left_out", [("*_anomalies",), ("test", "ground_truth", "scenes")])
+def test_a_category_without_both_kinds_of_test_images_gets_tables_without_rows(members, tmp_path, left_out, capsys):
+    shutil.copytree(SAMPLE, tmp_path / "some", ignore=shutil.ignore_patterns(*left_out))
+    values = ensemble(tmp_path / "some", members, EnsembleSettings(**SETTINGS), tmp_path / "out", tmp_path / "report")
+    assert values.empty
+    assert "some has no ensembles" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["README.md"]
+    tables = {path.stem: pd.read_csv(path) for path in (tmp_path / "report").iterdir()}
+    assert {name: list(table) for name, table in tables.items()} == COLUMNS
+
+
+def test_the_columns_of_empty_tables_are_those_of_full_ones(made):
+    assert {path.stem: list(pd.read_csv(path)) for path in (made / "report").iterdir()} == COLUMNS
 
 
 def test_members_fitted_to_other_images_raise_one_error(members, tmp_path):

@@ -140,10 +140,20 @@ def test_test_images_that_are_all_good_have_no_area_but_a_false_positive_rate(tm
     assert pd.read_csv(tmp_path / "out/values.csv")["au_spro"].isna().all()
 
 
-def test_a_category_without_test_images_is_an_error(fits, tmp_path):
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_category_without_test_images_has_tables_without_test_images(tmp_path, masked):
     shutil.copytree(SAMPLE, tmp_path / "data", ignore=shutil.ignore_patterns("test", "ground_truth", "scenes"))
-    with pytest.raises(DataError, match="no test images"):
-        judge(tmp_path / "data", fits, tmp_path / "out")
+    for seed in (0, 1):
+        write_fit(tmp_path / f"fits/padim/none/{seed}", load_category(tmp_path / "data"), seed=seed)
+    values = judge(tmp_path / "data", tmp_path / "fits", tmp_path / "out", masked)
+    assert values.empty
+    assert {"entry", "seed", "name", "score"} <= set(pd.read_csv(tmp_path / "out/values.csv"))
+    if masked:
+        assert pd.read_csv(tmp_path / "out/pixels.csv")["pixel_auroc"].isna().all()
+    else:
+        assert set(pd.read_csv(tmp_path / "out/scores.csv")["split"]) == {"validation"}
+        report = json.loads((tmp_path / "out/padim/none/metrics.json").read_text())
+        assert report["mean"]["image_auroc.mean"] is None
 
 
 def test_defective_images_without_masks_count_for_image_metrics_only(tmp_path, capsys):
