@@ -24,7 +24,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from iadlib.data import fit_size, image_sizes, load_category
+from iadlib.data import fit_size, load_category
 from iadlib.detectors import DETECTORS, create, detector_class
 from iadlib.features import resolve_device
 from iadlib.params import read_blocks
@@ -38,7 +38,7 @@ def measure(name: str, profile: str, data: str, device: str) -> dict:
     settings = read_blocks(f"{ROOT / 'params/methods' / name}.yaml:common,{profile}")
     category = load_category(data)
     image_size = settings.get("image_size", detector_class(name).image_size)
-    size = fit_size(image_sizes(category.samples["image"]), image_size)
+    size = fit_size(category.sizes(), image_size)
     train, validation, test = (category.images(split, size) for split in ("train", "validation", "test"))
     detector = create(name, **settings.get("hyperparameters", {}), device=device)
     detector.batch_size = 16

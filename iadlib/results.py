@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from iadlib.data import Category, DataError
+from iadlib.data.errors import Fields, misfits
 from iadlib.data.images import DEPTHS
 from iadlib.detectors import Detector, create, name_of
 from iadlib.detectors.base import EXECUTION
@@ -38,8 +39,7 @@ SETTINGS, STATE, SCORES, MAPS, TRAINING = (
 PACKAGES = ("iadlib", "numpy", "torch", "timm")
 ODD_NAMES = "surrogateescape"  # how file names that are no valid UTF-8 are written and read
 EXACT = "%.9g"  # digits that keep a float32
-# What settings.json needs, in words and as a check of a value read from JSON.
-NEEDED = {
+NEEDED: Fields = {  # in settings.json
     "detector": ("a name", lambda value: isinstance(value, str)),
     "hyperparameters": ("keys with values", lambda value: isinstance(value, dict)),
     "image_size": ("a height and a width", lambda value: _are_numbers(value, 2)),
@@ -134,9 +134,8 @@ def read_settings(folder: str | Path) -> dict:
         raise DataError(f"{path}: not the settings of a fitted detector ({error})") from None
     if missing:
         raise DataError(f"{path}: not the settings of a fitted detector; {', '.join(missing)} missing")
-    for name, (expected, fits) in NEEDED.items():
-        if not fits(settings[name]):
-            raise DataError(f"{path}: {name} is {expected}, not {settings[name]!r}")
+    for problem in misfits(settings, NEEDED):
+        raise DataError(f"{path}: {problem}")
     return settings
 
 

@@ -23,15 +23,29 @@ from pathlib import Path
 
 import yaml
 
-from iadlib.data.errors import DataError
+from iadlib.data.errors import DataError, Fields, misfits
 from iadlib.data.images import DEPTHS
 from iadlib.data.photographs import normal_form
 from iadlib.data.regions import DefectType
 
 KEYS = ("defects", "split", "annotations", "parts", "empty_masks", "bits")
-DEFECT_KEYS = ("kind", "saturation_pixels", "saturation_share", "grey", "one_region")
 KINDS = ("logical", "structural")
 EMPTY_MASKS = ("left_out", "good")
+FIELDS: Fields = {
+    "annotations": ("the path of a folder or of a COCO file", lambda value: isinstance(value, str | None)),
+    "empty_masks": (" or ".join(EMPTY_MASKS), lambda value: value in EMPTY_MASKS),
+    "bits": (
+        f"the depth of the camera, one of {DEPTHS}",
+        lambda value: value is None or (type(value) is int and value in DEPTHS),
+    ),
+}
+DEFECT_FIELDS: Fields = {
+    "kind": ("logical or structural", lambda value: value in KINDS),
+    "saturation_pixels": ("a whole number of 1 or more", lambda value: type(value) is int and value >= 1),
+    "saturation_share": ("above 0 and 1 at most", lambda value: type(value) in (int, float) and 0 < value <= 1),
+    "grey": ("a whole number from 1 to 65535", lambda value: type(value) is int and 1 <= value <= 65535),
+    "one_region": ("true or false", lambda value: isinstance(value, bool)),
+}
 
 
 @dataclass(frozen=True)
@@ -111,30 +125,15 @@ def read_description(path: Path, problems: list[str]) -> Description:
     for grey in sorted({grey for grey in greys if greys.count(grey) > 1}):
         problems.append(f"{path}: grey {grey} belongs to more than one defect")
     train, validation = _shares(content.get("split"), path, problems)
-    annotations = content.get("annotations")
-    if annotations is not None and not isinstance(annotations, str):
-        problems.append(f"{path}: annotations is the path of a folder or of a COCO file, not {annotations!r}")
-        annotations = None
-    empty_masks = content.get("empty_masks", EMPTY_MASKS[0])
-    if empty_masks not in EMPTY_MASKS:
-        problems.append(f"{path}: empty_masks is {' or '.join(EMPTY_MASKS)}, not {empty_masks!r}")
-    bits = content.get("bits")
-    if bits is not None and (type(bits) is not int or bits not in DEPTHS):
-        problems.append(f"{path}: bits is the depth of the camera, one of {DEPTHS}, not {bits!r}")
-        bits = None
+    problems += [f"{path}: {problem}" for problem in misfits(content, FIELDS)]
+    fitting = {key: content[key] for key, (_, fits) in FIELDS.items() if key in content and fits(content[key])}
+    if fitting.get("annotations") is not None:
+        fitting["annotations"] = path.parent / fitting["annotations"]
     parts = content.get("parts")
     pattern, part_of = _parts(parts, path, problems)
+    parts_file = None if part_of is None else path.parent / parts["file"]
     return Description(
-        path,
-        defects,
-        train,
-        validation,
-        None if annotations is None else path.parent / annotations,
-        pattern,
-        part_of,
-        None if part_of is None else path.parent / parts["file"],
-        empty_masks,
-        bits,
+        path, defects, train, validation, pattern=pattern, part_of=part_of, parts_file=parts_file, **fitting
     )
 
 
@@ -150,25 +149,13 @@ def _defect(name: str, entry: object, path: Path, problems: list[str]) -> Defect
     if not isinstance(entry, dict):
         problems.append(f"{where}: its kind is missing, as in {name}: {{kind: structural}}")
         return Defect()
-    _name_unknown(entry, DEFECT_KEYS, where, problems)
-    rules = {
-        "kind": ("logical or structural", lambda value: value in KINDS),
-        "saturation_pixels": ("a whole number of 1 or more", lambda value: type(value) is int and value >= 1),
-        "saturation_share": ("above 0 and 1 at most", lambda value: type(value) in (int, float) and 0 < value <= 1),
-        "grey": ("a whole number from 1 to 65535", lambda value: type(value) is int and 1 <= value <= 65535),
-        "one_region": ("true or false", lambda value: isinstance(value, bool)),
-    }
+    _name_unknown(entry, tuple(DEFECT_FIELDS), where, problems)
     if "kind" not in entry:
         problems.append(f"{where}: its kind is missing, {' or '.join(KINDS)}")
     if {"saturation_pixels", "saturation_share"} <= entry.keys():
         problems.append(f"{where}: either saturation_pixels or saturation_share, not both")
-    fitting = {}
-    for key, (expected, fits) in rules.items():
-        if key in entry and fits(entry[key]):
-            fitting[key] = entry[key]
-        elif key in entry:
-            problems.append(f"{where}: {key} is {expected}, not {entry[key]!r}")
-    return Defect(**fitting)
+    problems += [f"{where}: {problem}" for problem in misfits(entry, DEFECT_FIELDS)]
+    return Defect(**{key: entry[key] for key, (_, fits) in DEFECT_FIELDS.items() if key in entry and fits(entry[key])})
 
 
 def _shares(split: object, path: Path, problems: list[str]) -> tuple[float, float]:

@@ -32,10 +32,10 @@ from PIL import ExifTags, Image, ImageOps
 
 from iadlib.data.description import Defect
 from iadlib.data.errors import DataError, Findings
-from iadlib.data.images import decode, read_header
+from iadlib.data.images import read_header
 from iadlib.data.layouts import MASK_ENDINGS
 from iadlib.data.photographs import normal_form
-from iadlib.data.regions import components
+from iadlib.data.regions import components, grey_values, listed
 
 LOSSY_ENDINGS = (".jpg", ".jpeg")
 MASK_NAMES = "<photograph>.png, <photograph>_<defect>.png, <photograph>/<defect>.png or <defect>/<photograph>.png"
@@ -195,7 +195,7 @@ def _paint_one(path: Path, defect: str, soft_edges: list[str]) -> Marked:
     positive = _positive(values)
     if len(positive) > 1:
         if positive[-1] < 128:
-            raise DataError(f"{path}: one positive value expected in a mask of one defect, not {_listed(positive)}")
+            raise DataError(f"{path}: one positive value expected in a mask of one defect, not {listed(positive)}")
         soft_edges.append(f"{path}: {len(positive)} grey values")
         values = values >= 128
     yield from ((defect, component) for component in _masks_of_components(values > 0))
@@ -206,23 +206,14 @@ def _paint_greys(path: Path, greys: Mapping[int, str], soft_edges: list[str]) ->
     unknown = [value for value in _positive(values) if value not in greys]
     if unknown:
         known = ", ".join(f"{grey} ({name})" for grey, name in greys.items())
-        raise DataError(f"{path}: no defect has grey {_listed(unknown)}; the description has {known}")
+        raise DataError(f"{path}: no defect has grey {listed(unknown)}; the description has {known}")
     for grey, name in greys.items():
         yield from ((name, component) for component in _masks_of_components(values == grey))
 
 
 def _mask_values(path: Path) -> np.ndarray:
-    """Values (H, W). A palette counts by its colours where they are greys, else by its entries, as tools use it."""
-    image = decode(path)
-    if image.mode in ("P", "PA"):
-        colours = np.asarray(image.convert("RGB"))
-        return colours[:, :, 0] if (colours == colours[:, :, :1]).all() else np.asarray(image.convert("P"))
-    values = np.asarray(image.convert("L") if image.mode == "1" else image)
-    if values.ndim == 3:
-        channels = values[:, :, : {"LA": 1}.get(image.mode, 3)]
-        if (channels != channels[:, :, :1]).any():
-            raise DataError(f"{path}: a grey mask expected, not one in colours")
-        values = channels[:, :, 0]
+    """Values (H, W) of a mask; tools use the entries of a palette of colours."""
+    values = grey_values(path, entries=True)
     if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
         raise DataError(f"{path}: mask values of 8 or 16 bit expected, not {values.dtype}")
     return values
@@ -424,7 +415,3 @@ def _read_json(path: Path) -> dict:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not readable as JSON ({error})") from error
     return content if isinstance(content, dict) else {}
-
-
-def _listed(values: Sequence[int], limit: int = 5) -> str:
-    return ", ".join(map(str, values[:limit])) + (" ..." if len(values) > limit else "")

@@ -1,8 +1,10 @@
 """The one error of this package, and what is found while many files are read."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any, NoReturn
+
+Fields = Mapping[str, tuple[str, Callable[[Any], bool]]]  # what a value is, in words and as a check
 
 
 class DataError(ValueError):
@@ -16,6 +18,15 @@ class Findings:
     problems: list[str] = field(default_factory=list)  # errors
     suspicious: list[str] = field(default_factory=list)  # possible errors, for a person to look at
     soft_edges: list[str] = field(default_factory=list)  # masks with grey values between background and defect
+
+
+def misfits(values: Mapping[str, Any], fields: Fields) -> list[str]:
+    """A sentence for every value that is not what its field expects; a value that is missing has none."""
+    return [
+        f"{name} is {expected}, not {values[name]!r}"
+        for name, (expected, fits) in fields.items()
+        if name in values and not fits(values[name])
+    ]
 
 
 def raise_together(headline: str, problems: Sequence[str], limit: int | None = None) -> NoReturn:

@@ -80,11 +80,6 @@ def read_header(path: str | Path) -> Header:
         return Header(image.size if swaps_sides else image.size[::-1], _is_deep(image))
 
 
-def image_sizes(paths: Iterable[str | Path]) -> list[tuple[int, int]]:
-    """(height, width) of upright photographs, from the files' headers alone."""
-    return [read_header(path).size for path in paths]
-
-
 def bit_depth(paths: Iterable[str | Path]) -> int:
     """The depth of photographs in files of 16 bit: 8, 10, 12, 14 or 16, the least that holds their largest value.
 

@@ -139,7 +139,9 @@ def _mvtec_rows(root: Path, layout: str, unused: dict[str, list[Path]], problems
                 problems += [f"{image}: not in a folder of {split}/; {split}/good/ expected" for image in stray]
                 unused[split] += other
                 continue
-            label = LOCO_LABELS.get(path.name) if layout == "mvtec_loco" else _mvtec_ad_label(path.name)
+            label = LOCO_LABELS.get(path.name)
+            if layout == "mvtec_ad":
+                label = "good" if path.name == "good" else "structural"
             if label is None or (split != "test" and label != "good"):
                 expected = ", ".join(LOCO_LABELS) if split == "test" else "good"
                 problems.append(f"{path}: unknown folder; {split}/ holds {expected}")
@@ -154,10 +156,6 @@ def _mvtec_rows(root: Path, layout: str, unused: dict[str, list[Path]], problems
                 rows.append(row)
     problems += _unmatched_masks(rows, layout, masks)
     return rows
-
-
-def _mvtec_ad_label(defect: str) -> str:
-    return "good" if defect == "good" else "structural"
 
 
 def _masked_name(mask: Path, ground_truth: Path, layout: str) -> str | None:

@@ -18,12 +18,11 @@ from pathlib import Path
 import numpy as np
 import scipy  # its parts are imported when they are used
 
-from iadlib.data.errors import DataError
+from iadlib.data.errors import DataError, Fields, misfits
 from iadlib.data.images import decode
 from iadlib.types import Region
 
-# What the field of a defect type needs, in words and as a check of a value read from JSON.
-_FIELDS = {
+_FIELDS: Fields = {
     "defect_name": ("a text", lambda value: isinstance(value, str)),
     "pixel_value": ("a whole number from 1 to 255", lambda value: type(value) is int and 1 <= value <= 255),
     "saturation_threshold": (
@@ -84,7 +83,7 @@ def read_loco_regions(
         if not positive:
             raise DataError(f"{path}: the mask is empty; a mask marks one region")
         if len(positive) > 1:
-            raise DataError(f"{path}: one positive pixel value expected, not {_listed(positive)}")
+            raise DataError(f"{path}: one positive pixel value expected, not {listed(positive)}")
         if positive[0] not in defect_types:
             known = ", ".join(f"{value} ({known.defect_name})" for value, known in defect_types.items())
             raise DataError(f"{path}: pixel value {positive[0]} is unknown; defects_config.json has {known}")
@@ -99,7 +98,7 @@ def read_binary_regions(path: Path, size: tuple[int, int], defect_name: str) -> 
     values = _read_mask(path, size)
     strange = np.setdiff1d(values, [0, 255]).tolist()
     if strange:
-        raise DataError(f"{path}: the values of a mask are 0 and 255, not {_listed(strange)}")
+        raise DataError(f"{path}: the values of a mask are 0 and 255, not {listed(strange)}")
     if not values.any():
         raise DataError(f"{path}: the mask is empty; the mask of a defective image marks at least one pixel")
     return _component_regions(values != 0, defect_name)
@@ -112,7 +111,7 @@ def read_fringed_regions(path: Path, size: tuple[int, int], defect_name: str) ->
 
 def marks_anything(path: Path) -> bool:
     """Whether a magnetic-tile mask has any region."""
-    return bool(_above_half(_grey(path)).any())
+    return bool(_above_half(grey_values(path)).any())
 
 
 def _above_half(values: np.ndarray) -> np.ndarray:
@@ -121,10 +120,8 @@ def _above_half(values: np.ndarray) -> np.ndarray:
 
 
 def _component_regions(mask: np.ndarray, defect_name: str) -> list[Region]:
-    found = []
-    for box, part in components(mask):
-        found.append(Region.from_box(part, box, mask.shape, int(np.count_nonzero(part)), defect_name))
-    return found
+    found = components(mask)
+    return [Region.from_box(part, box, mask.shape, int(np.count_nonzero(part)), defect_name) for box, part in found]
 
 
 def components(mask: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
@@ -135,41 +132,41 @@ def components(mask: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarr
 
 
 def _read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
-    values = _grey(path)
+    values = grey_values(path)
     if values.shape != size:
         height, width = values.shape
         raise DataError(f"{path}: the mask is {height} x {width} (height x width), its image {size[0]} x {size[1]}")
     return values
 
 
-def _grey(path: Path) -> np.ndarray:
-    """Values (H, W) of a mask with one channel, or with equal ones; a palette counts by the colours it shows."""
+def grey_values(path: Path, entries: bool = False) -> np.ndarray:
+    """Values (H, W) of a mask with one channel, or with equal ones.
+
+    A palette counts by the colours it shows; with `entries`, one of other colours than greys counts by its entries.
+    """
     image = decode(path)
-    if image.mode in ("P", "PA"):
-        image = image.convert("RGBA")
-    elif image.mode == "1":
-        image = image.convert("L")
-    values = np.asarray(image)
+    shown = {"P": "RGB", "PA": "RGB", "1": "L"}.get(image.mode)
+    values = np.asarray(image.convert(shown) if shown else image)
     if values.ndim == 2:
         return values
-    channels = values[:, :, : {"LA": 1}.get(image.mode, 3)]
-    if (channels != channels[:, :, :1]).any():
-        raise DataError(f"{path}: a grey mask expected, not one in colours")
-    return channels[:, :, 0]
+    channels = values[:, :, : 1 if image.mode == "LA" else 3]
+    if (channels == channels[:, :, :1]).all():
+        return channels[:, :, 0]
+    if entries and shown:
+        return np.asarray(image.convert("P"))
+    raise DataError(f"{path}: a grey mask expected, not one in colours")
 
 
 def _defect_type(entry: object, where: str) -> DefectType:
     if not isinstance(entry, dict):
         raise DataError(f"{where}: an object with {', '.join(_FIELDS)} expected, not {type(entry).__name__}")
-    for field, (expected, fits) in _FIELDS.items():
-        if field not in entry:
-            raise DataError(f"{where}: {field} is missing")
-        if not fits(entry[field]):
-            raise DataError(f"{where}: {field} is {expected}, not {entry[field]!r}")
+    for problem in [*(f"{field} is missing" for field in _FIELDS if field not in entry), *misfits(entry, _FIELDS)]:
+        raise DataError(f"{where}: {problem}")
     if entry["relative_saturation"] and entry["saturation_threshold"] > 1:
         raise DataError(f"{where}: a relative saturation_threshold is 1 at most, not {entry['saturation_threshold']}")
     return DefectType(**{field: entry[field] for field in _FIELDS})
 
 
-def _listed(values: Sequence[int], limit: int = 5) -> str:
+def listed(values: Sequence[int], limit: int = 5) -> str:
+    """The first values as text."""
     return ", ".join(map(str, values[:limit])) + (" ..." if len(values) > limit else "")

@@ -5,6 +5,8 @@ import pytest
 
 from iadlib import results
 from iadlib.__main__ import main
+from iadlib.commands import detect
+from iadlib.data import DataError, read_image
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "tests/sample/flat_connector"
@@ -69,3 +71,18 @@ def test_a_params_file_is_named_with_the_key_and_the_value_that_are_wrong(tmp_pa
         main([*arguments, "-f", f"{tmp_path}/p.yaml:common"])
     with pytest.raises(SystemExit, match=r"params/rendering\.yaml.*no setting 'seed'"):
         main([*arguments, "-f", f"{ROOT}/params/rendering.yaml:common"])
+
+
+def test_a_picture_that_cannot_be_drawn_loses_neither_the_fit_nor_the_other_pictures(tmp_path, monkeypatch, capsys):
+    def read(path, bits):
+        if path.stem == "001":
+            raise DataError(f"{path}: gone")
+        return read_image(path, bits)
+
+    monkeypatch.setattr(detect, "read_image", read)
+    out = tmp_path / "results"
+    with pytest.raises(SystemExit, match=r"scores and maps are in .*good/001\.png: gone"):
+        main(["detect", "--data", str(SAMPLE), "--detector", "padim", "--out", str(out), "--image-size", "64"])
+    assert "image AUROC" in capsys.readouterr().out
+    assert len(results.read_scores(out).query("split == 'test'")) == 16
+    assert 0 < len(list((out / "pictures").rglob("*.jpg"))) < 16

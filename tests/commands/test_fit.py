@@ -1,11 +1,13 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from iadlib import results
 from iadlib.commands.fit import FitSettings, fit
-from iadlib.data import DataError
+from iadlib.data import DataError, load_category
+from iadlib.data import category as category_module
 from tests.commands.conftest import plate
 
 SMALL = FitSettings(image_size=64, hyperparameters={"channels": 20})
@@ -81,9 +83,52 @@ def test_nothing_is_overwritten_and_a_failed_fit_leaves_nothing(good_parts, resu
 
 
 def test_a_loaded_detector_predicts_what_the_fitted_one_has_predicted(result, good_parts):
-    from iadlib.data import load_category
-
     category = load_category(good_parts)
     detector = results.load_detector(result)
     images = category.images("validation", tuple(detector.image_size_))
     assert np.array_equal(detector.predict(images).scores, results.read_scores(result)["score"].to_numpy(np.float32))
+
+
+def test_two_photographs_are_too_few_for_covariances_and_that_is_said_before_the_fit(tmp_path):
+    (tmp_path / "two").mkdir()
+    for number in range(2):
+        plate(number).save(tmp_path / f"two/{number}.png")
+    with pytest.raises(DataError, match="2 photographs of good parts; PaDiM needs 3 or more"):
+        fit([tmp_path / "two"], "padim", tmp_path / "out", SMALL)
+
+
+def test_test_images_are_read_in_batches_and_scored_as_all_together(tmp_path, monkeypatch):
+    sample = Path(__file__).parents[1] / "sample/flat_connector"
+    read, load = [], category_module.load_images
+    monkeypatch.setattr(
+        category_module, "load_images", lambda paths, *rest: read.append(len(paths)) or load(paths, *rest)
+    )
+    settings = FitSettings(image_size=32, hyperparameters={"channels": 10, "batch_size": 3, "layers": (3,)})
+    [one] = fit([sample], "padim", tmp_path / "out", settings)
+    category = load_category(sample)
+    train, validation, *batches = read
+    assert [train, validation] == [len(category.of("train")), len(category.of("validation"))]
+    assert max(batches) == 3
+    together = results.load_detector(one).predict(
+        category.images("test", tuple(results.read_settings(one)["image_size"]))
+    )
+    scores = results.read_scores(one).query("split == 'test'")
+    np.testing.assert_allclose(scores["score"], together.scores, rtol=1e-5)
+    maps = results.read_maps(one)
+    np.testing.assert_allclose([maps[name] for name in scores["name"]], together.maps, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"thresholds": {"pixel": 1.0}}, "thresholds is finite numbers `image` and `pixel`"),
+        ({"thresholds": {"image": "0.5", "pixel": 1.0}}, "thresholds is finite numbers"),
+        ({"map_range": [0.0]}, "map_range is two finite numbers"),
+        ({"bits": 9}, "bits is one of"),
+    ],
+)
+def test_settings_with_a_wrong_value_are_refused_by_name(result, tmp_path, change, message):
+    settings = results.read_settings(result) | change
+    (tmp_path / results.SETTINGS).write_text(json.dumps(settings))
+    with pytest.raises(DataError, match=message):
+        results.read_settings(tmp_path)

@@ -162,6 +162,26 @@ def test_a_photograph_of_16_bit_is_refused_by_a_detector_of_photographs_of_8_bit
     assert "16.png" in error
 
 
+def test_bits_are_given_for_photographs_that_are_deeper_than_those_of_the_fit(result, tmp_path, capsys):
+    (tmp_path / "new").mkdir()
+    Image.fromarray(np.asarray(plate(70).convert("L")).astype(np.uint16) * 16).save(tmp_path / "new/12.png")
+    with pytest.raises(SystemExit, match="`--bits` on the command line"):
+        main(["score", str(result), str(tmp_path / "new"), "--out", str(tmp_path / "out"), "--no-pictures"])
+    main(["score", str(result), str(tmp_path / "new"), "--out", str(tmp_path / "out"), "--bits", "12", "--no-pictures"])
+    assert pd.read_csv(tmp_path / "out/scores.csv")["file"].tolist() == ["12.png"]
+    with pytest.raises(SystemExit, match="bits is the depth"):
+        main(["score", str(result), str(tmp_path / "new"), "--out", str(tmp_path / "other"), "--bits", "11"])
+
+
+def test_heat_maps_of_an_earlier_score_are_not_photographs(result, arrivals, tmp_path):
+    score(result, [arrivals], arrivals / "scored")
+    (arrivals / "maps").mkdir()  # a folder of this name elsewhere is searched
+    plate(1).save(arrivals / "maps/3.png")
+    table, errors = score(result, [arrivals], tmp_path / "out", pictures=False)
+    assert errors == []
+    assert sorted(table["file"]) == ["0.png", "1.png", "2.png", "day 2/bad.png", "day 2/large.jpg", "maps/3.png"]
+
+
 def test_a_folder_without_a_fitted_detector_is_named(arrivals, tmp_path):
     with pytest.raises(DataError, match=f"{tmp_path}.*no fitted detector"):
         score(tmp_path, [arrivals], tmp_path / "out")

@@ -137,6 +137,17 @@ def test_files_of_somebody_else_are_not_continued(result, tmp_path):
         watch(result, tmp_path / "camera", tmp_path / "file", stop=lambda: True)
 
 
+def test_an_output_folder_is_written_by_one_process_at_a_time(result, tmp_path):
+    (tmp_path / "camera").mkdir()
+    plate(80).save(tmp_path / "camera/0.png")
+    watching = Watching(result, tmp_path / "camera", tmp_path / "out")
+    watching.wait_for(1)
+    with pytest.raises(ValueError, match="another `score --watch` writes into this folder"):
+        watch(result, tmp_path / "camera", tmp_path / "out", stop=lambda: True)
+    assert len(watching.stop()) == 1
+    watch(result, tmp_path / "camera", tmp_path / "out", stop=lambda: True)
+
+
 def test_one_look_offers_all_photographs_that_are_complete(tmp_path):
     for number in range(40):
         (tmp_path / f"{number}.png").touch()

@@ -330,6 +330,16 @@ def test_photographs_of_10_bit_are_masked_as_their_copies_of_8_bit(mvtec_loco, t
     assert (deep.images("test", (64, 48)) == flat.images("test", (64, 48))).all()
 
 
+def test_the_unmasked_copy_of_dark_photographs_of_12_bit_keeps_their_given_depth(mvtec_loco, tmp_path):
+    for path in mvtec_loco.rglob("good/*.png"):
+        Image.fromarray(plate()[:, :, 0].astype(np.uint16)).save(path)  # 8 of 12 bit: their depth does not show
+    category = load_category(mvtec_loco, bits=12)
+    masked = mask_category(category, tmp_path / "masked", [500.0], with_unmasked=True)
+    expected = category.images("train", (64, 48))
+    assert (masked.categories["none"].images("train", (64, 48)) == expected).all()
+    assert (masked.categories["radius_500"].images("train", (64, 48)) == expected).all()
+
+
 @pytest.mark.parametrize("radii", [(), (2, 2), (1, -2)])
 def test_settings_of_the_command_need_different_radii_of_0_or_more(radii):
     with pytest.raises(ValueError, match=r"radii .*: one or more different numbers of pixels, 0 or more"):

@@ -1,5 +1,6 @@
 """References to photographs that are elsewhere, and the command that writes them."""
 
+import hashlib
 import json
 import os
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from iadlib.commands.refer import refer
 from iadlib.data import DataError, load_category, write_reference
+from iadlib.data.reference import checksums
 from tests.data.conftest import write_image
 
 
@@ -81,3 +83,14 @@ def test_the_command_prints_how_many_files_are_used(mvtec_ad, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "train: 12 of 13 files used: 10 train, 2 validation" in printed
     assert "test: 4 of 4 files used" in printed
+
+
+def test_checksums_follow_links_and_name_what_cannot_be_read(tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache/state").write_text("learned")
+    (tmp_path / "fits").mkdir()
+    (tmp_path / "fits/0").symlink_to(tmp_path / "cache")
+    assert checksums(tmp_path / "fits") == {"0/state": hashlib.sha256(b"learned").hexdigest()}
+    (tmp_path / "fits/1").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="fits/1: a broken link"):
+        checksums(tmp_path / "fits")

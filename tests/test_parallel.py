@@ -1,0 +1,56 @@
+"""Tasks in processes, and what ends them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from iadlib import parallel
+from iadlib.parallel import in_parallel
+
+TASK = """
+import sys, time
+from pathlib import Path
+from iadlib import __main__, files, parallel
+
+def work(i):
+    Path(sys.argv[1], f"{i}.begun").touch()
+    time.sleep(60)
+
+def run(**_):
+    with files.whole_folder(Path(sys.argv[1]) / "out"):
+        parallel.in_parallel(work, [(0,), (1,)], "work")
+
+parallel.cores = lambda: 2
+__main__.run = run
+__main__.main(["card", "x", "--out", "y"])
+"""
+
+
+def test_an_ended_command_leaves_no_process_and_nothing_half_written(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", TASK, str(tmp_path)], start_new_session=True)
+    for _ in range(1200):
+        if len(list(tmp_path.glob("*.begun"))) == 2:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 143
+    assert {path.name for path in tmp_path.iterdir()} == {"0.begun", "1.begun"}
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_an_error_of_one_task_ends_the_others(monkeypatch):
+    def work(seconds):
+        if not seconds:
+            raise ValueError("no seconds")
+        time.sleep(seconds)
+
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
+    started = time.monotonic()
+    with pytest.raises(ValueError, match="no seconds"):
+        in_parallel(work, [(0,), (60,)], "waiting")
+    assert time.monotonic() - started < 30
