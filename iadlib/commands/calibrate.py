@@ -6,6 +6,7 @@ A *scorer* is a detector or an ensemble with one seed. Its probabilities come fr
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,8 @@ def calibrate(
     category.require("validation")
     tasks = [(folder, category) for folder in folders]
     painted = pd.concat(in_parallel(score_painted, tasks, "painted anomalies"), ignore_index=True)
-    probabilities = all_probabilities(scores, painted)
+    tasks = [(*key, part, painted) for key, part in scores.groupby(["scorer", "seed"], sort=False)]
+    probabilities = pd.concat(in_parallel(probabilities_of, tasks, "calibrating"), ignore_index=True)
     first = probabilities["seed"] == probabilities.groupby("scorer")["seed"].transform("min")
     shown = probabilities[first & probabilities["protocol"].isin([CROSS_FITTED, UNCALIBRATED])]
     tables = {
@@ -95,7 +97,7 @@ def calibrate(
         "errors": errors(probabilities, [CROSS_FITTED, UNCALIBRATED]),
         "others": errors(probabilities, BETWEEN_KINDS),
         "artificial_errors": errors(probabilities, [CROSS_FITTED, ARTIFICIAL]),
-        "averages": averages(probabilities, scores, settings.members),
+        "averages": errors(averaged(probabilities, scores, settings.members), [CROSS_FITTED]),
         "decisions": decisions(probabilities, settings),
         "thresholds": score_thresholds(scores, settings),
         **functions(scores),
@@ -151,14 +153,8 @@ def score_painted(folder: Path, category: Category) -> pd.DataFrame:
     return pd.DataFrame({"scorer": settings["detector"], "seed": seed, "name": names, "score": scores})
 
 
-def all_probabilities(scores: pd.DataFrame, painted: pd.DataFrame) -> pd.DataFrame:
-    """scorer, seed, name, label, calibrator, protocol, probability: of the test images that each is judged by."""
-    tasks = [(scorer, seed, part, painted) for (scorer, seed), part in scores.groupby(["scorer", "seed"], sort=False)]
-    return pd.concat(in_parallel(probabilities_of, tasks, "calibrating"), ignore_index=True)
-
-
 def probabilities_of(scorer: str, seed: int, scores: pd.DataFrame, painted: pd.DataFrame) -> pd.DataFrame:
-    """As `all_probabilities`, of one scorer and seed."""
+    """scorer, seed, name, label, calibrator, protocol, probability: of the test images that each is judged by."""
     test = scores[scores["split"] == "test"].reset_index(drop=True)
     values, kinds = test["score"].to_numpy(), test["label"].to_numpy()
     normal = scores.loc[scores["split"] == "validation", "score"].to_numpy()
@@ -171,10 +167,8 @@ def probabilities_of(scorer: str, seed: int, scores: pd.DataFrame, painted: pd.D
         found += calibration.calibrate_by_artificial_images(values, prevalence, normal, anomalous)
     columns = test[["scorer", "seed", "name", "label"]]
     tables = [
-        columns.iloc[each.judged].assign(
-            calibrator=each.calibrator, protocol=each.protocol, probability=each.probabilities
-        )
-        for each in found
+        columns.iloc[judged].assign(calibrator=calibrator, protocol=protocol, probability=probabilities)
+        for calibrator, protocol, judged, probabilities in found
     ]
     return pd.concat(tables, ignore_index=True)
 
@@ -227,20 +221,15 @@ def errors_of(tables: dict[str, pd.DataFrame]) -> list[dict[str, float]]:
     return rows
 
 
-def averages(probabilities: pd.DataFrame, scores: pd.DataFrame, members: Sequence[str]) -> pd.DataFrame:
-    """The errors of `averaged`; without rows where there are no members."""
-    return errors(averaged(probabilities, scores, members), [CROSS_FITTED]) if members else pd.DataFrame()
-
-
 def averaged(probabilities: pd.DataFrame, scores: pd.DataFrame, members: Sequence[str]) -> pd.DataFrame:
-    """Probabilities of ensembles of outputs, cross-fitted; the scorer is what was calibrated.
+    """Probabilities of ensembles of outputs, cross-fitted; the scorer is what was calibrated. No rows without members.
 
     "members": the mean of the members' probabilities; "average": the calibrated mean of standardised scores; "members,
     then average": members are calibrated, and their mean again.
     """
-    crossed = probabilities[
-        (probabilities["protocol"] == CROSS_FITTED) & probabilities["calibrator"].isin([PLATT, BOUNDED])
-    ]
+    if not members:
+        return probabilities.head(0)
+    crossed = sigmoids(probabilities)
     keys = ["seed", "name", "label", "calibrator"]
     members_first = crossed[crossed["scorer"].isin(members)].groupby(keys, sort=False)["probability"].mean()
     parts = [
@@ -248,21 +237,20 @@ def averaged(probabilities: pd.DataFrame, scores: pd.DataFrame, members: Sequenc
         members_first.reset_index().assign(scorer=MEMBERS_FIRST, protocol=CROSS_FITTED),
     ]
     test = scores[(scores["split"] == "test") & scores["scorer"].isin(members)]
-    wide = {
-        seed: part.pivot(index=["name", "label"], columns="scorer", values="score")
-        for seed, part in test.groupby("seed", sort=False)
-    }
     tasks = [
-        (CALIBRATORS[name](), table.to_numpy().T, table.index.get_level_values("label").to_numpy())
-        for table in wide.values()
+        (seed, part.pivot(index=["name", "label"], columns="scorer", values="score"), name)
+        for seed, part in test.groupby("seed", sort=False)
         for name in (PLATT, BOUNDED)
     ]
-    twice = iter(in_parallel(calibration.calibrated_twice, tasks, "calibrating twice"))
-    for seed, table in wide.items():
-        for name in (PLATT, BOUNDED):
-            named = table.index.to_frame(index=False).assign(seed=seed, calibrator=name, scorer=BOTH)
-            parts.append(named.assign(protocol=CROSS_FITTED, probability=next(twice)))
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat([*parts, *in_parallel(calibrated_twice, tasks, "calibrating twice")], ignore_index=True)
+
+
+def calibrated_twice(seed: int, scores: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Probabilities of the members' average, calibrated before and after; `scores` are (name, label) x member."""
+    kinds = scores.index.get_level_values("label").to_numpy()
+    found = calibration.calibrated_twice(CALIBRATORS[name](), scores.to_numpy().T, kinds)
+    named = scores.index.to_frame(index=False).assign(seed=seed, calibrator=name, scorer=BOTH)
+    return named.assign(protocol=CROSS_FITTED, probability=found)
 
 
 def decisions(probabilities: pd.DataFrame, settings: CalibrationSettings) -> pd.DataFrame:
@@ -273,23 +261,26 @@ def decisions(probabilities: pd.DataFrame, settings: CalibrationSettings) -> pd.
     parts.
     """
     costs, rows = settings.costs_of_a_part(), []
-    chosen = (probabilities["protocol"] == CROSS_FITTED) & probabilities["calibrator"].isin([PLATT, BOUNDED])
-    for place, share in (("test", None), ("factory", settings.factory_prevalence)):
-        for (scorer, name), part in probabilities[chosen].groupby(["scorer", "calibrator"], sort=False):
-            outcomes = pd.DataFrame([asdict(_decide(each, costs, share)) for _, each in part.groupby("seed")])
-            prevalence = (part["label"] != "good").mean() if share is None else share
-            row = {"place": place, "prevalence": prevalence, "scorer": scorer, "calibrator": name}
-            rows.append(row | outcomes.mean().to_dict() | {"without_images": costs.without_images(prevalence)})
+    chosen = sigmoids(probabilities).groupby(["scorer", "calibrator"], sort=False)
+    for place, ((scorer, name), part) in product(("test", "factory"), chosen):
+        outcomes = []
+        for _, each in part.groupby("seed"):
+            labels = each["label"] != "good"
+            here = labels.mean()
+            prevalence = here if place == "test" else settings.factory_prevalence
+            moved = calibration.with_prevalence(each["probability"], here, prevalence)
+            weights = np.where(labels, prevalence / here, (1 - prevalence) / (1 - here))
+            outcomes.append(asdict(calibration.decide(moved, labels, costs, weights)))
+        row = {"place": place, "prevalence": prevalence, "scorer": scorer, "calibrator": name}
+        row |= pd.DataFrame(outcomes).mean().to_dict()
+        rows.append(row | {"without_images": costs.without_images(prevalence)})
     return pd.DataFrame(rows)
 
 
-def _decide(table: pd.DataFrame, costs: Costs, prevalence: float | None) -> calibration.Outcome:
-    labels, values = (table["label"] != "good").to_numpy().astype(int), table["probability"].to_numpy()
-    if prevalence is None:
-        return calibration.decide(values, labels, costs)
-    here = labels.mean()
-    weights = np.where(labels == 1, prevalence / here, (1 - prevalence) / (1 - here))
-    return calibration.decide(calibration.with_prevalence(values, here, prevalence), labels, costs, weights)
+def sigmoids(probabilities: pd.DataFrame) -> pd.DataFrame:
+    """The cross-fitted probabilities of both sigmoids."""
+    chosen = (probabilities["protocol"] == CROSS_FITTED) & probabilities["calibrator"].isin([PLATT, BOUNDED])
+    return probabilities[chosen]
 
 
 def score_thresholds(scores: pd.DataFrame, settings: CalibrationSettings) -> pd.DataFrame:
@@ -301,13 +292,10 @@ def score_thresholds(scores: pd.DataFrame, settings: CalibrationSettings) -> pd.
     rows = []
     for scorer, part in scores[scores["split"] == "test"].groupby("scorer", sort=False):
         part = part[part["seed"] == part["seed"].min()]
-        labels = (part["label"] != "good").to_numpy().astype(int)
-        fitted = CALIBRATORS[BOUNDED]().fit(part["score"].to_numpy(), labels)
+        labels = part["label"] != "good"
+        fitted, ends = CALIBRATORS[BOUNDED]().fit(part["score"], labels), settings.costs_of_a_part().thresholds()
         for place, prevalence in (("test", labels.mean()), ("factory", settings.factory_prevalence)):
-            ends = np.array(settings.costs_of_a_part().thresholds())
-            if place == "factory":
-                ends = calibration.with_prevalence(ends, prevalence, labels.mean())
-            low, high = fitted.score_at(ends)
+            low, high = fitted.score_at(calibration.with_prevalence(ends, prevalence, labels.mean()))
             row = {"place": place, "prevalence": prevalence, "scorer": scorer}
             rows.append(row | {"pass_below": low, "reject_from": high})
     return pd.DataFrame(rows).sort_values("place", ascending=False, kind="stable")
@@ -337,7 +325,7 @@ def functions(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
         reach = np.ptp(values) * 0.15
         at = np.linspace(values.min() - reach, values.max() + reach, 400)
         for name in (PLATT, BOUNDED):
-            fitted = CALIBRATORS[name]().fit(values, (kinds != "good").astype(int)).predict_proba(at)
+            fitted = CALIBRATORS[name]().fit(values, kinds != "good").predict_proba(at)
             named = {"example": example, "title": title, "calibrator": name}
             curves.append(pd.DataFrame({**named, "score": at, "probability": fitted}))
         images.append(pd.DataFrame({"example": example, "label": kinds, "score": values}))
