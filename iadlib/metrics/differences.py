@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from iadlib.metrics.bootstrap import percentiles, resampled_images
+from iadlib.metrics.bootstrap import percentiles, resampling_counts
 from iadlib.metrics.report import KINDS
 
 RESAMPLES = 500
@@ -31,7 +31,7 @@ class Judged:
 
     @classmethod
     def of(cls, part: pd.DataFrame) -> Self:
-        """From the rows of `image_values` of one entry: all images of the first seed, then of the next seed, …"""
+        """From the rows of `judge_images` of one entry: all images of the first seed, then of the next seed, …"""
         first = part[part["seed"] == part["seed"].iloc[0]]
         count = len(first)
         return cls(
@@ -99,10 +99,23 @@ def difference(
         present = [kind for kind in kinds if kind in set(one.labels)]
         if present:
             points.append(one.value(metric, present) - two.value(metric, present))
-            drawn = resampled_images(one.labels, RESAMPLES, seed=number)
-            counts = np.array([np.bincount(chosen, minlength=len(one.labels)) for chosen in drawn])
+            counts = resampling_counts(one.labels, RESAMPLES, seed=number)
             resampled.append(one.value(metric, present, counts) - two.value(metric, present, counts))
     if not points:
         return dict.fromkeys(("difference", "low", "high"), float("nan"))
     low, high = percentiles(np.mean(resampled, axis=0))
     return {"difference": float(np.mean(points)), "low": low, "high": high}
+
+
+def summarise_differences(differences: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """By error: the number of differences below and above zero with their whole interval, their median, and extremes.
+
+    "lowest" and "highest" are the extremes among the differences whose interval excludes zero.
+    """
+    rows = []
+    for error, table in differences.items():
+        better, worse = table[table["high"] < 0]["difference"], table[table["low"] > 0]["difference"]
+        counts = {"pairs": len(table), "better": len(better), "worse": len(worse)}
+        ends = {"median": table["difference"].median(), "lowest": better.min(), "highest": worse.max()}
+        rows.append({"error": error} | counts | ends)
+    return pd.DataFrame(rows).set_index("error").round(4)

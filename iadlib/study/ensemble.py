@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from iadlib.figures.text import shown, spaced, titled
 from iadlib.metrics import DIFFERENCE_METRICS, Cells, collect, difference
 from iadlib.metrics.entries import aurocs_by_defect, best_entry, metrics_by_seed
 from iadlib.study.paths import ROOT, Study
-from iadlib.study.reports import shown, spaced, titled
 
 FEATURE, ALONE, THESIS, MEAN = "feature ensemble", "features alone", "thesis design", "mean"
 METRICS = DIFFERENCE_METRICS | {"pixel_auroc": "pixel AUROC"}
@@ -36,10 +36,7 @@ COLUMNS = {
 
 def read(study: Study, file: str, categories: Sequence[str] = ()) -> pd.DataFrame:
     """One of the files in COLUMNS, of some categories or of all of the grid; empty where it is missing."""
-    text = {"name": str, "defect": str, "entry": str}
-    names = categories or study.grid["categories"]
-    parts = [study.table("ensemble", name, f"{file}.csv", empty=COLUMNS[file], dtype=text) for name in names]
-    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    return study.gather("ensemble", categories or study.grid["categories"], file, COLUMNS[file])
 
 
 def results(study: Study, categories: Sequence[str] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -1,25 +1,19 @@
-"""What all tables of the study share: titles, means with their spread, and measurements of time and memory."""
+"""Names and values as figures and tables print them: titles of detectors, means with their spread, ordered tables."""
 
-import ast
 import re
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import pandas as pd
-
-from iadlib.study.paths import ROOT
 
 
 @cache
 def titles() -> dict[str, str]:
     """As `iadlib.detectors.titles`, read from the source code: to import all detectors takes every notebook seconds."""
-    trees = {path.stem: ast.parse(path.read_text()) for path in sorted((ROOT / "iadlib/detectors").glob("*.py"))}
-    nodes = [(name, node) for name, tree in trees.items() for node in ast.walk(tree) if isinstance(node, ast.AnnAssign)]
-    return {name: ast.literal_eval(node.value) for name, node in nodes if _is_title(node)}
-
-
-def _is_title(node: ast.AnnAssign) -> bool:
-    return ast.unparse(node.target) == "title" and node.value is not None
+    files = sorted((Path(__file__).parents[1] / "detectors").glob("*.py"))
+    found = {file.stem: re.search(r'^ +title: ClassVar = "(.+)"$', file.read_text(), re.MULTILINE) for file in files}
+    return {name: line[1] for name, line in found.items() if line}
 
 
 def titled(name: str) -> str:
@@ -43,17 +37,15 @@ def shown(mean: float | None, std: float | None = None) -> str:
     return f"{mean:.3f}" if std is None or pd.isna(std) else f"{mean:.3f} ± {std:.3f}"
 
 
+def with_ends(values: pd.Series, low: pd.Series, high: pd.Series, digits: int) -> list[str]:
+    """Every value as text with the ends of its interval."""
+    rows = zip(values, low, high, strict=True)
+    return [f"{value:.{digits}f} [{start:.{digits}f}, {end:.{digits}f}]" for value, start, end in rows]
+
+
 def ordered(table: pd.DataFrame, rows: str | Sequence[str], columns: str | Sequence[str], values: str) -> pd.DataFrame:
     """A pivot table in the order in which rows and columns occur in `table`, with titles."""
     wide = table.pivot(index=rows, columns=columns, values=values)
     wide = wide.reindex(index=table.set_index(rows).index.unique(), columns=table.set_index(columns).index.unique())
     wide = wide.rename(index=titled, columns=titled)
     return wide.rename_axis(index=[None] * wide.index.nlevels, columns=[None] * wide.columns.nlevels)
-
-
-def measured(what: str, profile: str) -> pd.DataFrame:
-    """The measurements in benchmarks/WHAT-PROFILE-DEVICE.csv of every device; empty where there is no file."""
-    files = sorted((ROOT / "benchmarks").glob(f"{what}-{profile}-*.csv"))
-    tables = [pd.read_csv(file).assign(device=file.stem.rpartition("-")[2]) for file in files]
-    table = pd.concat(tables) if tables else pd.DataFrame(columns=["device", "method"])
-    return table.set_index(["device", "method"]).rename(index=titled, level="method")
