@@ -114,15 +114,20 @@ def paint_anomalies(
     threshold: float = 0.5,
     lowest_opacity: float = 0.1,
 ) -> tuple[Tensor, Tensor]:
-    """Images (N, 3, H, W), about half of them with an anomaly, and its masks (N, H, W), 1 inside.
+    """Images (N, 3, H, W), half of them drawn to get an anomaly, and its masks (N, H, W), 1 inside.
+
+    Of an odd number of images, one more or one fewer is drawn. A few masks stay empty where the noise stays below the
+    threshold.
 
     An anomaly is a random texture inside the region where Perlin noise of 2 ** 0 to 2 ** `octaves` cells a side exceeds
     `threshold`, with an opacity drawn from `lowest_opacity` to 1 (Zavrtanik et al., "DRAEM", ICCV 2021, equation 3).
-    Textures are photographs of the files `textures`; without such files, coloured Perlin noise or one of the images
-    `sources` cut into shuffled blocks. Three random changes of colour are applied to each texture.
+    Textures are photographs of the files `textures`; without such files, one colour, coloured Perlin noise, or one of
+    the images `sources` cut into shuffled blocks. Three random changes of colour are applied to each texture.
     """
     count, _, *size = images.shape
-    masks = torch.stack([_mask(*size, octaves, threshold) for _ in range(count)])  # (N, H, W)
+    # Half of every batch: in small batches, independent draws often leave none, and the loss varies more.
+    drawn = torch.randperm(count) < (count + int(torch.randint(2, ()))) // 2
+    masks = torch.stack([_mask(*size, octaves, threshold) if each else torch.zeros(*size) for each in drawn])
     patterns = torch.stack([_texture(sources, textures, size, octaves) for _ in range(count)])
     opacity = lowest_opacity + (1 - lowest_opacity) * torch.rand(count, 1, 1, 1)
     weight = (masks.unsqueeze(1) * opacity).to(images.device)
@@ -183,8 +188,6 @@ def recoloured(pattern: Tensor) -> Tensor:
 
 
 def _mask(height: int, width: int, octaves: int, threshold: float) -> Tensor:
-    if torch.rand(()) < 0.5:
-        return torch.zeros(height, width)
     return (perlin_noise(height, width, *_cells(octaves)) > threshold).float()
 
 
@@ -201,7 +204,9 @@ def _texture(sources: Tensor, textures: Sequence[Path] | None, size: Sequence[in
         with Image.open(path) as file:
             pattern = operations.to_image(file.convert("RGB"))
         pattern = operations.resize(pattern, list(size), antialias=True)
-    elif torch.rand(()) < 0.5:
+    elif (kind := int(torch.randint(3, ()))) == 0:
+        pattern = torch.randint(256, (3, 1, 1), dtype=torch.uint8).repeat(1, *size)
+    elif kind == 1:
         noise = torch.stack([perlin_noise(*size, *_cells(octaves)) for _ in range(3)])
         pattern = ((noise + 1) * 127.5).clamp(0, 255).to(torch.uint8)
     else:

@@ -139,6 +139,12 @@ def test_patch_features_of_a_constant_are_constant_up_to_the_border():
     assert torch.allclose(patch_features([torch.ones(1, 2, 6, 5), torch.ones(1, 3, 3, 2)]), torch.ones(1, 5, 6, 5))
 
 
+def test_counted_padding_is_zeros():
+    features = torch.rand(1, 2, 6, 5)
+    expected = uniform_filter(features.numpy(), size=(1, 1, 3, 3), mode="constant")
+    np.testing.assert_allclose(patch_features([features], count_padding=True), expected, rtol=1e-5)
+
+
 def test_dimension_pools_neighbouring_channels():
     features = torch.arange(8.0).view(1, 8, 1, 1).expand(1, 8, 4, 3)
     pooled = patch_features([features], dimension=4)

@@ -37,6 +37,12 @@ def test_about_half_of_the_images_stay_normal_and_masks_are_spots(normal_images)
     assert 0.005 < shares[shares > 0].mean() < 0.3
 
 
+def test_half_of_a_small_batch_gets_an_anomaly(normal_images):
+    painted = [paint_anomalies(normal_images[:2], normal_images)[1].flatten(1).any(dim=1).sum() for _ in range(30)]
+    assert max(painted) == 1
+    assert sum(painted) > 20  # a few masks are empty
+
+
 def test_the_lowest_opacity_bounds_how_faint_an_anomaly_is(tmp_path, monkeypatch):
     monkeypatch.setattr("iadlib.noise.recoloured", lambda pattern: pattern)
     Image.new("RGB", (8, 8), (255, 255, 255)).save(tmp_path / "white.png")
@@ -137,7 +143,7 @@ def test_every_image_is_painted_once(normal_images):
 
 def test_textures_of_a_folder_are_used(tmp_path):
     Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "red.png")
-    grey = torch.full((40, 3, 64, 48), 0.5)
+    grey = torch.full((200, 3, 64, 48), 0.5)
     painted, masks = paint_anomalies(grey, grey, texture_files(tmp_path), lowest_opacity=1.0)
     inside = painted.permute(0, 2, 3, 1)[masks.bool()]
     assert (inside.max(dim=1).values - inside.min(dim=1).values).mean() > 0.5  # the images themselves are grey

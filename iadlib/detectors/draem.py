@@ -7,17 +7,23 @@ to segment the painted anomalies. The map is the discriminative network's probab
 the map's maximum after averaging over a square.
 
 Where we differ from the paper and its code: textures come from a folder, such as the Describable Textures Dataset, if
-`textures` names one. Otherwise half of them are coloured Perlin noise and half another training image cut into shuffled
-blocks. All textures are changed by three random colour operations: gamma and brightness change a whole image alike, hue
-changes but saturation does not, and textures are not rotated by up to 45 degrees as in the code. The lattice of the
-Perlin noise is rotated, where the code rotates the finished noise. Training images are not rotated, which would turn
-images of a product with a fixed orientation into anomalous ones. Weights are initialised as PyTorch does. Half of the
-images in a batch remain without an anomaly, as in the code. Decoders upsample to the encoder's grids, so that any sides
-of 32 pixels or more are possible, bilinearly without aligned corners, where the code aligns them.
+`textures` names one. Otherwise a third of them are one colour, a third coloured Perlin noise, and a third another
+training image cut into shuffled blocks. All textures are changed by three random colour operations: gamma and
+brightness change a whole image alike, hue changes but saturation does not, and textures are not rotated by up to 45
+degrees as in the code. The lattice of the Perlin noise is rotated, where the code rotates the finished noise. Training
+images are not rotated, which would turn images of a product with a fixed orientation into anomalous ones. Half of the
+images of each batch are drawn to get an anomaly, where the code draws for every image, so that a batch of two has one.
+Weights are initialised as PyTorch does, except that the discriminative network begins with `initial_probability` of an
+anomaly at every pixel, as the focal loss's paper recommends where few pixels are anomalous. After the training, the
+moving averages of the batch normalisations are replaced by averages over training images for the final weights (Wu and
+Johnson, "Rethinking 'Batch' in BatchNorm", 2021, arXiv:2105.07576, section 3): moving averages over small batches lag
+behind weights that change quickly. Decoders upsample to the encoder's grids, so that any sides of 32 pixels or more are
+possible, bilinearly without aligned corners, where the code aligns them.
 """
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Self
@@ -34,6 +40,7 @@ from iadlib.noise import paint_anomalies, texture_files
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 SMALLEST_SIDE = 32  # pixels; one on the last of six levels
 FOCUS = 2.0  # gamma of the focal loss
+STATISTICS_BATCHES, STATISTICS_BATCH_SIZE = 8, 8  # of the batch normalisations, after the training
 
 
 @dataclass(kw_only=True, eq=False)
@@ -51,10 +58,11 @@ class DRAEM(Detector):
     perlin_octaves: int = 4  # Perlin noise has 2 ** 0 to 2 ** perlin_octaves cells a side
     perlin_threshold: float = 0.5  # anomalies lie where the noise exceeds it
     lowest_opacity: float = 0.1  # of a painted anomaly; the highest is 1
+    initial_probability: float = 0.05  # of an anomaly at a pixel, about as many as are painted; 0.5: no preference
     score_window: int = 11  # side of the square that the map is averaged over for the image score, in pixels
     steps: int = 600
     training_batch_size: int = 2
-    learning_rate: float = 0.002  # times 0.2 after 80 % and after 90 % of the steps
+    learning_rate: float = 0.005  # times 0.2 after 80 % and after 90 % of the steps
     smoothing_sigma: float = 0.0
 
     def __post_init__(self):
@@ -63,6 +71,8 @@ class DRAEM(Detector):
         self._require_at_least(0, "perlin_octaves")
         self._require_positive("learning_rate")
         self._require_share("lowest_opacity")
+        if not 0 < self.initial_probability < 1:
+            raise ValueError(f"initial_probability {self.initial_probability}: above 0 and below 1")
         self._require_odd("score_window")
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
@@ -82,15 +92,17 @@ class DRAEM(Detector):
         optimiser = torch.optim.Adam(parameters, lr=self.learning_rate, fused=True)
         milestones = [math.ceil(share * self.steps) for share in (0.8, 0.9)]
 
+        paint = functools.partial(
+            paint_anomalies,
+            sources=train_images,
+            textures=textures,
+            octaves=self.perlin_octaves,
+            threshold=self.perlin_threshold,
+            lowest_opacity=self.lowest_opacity,
+        )
+
         def loss(images: Tensor) -> Tensor:
-            painted, masks = paint_anomalies(
-                images,
-                train_images,
-                textures,
-                octaves=self.perlin_octaves,
-                threshold=self.perlin_threshold,
-                lowest_opacity=self.lowest_opacity,
-            )
+            painted, masks = paint(images)
             reconstruction = self.reconstructive_(painted)
             logits = self.discriminative_(torch.cat([reconstruction, painted], dim=1))
             similarity = structural_similarity(reconstruction, images)
@@ -107,14 +119,31 @@ class DRAEM(Detector):
             description="draem: both networks",
             schedulers=[torch.optim.lr_scheduler.MultiStepLR(optimiser, milestones, gamma=0.2)],
         )
-        for network in (self.reconstructive_, self.discriminative_):
-            network.eval().requires_grad_(False)
+        self._estimate_statistics(paint, train_images)
         return self
+
+    @torch.no_grad()
+    def _estimate_statistics(self, paint: Callable[[Tensor], tuple[Tensor, Tensor]], images: Tensor) -> None:
+        """Replace the moving averages of the batch normalisations by averages for the final weights."""
+        networks = nn.ModuleList([self.reconstructive_, self.discriminative_]).requires_grad_(False)
+        norms = [module for module in networks.modules() if isinstance(module, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain average of all batches
+        with seeded(self.seed):
+            for _ in range(STATISTICS_BATCHES):
+                chosen = torch.randperm(len(images))[:STATISTICS_BATCH_SIZE]
+                painted, _ = paint(images[chosen].to(resolve_device(self.device)))
+                self.discriminative_(torch.cat([self.reconstructive_(painted), painted], dim=1))
+        networks.eval()
 
     def build(self) -> None:
         with seeded(self.seed):
             self.reconstructive_ = ReconstructiveNetwork(self.reconstructive_width)
             self.discriminative_ = DiscriminativeNetwork(self.discriminative_width)
+            odds = self.initial_probability / (1 - self.initial_probability)
+            with torch.no_grad():
+                self.discriminative_.output.bias.copy_(torch.tensor([0.0, math.log(odds)]))
         for network in (self.reconstructive_, self.discriminative_):
             network.eval().requires_grad_(False)
             network.to(resolve_device(self.device), memory_format=torch.channels_last)

@@ -6,10 +6,13 @@ distance to its nearest neighbour in the bank; the score of an image is its larg
 
 Where we differ from the paper and its code: see `iadlib.features` for the neighbourhood average. The greedy selection
 is exact, where the code approximates distances with ten random anchors; its first point and the random projection
-depend on `seed`. The image score is the largest patch score, as in the code; `reweighting_neighbours` = b applies
-equation 7. Its exponentials take raw distances, so its effect depends on the scale of the features: at the distances
-that EfficientNet-Lite0 gives (tens), the weight is close to 1 and changes nothing. Images are resized, not cropped,
-because an anomaly may lie at the border.
+depend on `seed`. The image score is by default the maximum of the smoothed map; "patch" is the code's, the largest
+patch score, to which `reweighting_neighbours` = b applies equation 7. The equation's exponentials take raw distances,
+so its effect depends on the scale of the features: at the distances that EfficientNet-Lite0 gives (tens), the weight is
+close to 1 and changes nothing. Images are resized, not cropped, because an anomaly may lie at the border.
+
+`count_padding`, as in the code, tells a patch where it lies: features at an edge or in a corner are smaller, so that
+they have neighbours in the bank from the same place alone, and distances between them are smaller too.
 
 With `own`, the entries of the bank that come from the same training image are left out. Otherwise the difference would
 be zero wherever the coreset contains the patch itself.
@@ -27,6 +30,7 @@ from iadlib.detectors.base import Detector
 from iadlib.features import Backbone, patch_features, resolve_device
 from iadlib.progress import track
 
+IMAGE_SCORES = ("map", "patch")
 POOL = 4096  # candidates of the coreset's selection that are compared with each new centre
 BLOCK = 2**20  # distances computed at a time on a CPU: they fit into its cache
 BLOCK_CUDA = 2**28
@@ -43,17 +47,22 @@ class PatchCore(Detector):
     layers: tuple[int, ...] = (2, 3)  # of the backbone, the finest first
     checkpoint: str | None = None  # file with the backbone's weights; None: packaged or downloaded weights
     patch_size: int = 3  # side of the neighbourhood that is averaged, in patches
+    count_padding: bool = True  # average over the whole neighbourhood, with zeros outside of the map
     embedding_dimension: int | None = None  # channels kept by pooling; None: all
-    coreset_fraction: float = 0.01  # share of the training patches that are kept
+    coreset_fraction: float = 0.02  # share of the training patches that are kept
     projection_dimension: int | None = 128  # of the random projection for the selection alone; None: no projection
-    reweighting_neighbours: int = 0  # b of equation 7; 0: no re-weighting
+    image_score: str = "map"  # the smoothed map's maximum; "patch": the largest patch score
+    reweighting_neighbours: int = 0  # b of equation 7, for "patch"; 0: no re-weighting
 
     def __post_init__(self):
         super().__post_init__()
         if not 0 < self.coreset_fraction <= 1:
             raise ValueError(f"coreset_fraction {self.coreset_fraction}: above 0 and at most 1")
         self._require_odd("patch_size")
+        self._require_choice(image_score=IMAGE_SCORES)
         self._require_at_least(0, "reweighting_neighbours")
+        if self.reweighting_neighbours and self.image_score != "patch":
+            raise ValueError('reweighting_neighbours: equation 7 is for image_score "patch"')
         self._require_at_least(1, "embedding_dimension", "projection_dimension")
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
@@ -77,10 +86,12 @@ class PatchCore(Detector):
         yield "difference", difference
         scores = difference.norm(dim=1, keepdim=True)  # (N, 1, h, w)
         yield "scores", scores
-        yield "image_scores", self._image_scores(embedding, nearest, scores)
+        if self.image_score == "patch":
+            yield "image_scores", self._image_scores(embedding, nearest, scores)
 
     def patches(self, images: Tensor) -> Tensor:
-        return patch_features(self._backbone(images), self.patch_size, self.embedding_dimension)  # (N, C, h, w)
+        maps = self._backbone(images)
+        return patch_features(maps, self.patch_size, self.embedding_dimension, self.count_padding)  # (N, C, h, w)
 
     @cached_property
     def _backbone(self) -> Backbone:

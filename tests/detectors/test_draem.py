@@ -46,7 +46,9 @@ def test_structural_similarity_is_the_formulas_at_a_pixel(normal_images):
 def test_textures_of_a_folder_are_painted(normal_images, tmp_path, monkeypatch):
     Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "red.png")
     found = []
-    monkeypatch.setattr("iadlib.detectors.draem.paint_anomalies", lambda *given, **_: found.append(given[2]) or 1 / 0)
+    monkeypatch.setattr(
+        "iadlib.detectors.draem.paint_anomalies", lambda *_, **given: found.append(given["textures"]) or 1 / 0
+    )
     with pytest.raises(ZeroDivisionError):
         DRAEM(**SMALL, textures=str(tmp_path)).fit(normal_images)
     assert found == [[tmp_path / "red.png"]]
@@ -73,6 +75,21 @@ def test_both_networks_learn(normal_images):
     assert detector.losses_[-10:].mean() < 0.8 * detector.losses_[:10].mean()
 
 
+def test_the_untrained_network_gives_pixels_the_initial_probability(normal_images):
+    detector = DRAEM(**SMALL, initial_probability=0.01)
+    detector.build()
+    assert dict(detector.stations(normal_images))["scores"].median() == pytest.approx(0.01, rel=0.5)
+
+
+def test_batch_normalisations_know_the_final_weights(normal_images):
+    detector = DRAEM(**SMALL, learning_rate=0.05).fit(normal_images)
+    first = detector.reconstructive_.encoder[0][0][0]  # the first convolution and, after it, its normalisation
+    found = detector.reconstructive_.encoder[0][0][1].running_mean
+    with torch.no_grad():
+        expected = first(normal_images).mean(dim=(0, 2, 3))
+    assert (found - expected).abs().max() < 0.1 * first(normal_images).std()
+
+
 def test_the_image_score_is_the_maximum_of_averages(normal_images, test_images):
     detector = DRAEM(**SMALL, score_window=5).fit(normal_images)
     stations = dict(detector.stations(test_images))
@@ -93,7 +110,9 @@ def test_images_too_small_for_six_levels_raise(normal_images):
         DRAEM(**SMALL).fit(normal_images[..., :31])
 
 
-@pytest.mark.parametrize(("name", "value"), [("steps", 0), ("lowest_opacity", 2), ("score_window", 4)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("steps", 0), ("lowest_opacity", 2), ("initial_probability", 0), ("score_window", 4)]
+)
 def test_a_hyperparameter_out_of_range_raises(name, value):
     with pytest.raises(ValueError, match=name):
         DRAEM(**{name: value})

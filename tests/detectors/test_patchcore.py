@@ -33,11 +33,22 @@ def test_scores_are_the_distances_to_the_nearest_entry(normal_images, test_image
     detector = create("patchcore", coreset_fraction=0.1, smoothing_sigma=0).fit(normal_images)
     vectors = detector.features(test_images, "embedding").permute(0, 2, 3, 1).flatten(1, 2)  # (N, h w, C)
     expected = torch.cdist(vectors, detector.memory_).amin(dim=2)  # (N, h w)
+    detector.image_score = "patch"
     np.testing.assert_allclose(detector.predict(test_images).scores, expected.amax(dim=1), rtol=1e-4)
 
 
+def test_the_image_score_is_the_smoothed_maps_maximum(normal_images, test_images):
+    detector = create("patchcore", coreset_fraction=0.1).fit(normal_images)
+    prediction = detector.predict(test_images)
+    np.testing.assert_array_equal(prediction.scores, prediction.maps.max(axis=(1, 2)))
+    detector.image_score = "patch"
+    assert (detector.predict(test_images).scores > prediction.scores).all()
+
+
 def test_reweighting_follows_equation_7(normal_images, test_images):
-    detector = create("patchcore", coreset_fraction=0.1, reweighting_neighbours=4).fit(normal_images)
+    detector = create("patchcore", coreset_fraction=0.1, image_score="patch", reweighting_neighbours=4).fit(
+        normal_images
+    )
     detector.memory_ /= 20  # distances small enough that the exponentials do not saturate
     detector.patches = lambda images: type(detector).patches(detector, images) / 20
     vectors = detector.features(test_images, "embedding").permute(0, 2, 3, 1).flatten(1, 2)
@@ -76,3 +87,8 @@ def test_a_bank_of_one_image_cannot_leave_it_out(normal_images):
 def test_a_hyperparameter_out_of_range_raises(name, value):
     with pytest.raises(ValueError, match=name):
         create("patchcore", **{name: value})
+
+
+def test_reweighting_the_maximum_of_a_map_raises():
+    with pytest.raises(ValueError, match='image_score "patch"'):
+        create("patchcore", reweighting_neighbours=9)
