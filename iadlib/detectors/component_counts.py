@@ -4,9 +4,9 @@ of Kim et al., "Few Shot Part Segmentation Reveals Compositional Logic for Indus
 2024, and of Hsieh and Lai, "CSAD: Unsupervised Component Segmentation for Logical Anomaly Detection", BMVC 2024.
 
 Patch features of a frozen backbone are grouped by k-means; the patches of one cluster form a component. An image is
-described by some properties of each component: its area, the number of its connected regions, its mean colour, its mean
-position and the mean distance of its patches to the cluster's centre. The score of an image is its Mahalanobis distance to the
-descriptions of the training images.
+described by some properties of each component: its area, the number of its connected regions, its mean colour, its
+mean position and the mean distance of its patches to the cluster's centre. The score of an image is its Mahalanobis
+distance to the descriptions of the training images.
 
 Where we differ from the papers: ComAD segments the image by clustering the features of a transformer and compares areas
 and colours of components; PSAD and CSAD train a segmentation network, PSAD with a few labelled images, and compare
@@ -90,11 +90,11 @@ class ComponentCounts(Detector):
         distances = torch.cat([distance for _, distance in assigned]).flatten(2)  # (n, R, h w)
         members = F.one_hot(torch.cat([labels for labels, _ in assigned]).flatten(2), self.components)
         squares = torch.einsum("nrpk,nrp->rk", members.to(distances.dtype), distances.square())
-        self.radii_ = (squares / members.sum(dim=(0, 2))).sqrt().clamp(min=1e-6)  # (R, K)
+        self.radii_ = (squares / members.sum(dim=(0, 2)).clamp(min=1)).sqrt().clamp(min=1e-6)  # (R, K)
         described = zip(batches, assigned, strict=True)
         composition = torch.cat([self._describe(batch, *each) for batch, each in described])  # (n, R, D)
         self.count_ = torch.tensor(len(train_images), device=composition.device)
-        self.mean_ = composition.nanmean(dim=0)
+        self.mean_ = composition.nanmean(dim=0).nan_to_num()
         self._fit_gaussians(self._filled(composition))
         return self
 
@@ -106,12 +106,9 @@ class ComponentCounts(Detector):
         yield "composition", composition.flatten(1)[..., None, None]  # (N, R D, 1, 1)
         deviation = self._deviation(composition, own)  # (N, R, D)
         yield "deviation", deviation.flatten(1)[..., None, None]  # (N, R D, 1, 1)
-        contribution = self._shares(deviation) / self.shares_  # (N, R, K)
-        normal = self.radii_.expand(len(images), -1, -1)
-        parts = [
-            values.gather(2, labels.flatten(2)).view_as(distances) for values in (contribution, normal)
-        ]  # (N, R, h, w)
-        scores = torch.hypot(parts[0], distances / parts[1]).mean(dim=1, keepdim=True)
+        contribution = self._of_patches(self._shares(deviation) / self.shares_, labels)  # (N, R, h, w)
+        relative = distances / self._of_patches(self.radii_.expand(len(images), -1, -1), labels)
+        scores = torch.hypot(contribution, relative).mean(dim=1, keepdim=True)
         yield "scores", scores  # (N, 1, h, w)
         yield "image_scores", deviation.flatten(1).norm(dim=1)
 
@@ -152,6 +149,10 @@ class ComponentCounts(Detector):
         squares = least + vectors.square().sum(dim=2)[:, None]
         grid = embedding.shape[-2:]
         return labels.unflatten(2, grid), squares.clamp(min=0).sqrt().unflatten(2, grid)
+
+    def _of_patches(self, values: Tensor, labels: Tensor) -> Tensor:
+        """The values (N, R, K) of the components that patches (N, R, h, w) belong to."""
+        return values.gather(2, labels.flatten(2)).view_as(labels)
 
     def _describe(self, images: Tensor, labels: Tensor, distances: Tensor) -> Tensor:
         """The properties (N, R, D) of all components; not a number where a component without a patch has none."""
