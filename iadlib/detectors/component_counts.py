@@ -18,8 +18,9 @@ squares of all properties and of several repetitions of k-means are averaged.
 
 The whitening S^(-1/2) is symmetric, so that every whitened channel still belongs to one component, and the square of
 the image score is the sum of the squares of the components' contributions. The map shows at every patch the
-contribution of its component and the distance of the patch to the centre of its cluster, both divided by what training
-images have. A component that is missing has no patch: it changes the image score and appears nowhere in the map.
+distance of the patch to the centre of its cluster and, where its component is larger than in the training images on
+average, the component's contribution, both divided by what training images have. A component that is too small or
+missing changes the image score; what it lacks has no patch and appears in the map only as what lies in its place.
 
 With `own`, a training image is compared with the Gaussians of the other images (see `without_itself`). The centres of
 the clusters, to which it contributed a few of many patches, stay the same.
@@ -52,10 +53,12 @@ class ComponentCounts(Detector):
     title: ClassVar = "Component counts"
     cuts: ClassVar = {"embedding": "features", "composition": "features", "deviation": "deviation"}
     # of R repetitions with K components and D numbers each: centres (R, K, C), root mean square distance of patches to
-    # them (R, K), means (R, D), symmetric whitening matrices (R, D, D), block by block of a property; Ledoit and Wolf's
+    # them (R, K), mean areas (R, K), means (R, D), symmetric whitening matrices (R, D, D), block by block of a property; Ledoit and Wolf's
     # shrinkages (R, P) and the distances' scales (R, P) of P properties; the components' shares (R, K) of a training
     # image's distance; number of training images ()
-    learned: ClassVar = ("centres_", "radii_", "mean_", "whitening_", "shrinkage_", "scales_", "shares_", "count_")
+    learned: ClassVar = (
+        *("centres_", "radii_", "areas_", "mean_", "whitening_", "shrinkage_", "scales_", "shares_", "count_"),
+    )
     paths: ClassVar = ("checkpoint",)
 
     backbone: str = "tf_efficientnet_lite0"  # timm's name
@@ -89,6 +92,7 @@ class ComponentCounts(Detector):
         assigned = [self._assign(each) for each in embedding]
         distances = torch.cat([distance for _, distance in assigned]).flatten(2)  # (n, R, h w)
         members = F.one_hot(torch.cat([labels for labels, _ in assigned]).flatten(2), self.components)
+        self.areas_ = members.to(distances.dtype).mean(dim=(0, 2))  # (R, K)
         squares = torch.einsum("nrpk,nrp->rk", members.to(distances.dtype), distances.square())
         self.radii_ = (squares / members.sum(dim=(0, 2)).clamp(min=1)).sqrt().clamp(min=1e-6)  # (R, K)
         described = zip(batches, assigned, strict=True)
@@ -106,9 +110,9 @@ class ComponentCounts(Detector):
         yield "composition", composition.flatten(1)[..., None, None]  # (N, R D, 1, 1)
         deviation = self._deviation(composition, own)  # (N, R, D)
         yield "deviation", deviation.flatten(1)[..., None, None]  # (N, R D, 1, 1)
-        contribution = self._of_patches(self._shares(deviation) / self.shares_, labels)  # (N, R, h, w)
+        contribution = self._shares(deviation) / self.shares_ * (self._areas(labels) > self.areas_)  # (N, R, K)
         relative = distances / self._of_patches(self.radii_.expand(len(images), -1, -1), labels)
-        scores = torch.hypot(contribution, relative).mean(dim=1, keepdim=True)
+        scores = torch.hypot(self._of_patches(contribution, labels), relative).mean(dim=1, keepdim=True)
         yield "scores", scores  # (N, 1, h, w)
         yield "image_scores", deviation.flatten(1).norm(dim=1)
 
@@ -149,6 +153,10 @@ class ComponentCounts(Detector):
         squares = least + vectors.square().sum(dim=2)[:, None]
         grid = embedding.shape[-2:]
         return labels.unflatten(2, grid), squares.clamp(min=0).sqrt().unflatten(2, grid)
+
+    def _areas(self, labels: Tensor) -> Tensor:
+        """The share (N, R, K) of an image's patches that belongs to each component."""
+        return F.one_hot(labels.flatten(2), self.components).float().mean(dim=2)
 
     def _of_patches(self, values: Tensor, labels: Tensor) -> Tensor:
         """The values (N, R, K) of the components that patches (N, R, h, w) belong to."""

@@ -48,7 +48,7 @@ def test_the_map_marks_the_parts_that_are_too_many_and_not_the_ground(detector):
         row, column = PLACES[place]
         parts[row : row + SQUARE, column : column + SQUARE] = True
     here = detector.predict(extra).maps[0]
-    assert here[parts].mean() > 1.5 * here[~parts].mean()
+    assert here[parts].mean() > 1.1 * here[~parts].mean()
 
 
 def test_the_image_score_is_the_norm_of_the_deviation_and_of_the_components_contributions(detector):
