@@ -52,12 +52,13 @@ PROPERTIES = {"area": 1, "count": 1, "colour": 3, "position": 2, "distance": 1} 
 class ComponentCounts(Detector):
     title: ClassVar = "Component counts"
     cuts: ClassVar = {"embedding": "features", "composition": "features", "deviation": "deviation"}
-    # of R repetitions with K components and D numbers each: centres (R, K, C), root mean square distance of patches to
-    # them (R, K), mean areas (R, K), means (R, D), symmetric whitening matrices (R, D, D), block by block of a property; Ledoit and Wolf's
-    # shrinkages (R, P) and the distances' scales (R, P) of P properties; the components' shares (R, K) of a training
-    # image's distance; number of training images ()
+    # of R repetitions with K components, P properties and D numbers: centres (R, K, C), root mean square distance of
+    # patches to them (R, K), mean areas (R, K), means (R, D), symmetric whitening matrices (R, D, D) with a block for
+    # each property, Ledoit and Wolf's shrinkages (R, P), the distances' scales (R, P), the components' contributions to
+    # a training image's distance (R, K), number of training images ()
     learned: ClassVar = (
-        *("centres_", "radii_", "areas_", "mean_", "whitening_", "shrinkage_", "scales_", "shares_", "count_"),
+        *("centres_", "radii_", "areas_", "mean_", "whitening_"),
+        *("shrinkage_", "scales_", "shares_", "count_"),
     )
     paths: ClassVar = ("checkpoint",)
 
