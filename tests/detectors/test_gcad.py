@@ -58,7 +58,7 @@ def test_the_regression_network_does_not_train_the_autoencoder():
     detector.build()
     for network in (detector.autoencoder_, detector.regression_):
         network.requires_grad_(True)
-    *_, distance = detector.distances(torch.randn(1, 24, 16, 12), torch.randn(1, 152, 8, 6))
+    *_, distance = detector.distances(torch.randn(1, 24, 16, 12), torch.randn(1, 112, 4, 3))
     distance.backward()
     assert all(weight.grad is None for weight in detector.autoencoder_.parameters())
     assert all(weight.grad is not None for weight in detector.regression_.parameters())
@@ -70,7 +70,7 @@ def test_the_student_may_start_from_the_image(normal_images, test_images):
     assert np.isfinite(detector.predict(test_images).maps).all()
 
 
-@pytest.mark.parametrize(("name", "value"), [("latent_dimension", 0), ("steps", 0), ("student_layer", 2)])
+@pytest.mark.parametrize(("name", "value"), [("latent_dimension", 0), ("steps", 0), ("student_layer", 3)])
 def test_a_hyperparameter_out_of_range_raises(name, value):
     with pytest.raises(ValueError, match=name):
         GCAD(**{name: value})
