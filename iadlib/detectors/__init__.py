@@ -15,6 +15,8 @@ DETECTORS = {
     "csflow": "CSFlow",
     "draem": "DRAEM",
     "anoddpm": "AnoDDPM",
+    "component_counts": "ComponentCounts",
+    "gcad": "GCAD",
 }
 
 

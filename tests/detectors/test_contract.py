@@ -19,6 +19,8 @@ TINY = {
     "csflow": {"kernel_sizes": (3,), "hidden_channels": 8, "epochs": 2},
     "draem": {"reconstructive_width": 4, "discriminative_width": 4, "steps": 3},
     "anoddpm": {"channels": (8, 16), "steps": 2, "reconstructions": 1},
+    "component_counts": {"repetitions": 1},
+    "gcad": {"hidden_channels": 8, "steps": 2},
 }
 
 

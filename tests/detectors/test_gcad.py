@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import torch
+
+from iadlib.detectors.gcad import GCAD, Autoencoder, Regression, Student
+
+FEW = {"steps": 2, "hidden_channels": 8, "latent_dimension": 3, "training_batch_size": 4}
+
+
+def test_everything_that_the_autoencoder_reconstructs_comes_through_the_latent_vector(normal_images, test_images):
+    detector = GCAD(**FEW).fit(normal_images)
+    values = dict(detector.stations(test_images))
+    latent = values["latent"]
+    assert latent.shape == (4, 3, 1, 1)
+    predicted = detector.regression_(values["embedding"])
+    expected = predicted - detector.autoencoder_.decode(latent.flatten(1))
+    torch.testing.assert_close(values["global"], expected)
+
+
+def test_one_patch_changes_the_reconstruction_everywhere_but_the_student_only_nearby():
+    torch.manual_seed(0)
+    grid = (24, 22)
+    features = torch.randn(1, 5, *grid)
+    changed = features.clone()
+    changed[0, :, 3, 4] += 5
+    autoencoder, student = Autoencoder(5, 8, 4, grid), Student(5, 5, 8, stride=1)
+    with torch.inference_mode():
+        far = [abs(autoencoder(changed) - autoencoder(features)), abs(student(changed, grid) - student(features, grid))]
+    everywhere, nearby = (each.amax(dim=1)[0] > 0 for each in far)
+    assert everywhere.float().mean() > 0.95
+    assert nearby[3, 4]
+    assert not nearby[12:].any()
+
+
+def test_networks_keep_grids_whose_sides_are_odd():
+    features = torch.randn(2, 5, 13, 9)
+    assert Autoencoder(5, 8, 4, (13, 9))(features).shape == features.shape
+    assert Regression(5, 8)(features).shape == features.shape
+    assert Student(3, 5, 8, stride=4)(torch.randn(2, 3, 50, 34), (13, 9)).shape == features.shape
+
+
+def test_branches_are_standardised_on_the_validation_images(normal_images):
+    validation = normal_images[:3]
+    detector = GCAD(**FEW).fit(normal_images[3:], validation)
+    branches = dict(detector.stations(validation))["branches"]
+    torch.testing.assert_close(branches.mean(dim=(0, 2, 3)), torch.zeros(2), atol=1e-4, rtol=0)
+    torch.testing.assert_close(branches.std(dim=(0, 2, 3)), torch.ones(2), atol=1e-3, rtol=0)
+
+
+def test_the_score_is_the_sum_of_both_branches(normal_images, test_images):
+    values = dict(GCAD(**FEW).fit(normal_images).stations(test_images))
+    torch.testing.assert_close(values["scores"], values["branches"].sum(dim=1, keepdim=True))
+
+
+def test_the_regression_network_does_not_train_the_autoencoder():
+    detector = GCAD(**FEW)
+    detector.image_size_ = (64, 48)
+    detector.build()
+    for network in (detector.autoencoder_, detector.regression_):
+        network.requires_grad_(True)
+    *_, distance = detector.distances(torch.randn(1, 24, 16, 12), torch.randn(1, 112, 4, 3))
+    distance.backward()
+    assert all(weight.grad is None for weight in detector.autoencoder_.parameters())
+    assert all(weight.grad is not None for weight in detector.regression_.parameters())
+
+
+def test_the_student_may_start_from_the_image(normal_images, test_images):
+    detector = GCAD(**FEW, student_layer=None).fit(normal_images)
+    assert detector.input_mean_.shape == (3,)
+    assert np.isfinite(detector.predict(test_images).maps).all()
+
+
+@pytest.mark.parametrize(("name", "value"), [("latent_dimension", 0), ("steps", 0), ("student_layer", 3)])
+def test_a_hyperparameter_out_of_range_raises(name, value):
+    with pytest.raises(ValueError, match=name):
+        GCAD(**{name: value})
