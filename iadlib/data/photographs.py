@@ -124,7 +124,7 @@ def _walk(folder: Path, real: Path, skipped: tuple[Path, ...], problems: list[st
         return
     for entry in children:
         path = folder / entry.name
-        if not entry.is_dir():
+        if not path.is_dir():  # the entry's own is_dir raises on a link to itself
             yield from _file(path, problems, None if entry.is_symlink() else real / entry.name)
             continue
         target = path.resolve() if entry.is_symlink() else real / entry.name

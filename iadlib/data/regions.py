@@ -112,7 +112,7 @@ def read_fringed_regions(path: Path, size: tuple[int, int], defect_name: str) ->
 
 def marks_anything(path: Path) -> bool:
     """Whether a magnetic-tile mask has any region."""
-    return bool(_above_half(_grey(path)).any())
+    return bool(_above_half(mask_values(path)).any())
 
 
 def _above_half(values: np.ndarray) -> np.ndarray:
@@ -135,27 +135,36 @@ def components(mask: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarr
 
 
 def _read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
-    values = _grey(path)
+    values = mask_values(path)
     if values.shape != size:
         height, width = values.shape
         raise DataError(f"{path}: the mask is {height} x {width} (height x width), its image {size[0]} x {size[1]}")
     return values
 
 
-def _grey(path: Path) -> np.ndarray:
-    """Values (H, W) of a mask with one channel, or with equal ones; a palette counts by the colours it shows."""
+def mask_values(path: Path, palette_entries: bool = False) -> np.ndarray:
+    """Values (H, W) of a mask with one channel, or with equal ones.
+
+    A palette counts by the colours it shows; with `palette_entries`, a palette of other colours than greys counts by
+    its entries, as annotation tools use it. Transparency is no mark: a mask in which it would change one is refused.
+    """
     image = decode(path)
+    has_alpha = "A" in image.getbands() or "transparency" in image.info
+    transparent = np.asarray(image.convert("RGBA"))[:, :, 3] == 0 if has_alpha else np.False_
     if image.mode in ("P", "PA"):
-        image = image.convert("RGBA")
-    elif image.mode == "1":
-        image = image.convert("L")
-    values = np.asarray(image)
-    if values.ndim == 2:
-        return values
-    channels = values[:, :, : {"LA": 1}.get(image.mode, 3)]
-    if (channels != channels[:, :, :1]).any():
-        raise DataError(f"{path}: a grey mask expected, not one in colours")
-    return channels[:, :, 0]
+        colours = np.asarray(image.convert("RGB"))
+        is_grey = (colours == colours[:, :, :1]).all()
+        values = np.asarray(image.convert("P")) if palette_entries and not is_grey else colours
+    else:
+        values = np.asarray(image.convert("L") if image.mode == "1" else image)
+    if values.ndim == 3:
+        channels = values[:, :, : {"LA": 1}.get(image.mode, 3)]
+        if (channels != channels[:, :, :1]).any():
+            raise DataError(f"{path}: a grey mask expected, not one in colours")
+        values = channels[:, :, 0]
+    if (transparent & (values > 0)).any():
+        raise DataError(f"{path}: some marked pixels are transparent; save the mask without transparency, on black")
+    return values
 
 
 def _defect_type(entry: object, where: str) -> DefectType:
