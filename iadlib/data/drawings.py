@@ -35,7 +35,11 @@ from iadlib.data.errors import DataError, Findings
 from iadlib.data.images import read_header
 from iadlib.data.layouts import MASK_ENDINGS
 from iadlib.data.photographs import normal_form
+<<<<<<< HEAD
 from iadlib.data.regions import components, grey_values, listed
+=======
+from iadlib.data.regions import components, mask_values
+>>>>>>> wt-mine
 
 LOSSY_ENDINGS = (".jpg", ".jpeg")
 MASK_NAMES = "<photograph>.png, <photograph>_<defect>.png, <photograph>/<defect>.png or <defect>/<photograph>.png"
@@ -64,9 +68,7 @@ class Photograph:
     def at(cls, path: Path, below: str) -> "Photograph":
         """A photograph with the values of its header."""
         header = read_header(path)
-        with Image.open(path) as image:
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if "exif" in image.info else 1
-            return cls(path, below, header.size, image.size[::-1], orientation, header.deep)
+        return cls(path, below, header.size, header.stored, header.orientation, header.deep)
 
     def upright(self, mask: np.ndarray, where: str) -> np.ndarray:
         """A mask that was drawn on this photograph, turned where it was drawn on the stored one."""
@@ -191,7 +193,7 @@ def _mask(path: Path, name: str, photographs: Mapping, defects: Mapping[str, Def
 
 
 def _paint_one(path: Path, defect: str, soft_edges: list[str]) -> Marked:
-    values = _mask_values(path)
+    values = _drawn_values(path)
     positive = _positive(values)
     if len(positive) > 1:
         if positive[-1] < 128:
@@ -202,7 +204,7 @@ def _paint_one(path: Path, defect: str, soft_edges: list[str]) -> Marked:
 
 
 def _paint_greys(path: Path, greys: Mapping[int, str], soft_edges: list[str]) -> Marked:
-    values = _mask_values(path)
+    values = _drawn_values(path)
     unknown = [value for value in _positive(values) if value not in greys]
     if unknown:
         known = ", ".join(f"{grey} ({name})" for grey, name in greys.items())
@@ -211,9 +213,15 @@ def _paint_greys(path: Path, greys: Mapping[int, str], soft_edges: list[str]) ->
         yield from ((name, component) for component in _masks_of_components(values == grey))
 
 
+<<<<<<< HEAD
 def _mask_values(path: Path) -> np.ndarray:
     """Values (H, W) of a mask; tools use the entries of a palette of colours."""
     values = grey_values(path, entries=True)
+=======
+def _drawn_values(path: Path) -> np.ndarray:
+    """Values (H, W) of 8 or 16 bit."""
+    values = mask_values(path, palette_entries=True)
+>>>>>>> wt-mine
     if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
         raise DataError(f"{path}: mask values of 8 or 16 bit expected, not {values.dtype}")
     return values

@@ -10,6 +10,7 @@ property of a category: `bit_depth` takes it from all of its photographs, and ev
 from __future__ import annotations
 
 import math
+import struct
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,10 +32,16 @@ HOW_TO_GIVE_BITS = "give the depth of the camera as `bits` (`--bits` on the comm
 
 @dataclass(frozen=True)
 class Header:
-    """Values from the head of a file: the upright size (height, width), and whether its pixels have more than 8 bit."""
+    """What a file says of its pixels: upright size (height, width), EXIF orientation, and whether they are deeper."""
 
     size: tuple[int, int]
-    deep: bool
+    orientation: int  # that remains to be applied: 1 is upright, 5 to 8 swap height and width
+    deep: bool  # more than 8 bit
+
+    @property
+    def stored(self) -> tuple[int, int]:
+        """The size (height, width) before the turn."""
+        return self.size[::-1] if self.orientation >= 5 else self.size
 
 
 def read_image(path: str | Path, bits: int | None = None) -> np.ndarray:
@@ -76,8 +83,10 @@ def load_images(paths: Iterable[str | Path], size: tuple[int, int], bits: int | 
 def read_header(path: str | Path) -> Header:
     """The header of a photograph; its pixels are not read."""
     with _opened(path) as image:
-        swaps_sides = _orientation(image) >= 5
-        return Header(image.size if swaps_sides else image.size[::-1], _is_deep(image))
+        orientation = _orientation(image)
+        if image.format == "PNG" and "exif" not in image.info:
+            orientation = _orientation_behind_pixels(path)
+        return Header(image.size if orientation >= 5 else image.size[::-1], orientation, _is_deep(image))
 
 
 def bit_depth(paths: Iterable[str | Path]) -> int:
@@ -149,11 +158,11 @@ def mixed_orientations(sizes: Sequence[tuple[int, int]]) -> str | None:
 def decode(path: str | Path) -> Image.Image:
     """The upright picture in Pillow's own mode, all of it read, the file closed."""
     with _opened(path) as image:
-        image.load()
         return _upright(image)
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    image.load()  # a PNG may have its EXIF block behind its pixels
     return ImageOps.exif_transpose(image) if _orientation(image) > 1 else image.copy()
 
 
@@ -178,6 +187,20 @@ def _orientation(image: Image.Image) -> int:
     if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
         return 1
     return image.getexif().get(ExifTags.Base.Orientation, 1)
+
+
+def _orientation_behind_pixels(path: str | Path) -> int:
+    """The EXIF orientation of a PNG whose EXIF block follows its pixels, found without reading these."""
+    with Path(path).open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind == b"eXIf":
+                exif = Image.Exif()
+                exif.load(file.read(length))
+                return exif.get(ExifTags.Base.Orientation, 1)
+            file.seek(length + 4, 1)
+    return 1
 
 
 # -- more than 8 bit --------------------------------------------------------------------------------------------------

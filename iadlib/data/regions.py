@@ -111,7 +111,11 @@ def read_fringed_regions(path: Path, size: tuple[int, int], defect_name: str) ->
 
 def marks_anything(path: Path) -> bool:
     """Whether a magnetic-tile mask has any region."""
+<<<<<<< HEAD
     return bool(_above_half(grey_values(path)).any())
+=======
+    return bool(_above_half(mask_values(path)).any())
+>>>>>>> wt-mine
 
 
 def _above_half(values: np.ndarray) -> np.ndarray:
@@ -132,29 +136,40 @@ def components(mask: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarr
 
 
 def _read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
+<<<<<<< HEAD
     values = grey_values(path)
+=======
+    values = mask_values(path)
+>>>>>>> wt-mine
     if values.shape != size:
         height, width = values.shape
         raise DataError(f"{path}: the mask is {height} x {width} (height x width), its image {size[0]} x {size[1]}")
     return values
 
 
+<<<<<<< HEAD
 def grey_values(path: Path, entries: bool = False) -> np.ndarray:
     """Values (H, W) of a mask with one channel, or with equal ones.
 
     A palette counts by the colours it shows; with `entries`, one of other colours than greys counts by its entries.
+    A mask with pixels that are marked and transparent is refused: the colours and the transparency contradict.
     """
     image = decode(path)
     shown = {"P": "RGB", "PA": "RGB", "1": "L"}.get(image.mode)
     values = np.asarray(image.convert(shown) if shown else image)
-    if values.ndim == 2:
-        return values
-    channels = values[:, :, : 1 if image.mode == "LA" else 3]
-    if (channels == channels[:, :, :1]).all():
-        return channels[:, :, 0]
-    if entries and shown:
-        return np.asarray(image.convert("P"))
-    raise DataError(f"{path}: a grey mask expected, not one in colours")
+    if values.ndim == 3:
+        channels = values[:, :, : 1 if image.mode == "LA" else 3]
+        if (channels == channels[:, :, :1]).all():
+            values = channels[:, :, 0]
+        elif entries and shown:
+            values = np.asarray(image.convert("P"))
+        else:
+            raise DataError(f"{path}: a grey mask expected, not one in colours")
+    if "A" in image.getbands() or "transparency" in image.info:
+        transparent = np.asarray(image.convert("RGBA"))[:, :, 3] == 0
+        if (transparent & (values > 0)).any():
+            raise DataError(f"{path}: some marked pixels are transparent; save the mask without transparency, on black")
+    return values
 
 
 def _defect_type(entry: object, where: str) -> DefectType:
