@@ -49,7 +49,7 @@ class Run:
     seed: int
     table: pd.DataFrame  # split, name, label, score of validation and test images
     report: dict[str, dict[str, float]]
-    values: pd.DataFrame  # see `metrics.image_values`
+    values: pd.DataFrame  # see `metrics.judge_images`
     background: tuple[float, float] | None = None  # see `metrics.background_share`
 
 

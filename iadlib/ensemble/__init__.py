@@ -5,13 +5,3 @@ from iadlib.ensemble.feature import PRESETS, FeatureEnsemble
 from iadlib.ensemble.head import JointHead
 from iadlib.ensemble.output import OutputEnsemble
 from iadlib.ensemble.transforms import GlobalTransform, IndividualTransform
-
-__all__ = [
-    "PRESETS",
-    "Discriminator",
-    "FeatureEnsemble",
-    "GlobalTransform",
-    "IndividualTransform",
-    "JointHead",
-    "OutputEnsemble",
-]

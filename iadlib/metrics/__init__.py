@@ -4,8 +4,8 @@ Intervals by resampling images are in `bootstrap`, paired differences of entries
 of the defects are found in `sizes`, and where the highest scores of defect-free pixels lie in `background`.
 """
 
-from iadlib.metrics.background import HIGHEST_SHARE, background_share
-from iadlib.metrics.bootstrap import bootstrap_interval, paired_difference_interval, percentiles, resampled_images
+from iadlib.metrics.background import background_share
+from iadlib.metrics.bootstrap import bootstrap_interval, percentiles, resampled_images, resampling_counts
 from iadlib.metrics.detection import (
     alarm_interval,
     f1_score,
@@ -21,7 +21,7 @@ from iadlib.metrics.detection import (
 )
 from iadlib.metrics.differences import DIFFERENCE_METRICS, Cells, Judged, collect, difference
 from iadlib.metrics.ground_truth import GroundTruth, ground_truths
-from iadlib.metrics.judging import image_values, judge, judge_images, known_images, pixel_aurocs, summarise
+from iadlib.metrics.judging import judge_images, summarise
 from iadlib.metrics.localisation import (
     au_pro,
     au_spro,
@@ -32,57 +32,6 @@ from iadlib.metrics.localisation import (
     spro,
     spro_curve,
 )
-from iadlib.metrics.maps import ChosenMaps, resize_maps
+from iadlib.metrics.maps import resize_maps
 from iadlib.metrics.report import KINDS, evaluate_maps, format_report, image_report, map_report
 from iadlib.metrics.sizes import found_share, half_size, half_sizes
-
-__all__ = [
-    "DIFFERENCE_METRICS",
-    "HIGHEST_SHARE",
-    "KINDS",
-    "Cells",
-    "ChosenMaps",
-    "GroundTruth",
-    "Judged",
-    "alarm_interval",
-    "au_pro",
-    "au_spro",
-    "au_spro_by_image",
-    "background_share",
-    "bootstrap_interval",
-    "chance_au_spro",
-    "collect",
-    "difference",
-    "evaluate_maps",
-    "f1_score",
-    "false_positive_rate",
-    "format_report",
-    "found_share",
-    "ground_truths",
-    "half_size",
-    "half_sizes",
-    "image_aupr",
-    "image_auroc",
-    "image_report",
-    "image_values",
-    "iou",
-    "judge",
-    "judge_images",
-    "known_images",
-    "map_report",
-    "paired_difference_interval",
-    "percentiles",
-    "pixel_aupr",
-    "pixel_auroc",
-    "pixel_aurocs",
-    "precision",
-    "recall",
-    "resampled_images",
-    "resize_maps",
-    "spro",
-    "spro_curve",
-    "summarise",
-    "threshold_from_normals",
-    "threshold_report",
-    "true_positive_rate",
-]

@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from iadlib.metrics.bootstrap import percentiles, resampled_images
+from iadlib.metrics.bootstrap import percentiles, resampling_counts
 from iadlib.metrics.report import KINDS
 
 RESAMPLES = 500
@@ -99,8 +99,7 @@ def difference(
         present = [kind for kind in kinds if kind in set(one.labels)]
         if present:
             points.append(one.value(metric, present) - two.value(metric, present))
-            drawn = resampled_images(one.labels, RESAMPLES, seed=number)
-            counts = np.array([np.bincount(chosen, minlength=len(one.labels)) for chosen in drawn])
+            counts = resampling_counts(one.labels, RESAMPLES, seed=number)
             resampled.append(one.value(metric, present, counts) - two.value(metric, present, counts))
     if not points:
         return dict.fromkeys(("difference", "low", "high"), float("nan"))

@@ -15,6 +15,7 @@ False positive rates pool the defect-free pixels of all images; sPRO is averaged
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -71,7 +72,7 @@ def au_pro(maps: Maps, regions: Regions, max_fpr: float = 0.3) -> float:
     0.5
     """
     gains, counts = _measured(maps, regions, max_fpr, whole=True)
-    return area_up_to(*curve_of([gain for listed in gains for gain in listed], counts, max_fpr), max_fpr)
+    return area_up_to(*curve_of([*chain(*gains)], counts, max_fpr), max_fpr)
 
 
 def spro(marked: np.ndarray, region: Region) -> float:
@@ -98,7 +99,7 @@ def spro_curve(
     ([0.0, 0.0, 0.0, 0.25], [0.0, 0.0, 0.5, 0.5])
     """
     gains, counts = _measured(maps, regions, max_fpr, defect_name)
-    return curve_of([gain for listed in gains for gain in listed], counts, max_fpr)
+    return curve_of([*chain(*gains)], counts, max_fpr)
 
 
 def au_spro_by_image(maps: Maps, regions: Regions, max_fpr: float = 0.05) -> np.ndarray:
@@ -151,7 +152,7 @@ def _measured(
     truth = ground_truths(regions)
     gains = gains_of(defective_scores(maps, truth), truth, defect_name, whole)
     everything = np.ones(len(truth), bool)
-    values, _ = distinct(gain.scores for each in gains for gain in each)
+    values, _ = distinct(gain.scores for gain in chain(*gains))
     for lowest in (likely_bound(maps, truth, max_fpr), -np.inf):
         reached = values[values >= lowest]
         [counts] = count_defect_free(maps, truth, reached, [(everything, slice(None))], lowest)

@@ -8,15 +8,15 @@ without images is left out, also of the mean. Metrics over all pixels or regions
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
-from iadlib.metrics.counting import Counts, count_defect_free, distinct
+from iadlib.metrics.counting import count_defect_free, distinct
 from iadlib.metrics.detection import image_aupr, image_auroc
 from iadlib.metrics.ground_truth import Regions, ground_truths
 from iadlib.metrics.localisation import (
-    Gain,
     Maps,
     area_up_to,
     areas_by_image,
@@ -51,25 +51,19 @@ def image_report(scores: np.ndarray, kinds: Sequence[str]) -> Report:
     {'logical': 1.0, 'structural': 0.5, 'mean': 0.75}
     """
     scores = np.asarray(scores)
-    kinds = _checked(kinds, len(scores))
-    return {
-        name: _by_kind(kinds, lambda chosen, metric=metric: metric(scores[chosen], kinds[chosen] != "good"))
-        for name, metric in (("image_auroc", image_auroc), ("image_aupr", image_aupr))
-    }
+    kinds, report = _checked(kinds, len(scores)), {}
+    for name, metric in (("image_auroc", image_auroc), ("image_aupr", image_aupr)):
+        subsets = {kind: (kinds == kind) | (kinds == "good") for kind in KINDS if kind in kinds}
+        report[name] = _with_mean({kind: metric(scores[s], kinds[s] == kind) for kind, s in subsets.items()})
+    return report
 
 
-def map_report(maps: Maps, regions: Regions, kinds: Sequence[str]) -> Report:
-    """Localisation metrics by kind, overall, and by defect: that defect's regions, in its images and the good ones.
+def map_report(maps: Maps, regions: Regions, kinds: Sequence[str]) -> tuple[Report, np.ndarray]:
+    """Localisation metrics by kind, overall, and by defect: that defect's regions, in its images and the good ones; and
+    what each image adds to the AU-sPRO of its kind at 0.05 (N,): see `au_spro_by_image`.
 
-    Every image that is not good needs a region: without one, its defective pixels would pass for defect-free.
-    """
-    return map_report_and_values(maps, regions, kinds)[0]
-
-
-def map_report_and_values(maps: Maps, regions: Regions, kinds: Sequence[str]) -> tuple[Report, np.ndarray]:
-    """`map_report`, and what each image adds to the AU-sPRO of its kind at 0.05 (N,): see `au_spro_by_image`.
-
-    The maps are read twice, one after the other, and their pixels are sorted once for all metrics.
+    Every image that is not good needs a region: without one, its defective pixels would pass for defect-free. The maps
+    are read twice, one after the other, and their pixels are sorted once for all metrics.
     """
     kinds = _checked(kinds, len(maps))
     truth = ground_truths(regions)
@@ -77,52 +71,39 @@ def map_report_and_values(maps: Maps, regions: Regions, kinds: Sequence[str]) ->
         if (kind == "good") == bool(len(listed)):
             raise ValueError(f"image {index} is {kind}, but the number of its regions is {len(listed)}")
     scores = defective_scores(maps, truth)
-    good, gains = kinds == "good", gains_of(scores, truth)
+    gains, present = gains_of(scores, truth), [kind for kind in KINDS if kind in kinds]
     names = sorted({region.defect_name for listed in truth for region in listed})
-    by_defect = {name: gains_of(scores, truth, name) for name in names}
-    showing = {name: np.array([bool(each) for each in listed]) for name, listed in by_defect.items()}
-    present = [kind for kind in KINDS if kind in kinds]
+    subsets = {kind: [each if own == kind else [] for own, each in zip(kinds, gains, strict=True)] for kind in present}
+    subsets |= {f"defect {name}": gains_of(scores, truth, name) for name in names}
     values, times = distinct(scores)
-    subsets = [(good | (kinds == kind), _of(gains, kinds == kind)) for kind in present]
-    subsets += [(good | showing[name], by_defect[name]) for name in names]
-    questions = [(images, _met(values, of_images)) for images, of_images in subsets]
+    questions = []
+    for chosen in subsets.values():
+        met = np.zeros(len(values), bool)  # the values at which a region gains
+        for gain in chain(*chosen):
+            met[np.searchsorted(values, gain.scores)] = True
+        questions.append(((kinds == "good") | [bool(each) for each in chosen], np.flatnonzero(met)))
     everything = np.ones(len(truth), bool), slice(None)
     *of_subsets, overall = count_defect_free(maps, truth, values, [*questions, everything])
-    of_kind = dict(zip(present, of_subsets, strict=False))
-    report = {}
+    counts = dict(zip(subsets, of_subsets, strict=True))
+
+    def area(key: str, limit: float) -> float:
+        return area_up_to(*curve_of([*chain(*subsets[key])], counts[key], limit), limit)
+
+    report, by_image = {}, np.full(len(kinds), np.nan)
     for limit in LIMITS:
-        report[f"au_spro_{limit}"] = _with_mean(
-            {kind: _area(_of(gains, kinds == kind), of_kind[kind], limit) for kind in present}
-        )
-        report[f"chance_au_spro_{limit}"] = _with_mean(
-            {kind: chance_au_spro(_of(truth, kinds == kind), limit) for kind in present}
-        )
+        of_kind = {kind: [each for own, each in zip(kinds, truth, strict=True) if own == kind] for kind in present}
+        report[f"au_spro_{limit}"] = _with_mean({kind: area(kind, limit) for kind in present})
+        report[f"chance_au_spro_{limit}"] = _with_mean({kind: chance_au_spro(of_kind[kind], limit) for kind in present})
     report["pixel_auroc"] = {"overall": auroc_of(times, overall)}
     report["pixel_aupr"] = {"overall": aupr_of(times, overall)}
-    report["au_pro_0.3"] = {"overall": _area(gains_of(scores, truth, whole=True), overall, 0.3)}
-    for name, each in zip(names, of_subsets[len(present) :], strict=True):
-        report["au_spro_0.05"][f"defect {name}"] = _area(by_defect[name], each, 0.05)
+    whole = [*chain(*gains_of(scores, truth, whole=True))]
+    report["au_pro_0.3"] = {"overall": area_up_to(*curve_of(whole, overall, 0.3), 0.3)}
+    for name in names:
+        report["au_spro_0.05"][f"defect {name}"] = area(f"defect {name}", 0.05)
         report["chance_au_spro_0.05"][f"defect {name}"] = chance_au_spro(truth, 0.05, defect_name=name)
-    by_image = np.full(len(kinds), np.nan)
     for kind in present:
-        by_image[kinds == kind] = areas_by_image(_of(gains, kinds == kind), of_kind[kind], LIMITS[0])
+        by_image[kinds == kind] = areas_by_image(subsets[kind], counts[kind], 0.05)[kinds == kind]
     return report, by_image
-
-
-def _of(values: Sequence, chosen: np.ndarray) -> list:
-    return [values[i] for i in np.flatnonzero(chosen)]
-
-
-def _met(values: np.ndarray, gains: Sequence[Sequence[Gain]]) -> np.ndarray:
-    """The indices of those values (V,) at which a region gains."""
-    met = np.zeros(len(values), bool)
-    for gain in (gain for each in gains for gain in each):
-        met[np.searchsorted(values, gain.scores)] = True
-    return np.flatnonzero(met)
-
-
-def _area(gains: Sequence[Sequence[Gain]], counts: Counts, limit: float) -> float:
-    return area_up_to(*curve_of([gain for each in gains for gain in each], counts, limit), limit)
 
 
 def evaluate_maps(
@@ -130,7 +111,7 @@ def evaluate_maps(
 ) -> dict[str, dict[str, float | None]]:
     """All metrics, as JSON takes them: None for NaN. Without `scores` (N,) an image scores its map's highest value."""
     scores = np.array([np.max(heat) for heat in maps]) if scores is None else scores
-    report = image_report(scores, kinds) | map_report(maps, regions, kinds)
+    report = image_report(scores, kinds) | map_report(maps, regions, kinds)[0]
     return {
         name: {key: None if math.isnan(value) else value for key, value in values.items()}
         for name, values in report.items()
@@ -158,12 +139,6 @@ def _checked(kinds: Sequence[str], count: int) -> np.ndarray:
     if strange := sorted(set(kinds.tolist()) - {"good", *KINDS}):
         raise ValueError(f"an image is good, logical or structural, not {strange[0]!r}")
     return kinds
-
-
-def _by_kind(kinds: np.ndarray, metric: Callable[[np.ndarray], float]) -> dict[str, float]:
-    """The metric over the images of each kind that occurs, with the good ones, and the mean of these values."""
-    present = [kind for kind in KINDS if kind in kinds]
-    return _with_mean({kind: metric(np.flatnonzero((kinds == kind) | (kinds == "good"))) for kind in present})
 
 
 def _with_mean(values: dict[str, float]) -> dict[str, float]:

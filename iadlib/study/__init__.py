@@ -7,5 +7,3 @@ writes what a notebook shows, and the other modules serve one notebook each.
 from iadlib.study.paths import ROOT, Study
 from iadlib.study.reports import measured, ordered, shown, titled, with_titles
 from iadlib.study.saving import save, show
-
-__all__ = ["ROOT", "Study", "measured", "ordered", "save", "show", "shown", "titled", "with_titles"]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from iadlib.metrics import bootstrap_interval, image_auroc, paired_difference_interval
+from iadlib.metrics import bootstrap_interval, image_auroc
 
 
 @pytest.fixture
@@ -34,19 +34,6 @@ def test_a_mean_over_seeds_of_equal_scores_is_that_of_one_seed(sample):
     assert bootstrap_interval(image_auroc, np.stack([scores, scores]), labels) == bootstrap_interval(
         image_auroc, *sample
     )
-
-
-def test_a_detector_does_not_differ_from_itself(sample):
-    scores, labels = sample
-    assert paired_difference_interval(image_auroc, scores, scores, labels) == (0, 0)
-
-
-def test_pairing_narrows_the_difference_of_similar_detectors(sample):
-    scores, labels = sample
-    other = scores + 0.1 * np.random.default_rng(1).normal(size=50)
-    low, high = paired_difference_interval(image_auroc, scores, other, labels)
-    alone = bootstrap_interval(image_auroc, scores, labels)
-    assert high - low < 0.5 * (alone[1] - alone[0])
 
 
 def test_scores_and_labels_of_different_numbers_raise(sample):

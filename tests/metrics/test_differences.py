@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iadlib.metrics import Judged, au_spro, collect, difference, image_auroc, image_values, resampled_images
+from iadlib.metrics import Judged, au_spro, collect, difference, image_auroc, judge_images, resampled_images
 from iadlib.types import Region
 
 KINDS = np.repeat(["good", "logical", "structural"], [12, 8, 6])
@@ -40,8 +40,10 @@ def test_a_mean_over_images_weighted_by_regions_is_the_au_spro():
     maps = rng.random((3, 10, 10))
     regions = [[], *([Region(rng.random((10, 10)) < 0.2, 4) for _ in range(count)] for count in (1, 2))]
     samples = pd.DataFrame({"name": list("abc"), "label": kinds, "defect": kinds})
-    values = image_values(samples, maps.max((1, 2)), maps, regions).assign(seed=0)
-    assert Judged.of(values).by_seed("au_spro", "structural")[0, 0] == pytest.approx(au_spro(maps, regions))
+    _, values = judge_images(samples, maps.max((1, 2)), maps, regions)
+    assert Judged.of(values.assign(seed=0)).by_seed("au_spro", "structural")[0, 0] == pytest.approx(
+        au_spro(maps, regions)
+    )
 
 
 def test_an_entry_does_not_differ_from_itself_and_a_better_one_is_better():
@@ -49,6 +51,15 @@ def test_an_entry_does_not_differ_from_itself_and_a_better_one_is_better():
     assert set(difference(cells, "good", "good", "image_auroc").values()) == {0.0}
     found = difference(cells, "good", "poor", "image_auroc")
     assert 0 < found["low"] < found["difference"] < found["high"]
+
+
+def test_pairing_narrows_the_difference_of_similar_entries():
+    one = table("one", 1, 1.0)
+    other = one.assign(entry="other", score=one["score"] + 0.1 * np.random.default_rng(1).normal(size=len(one)))
+    unlike = table("unlike", 1, 1.0)
+    cells = collect(pd.concat([one, other, unlike]))
+    similar, different = (difference(cells, "one", name, "image_auroc") for name in ("other", "unlike"))
+    assert similar["high"] - similar["low"] < 0.5 * (different["high"] - different["low"])
 
 
 def test_entries_are_compared_over_the_seeds_that_both_have():
