@@ -9,28 +9,24 @@ from matplotlib.figure import Figure
 from iadlib.figures.style import (
     GREY,
     HIGHLIGHTS,
-    NOTHING,
     axes_of,
+    drawn_from,
     finished,
     in_order,
     label,
     legend_beside,
     line_styles,
-    message,
-    need,
     panels,
 )
 
 
+@drawn_from("method", "category", "radius", "metric", "value")
 def radius_curves(table: pd.DataFrame) -> Figure:
     """Methods in rows, metrics in columns, the radius on the x axis, one line for each background.
 
     `table` has the columns method, category (the background), radius (in the order of the axis), metric, value. The
     panels of a column share their scale.
     """
-    need(table, "method", "category", "radius", "metric", "value")
-    if table.empty:
-        return message(NOTHING)
     metrics, grounds, radii, methods = (in_order(table[c]) for c in ("metric", "category", "radius", "method"))
     size = (3.2 + 2 * len(metrics), 0.9 + 0.95 * len(methods))
     figure, axes = axes_of(len(methods), len(metrics), size=size, sharex=True, sharey="col", squeeze=False)
@@ -50,14 +46,13 @@ def radius_curves(table: pd.DataFrame) -> Figure:
     return finished(figure)
 
 
+@drawn_from("panel", "method", "size", "share")
 def detection_by_size(points: pd.DataFrame, curves: pd.DataFrame, highlight: Sequence[str] | None = None) -> Figure:
     """One panel for each defect: the share that is found by size; markers are bins, lines are fitted curves.
 
     Both tables have the columns panel ("defect: size, unit"), method, size, share. At most five methods have colours
     and markers: those of `highlight`, or else those that find most in the mean over the panels.
     """
-    for table in (points, curves):
-        need(table, "panel", "method", "size", "share")
     names, methods = (in_order(curves[column]) for column in ("panel", "method"))
     shares = points.groupby("method")["share"].mean().reindex(methods).sort_values(ascending=False, kind="stable")
     coloured = list(shares.index if highlight is None else highlight)[:HIGHLIGHTS]
@@ -76,21 +71,19 @@ def detection_by_size(points: pd.DataFrame, curves: pd.DataFrame, highlight: Seq
         axis.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
         axis.minorticks_off()
     others = [label(method) for method in methods if method not in coloured]
-    if others and axes:
+    if others:
         axes[0].plot([], [], color=GREY, label="\n".join(others))
     figure.supylabel("share that is found", fontsize=9)
     legend_beside(figure, axes)
     return finished(figure)
 
 
+@drawn_from("method", "size", "strength", "share")
 def size_and_strength(table: pd.DataFrame) -> Figure:
     """One panel for each method, one dot for each scratch by its length and strength; darker: more seeds find it.
 
     `table` has the columns method, size, strength, share.
     """
-    need(table, "method", "size", "strength", "share")
-    if table.empty:
-        return message(NOTHING)
     methods = in_order(table["method"])
     figure, axes = panels(len(methods), 4, (2.2, 2.1), (0.9, 0), sharex=True, sharey=True)
     for axis, method in zip(axes, methods, strict=True):
@@ -103,14 +96,12 @@ def size_and_strength(table: pd.DataFrame) -> Figure:
     return finished(figure)
 
 
+@drawn_from("defect", "method", "auroc")
 def defect_heat_map(table: pd.DataFrame, name: str) -> Figure:
     """Defects in rows, methods in columns, a value in each cell; `table` has the columns defect, method and auroc.
 
     `name` is what the values are; the scale of the colours begins at 0.5, chance.
     """
-    need(table, "defect", "method", "auroc")
-    if table.empty:
-        return message(NOTHING)
     wide = table.pivot(index="defect", columns="method", values="auroc")
     wide = wide.reindex(index=in_order(table["defect"]), columns=in_order(table["method"]))
     figure, axis = axes_of(size=(2.4 + 0.76 * len(wide.columns), 0.9 + 0.36 * len(wide)))

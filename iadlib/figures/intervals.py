@@ -10,28 +10,24 @@ from matplotlib.figure import Figure
 from iadlib.figures.style import (
     KIND_COLOURS,
     KIND_MARKERS,
-    NOTHING,
     axes_of,
+    drawn_from,
     few_ticks,
     finished,
     in_order,
     kinds_present,
     label,
     legend_beside,
-    message,
-    need,
     panels,
 )
 
 
+@drawn_from("what", "kind", "difference", "low", "high")
 def differences(table: pd.DataFrame, label: str) -> Figure:
     """Differences with their intervals, and a line at no difference.
 
     `table` has the columns what, kind, difference, low, high; `label` names the difference.
     """
-    need(table, "what", "kind", "difference", "low", "high")
-    if table.empty:
-        return message(NOTHING)
     rows = in_order(table["what"])
     figure, axis = axes_of(size=(7, 0.6 + 0.27 * len(rows)))
     draw_intervals(axis, table, "what", "difference", rows)
@@ -41,9 +37,9 @@ def differences(table: pd.DataFrame, label: str) -> Figure:
     return finished(figure)
 
 
+@drawn_from("kind", "difference", "low", "high")
 def differences_in_panels(table: pd.DataFrame, panels_are: str, rows_are: str, label: str) -> Figure:
     """As `differences`: a panel for each value of one column, a row for each value of another, all on one scale."""
-    need(table, panels_are, rows_are, "kind", "difference", "low", "high")
     names, rows = in_order(table[panels_are]), in_order(table[rows_are])
     cell = (2.4, 0.45 + 0.27 * len(rows))
     figure, axes = panels(len(names), 4, cell, (1.7, 0.4), sharex=True, sharey=True)

@@ -10,6 +10,7 @@ from iadlib.figures.style import (
     HIGHLIGHTS,
     KIND_COLOURS,
     axes_of,
+    drawn_from,
     few_ticks,
     finished,
     in_order,
@@ -17,7 +18,6 @@ from iadlib.figures.style import (
     legend_beside,
     line_styles,
     message,
-    need,
     panels,
 )
 
@@ -28,8 +28,6 @@ def learning_curves(training: Mapping[str, pd.DataFrame]) -> Figure:
     `training` has a table with the columns phase, step and loss for each detector that learns by gradient descent.
     The highest hundredth of the losses, which comes with the first steps, may lie outside a panel.
     """
-    for table in training.values():
-        need(table, "phase", "step", "loss")
     parts = [
         (name, phase, part) for name, table in training.items() for phase, part in table.groupby("phase", sort=False)
     ]
@@ -50,13 +48,13 @@ def learning_curves(training: Mapping[str, pd.DataFrame]) -> Figure:
     return finished(figure)
 
 
+@drawn_from("name", "step", "loss", "artificial anomalies", "test images")
 def discriminator_curves(curves: pd.DataFrame) -> Figure:
     """Of every discriminator: its loss, and its AUROC on artificial anomalies beside that on test images.
 
     `curves` has the columns name, step, loss, artificial anomalies, test images; the last one has gaps. The first five
     names are coloured.
     """
-    need(curves, "name", "step", "loss", "artificial anomalies", "test images")
     figure, (left, right) = axes_of(1, 2, size=(10, 3))
     names = in_order(curves["name"])
     for name, style in line_styles(names, names[:HIGHLIGHTS]).items():

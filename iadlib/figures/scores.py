@@ -13,8 +13,8 @@ from iadlib.figures.style import (
     HIGHLIGHTS,
     KIND_COLOURS,
     KIND_MARKERS,
-    NOTHING,
     axes_of,
+    drawn_from,
     finished,
     in_order,
     kinds_present,
@@ -22,11 +22,11 @@ from iadlib.figures.style import (
     legend_beside,
     line_styles,
     message,
-    need,
     panels,
 )
 
 
+@drawn_from("method", "split", "label", "score")
 def scores_by_detector(table: pd.DataFrame, thresholds: Mapping[str, float]) -> Figure:
     """Image scores in one row for each detector: a dot for each test image, and a line at the detector's threshold.
 
@@ -35,11 +35,10 @@ def scores_by_detector(table: pd.DataFrame, thresholds: Mapping[str, float]) -> 
     axis is linear up to 3 standard deviations and logarithmic beyond. The row of a method whose validation scores have
     no spread holds a remark instead of dots.
     """
-    need(table, "method", "split", "label", "score")
     methods = in_order(table["method"])
     kinds = kinds_present(table.loc[table["split"] == "test", "label"])
     if not kinds:
-        return message(NOTHING)
+        return message("no test images")
     figure, axis = axes_of(size=(9.5, 0.9 + 0.42 * len(methods)))
     offsets = dict(zip(kinds, np.linspace(-0.24, 0.24, len(kinds)) if len(kinds) > 1 else [0], strict=True))
     for row, method in enumerate(methods):
@@ -79,13 +78,13 @@ def _readable_ticks(axis: Axes) -> None:
     axis.minorticks_off()
 
 
+@drawn_from("method", "label", "score")
 def roc_by_detector(table: pd.DataFrame) -> Figure:
     """A panel for each kind of anomaly, with a curve for each detector; the legend has the areas, highest first.
 
     `table` has the columns method, label and score, one score for each method and test image; where there is a column
     split, rows of other splits than test are left out. The five highest areas of a panel are coloured.
     """
-    need(table, "method", "label", "score")
     table = table[table["split"] == "test"] if "split" in table.columns else table
     if "seed" in table.columns and table.groupby("method")["seed"].nunique().max() > 1:
         raise ValueError("scores of several seeds have no common ROC curve: choose one seed of every method")
@@ -108,13 +107,13 @@ def roc_by_detector(table: pd.DataFrame) -> Figure:
     return finished(figure)
 
 
+@drawn_from("category", "method", "kind", "mean", "low", "high")
 def kind_comparison(table: pd.DataFrame, label: str) -> Figure:
     """Logical beside structural anomalies for every method, one panel for each category; a line at 0.5.
 
     `table` has the columns category, method, kind, mean, and low and high, the ends of an interval. `label` names the
     values.
     """
-    need(table, "category", "method", "kind", "mean", "low", "high")
     categories, methods = (in_order(table[column]) for column in ("category", "method"))
     cell = (3.1, 0.7 + 0.3 * len(methods))
     figure, axes = panels(len(categories), 3, cell, (1.8, 0.2), sharex=True, sharey=True)

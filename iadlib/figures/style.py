@@ -5,7 +5,8 @@ ground truth outlined in cyan. Kinds also differ by marker, and methods also by 
 can be read in grey.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import wraps
 from textwrap import fill
 
 import matplotlib.pyplot as plt
@@ -147,10 +148,23 @@ def message(text: str) -> Figure:
     return finished(figure)
 
 
-def need(table: pd.DataFrame, *columns: str) -> None:
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise ValueError(f"the table has no column {', '.join(missing)}; its columns are {', '.join(table.columns)}")
+def drawn_from(*columns: str) -> Callable[[Callable[..., Figure]], Callable[..., Figure]]:
+    """A figure whose first argument is a table with these columns; it says so where the table has no rows.
+
+    Raises ValueError where a column is missing.
+    """
+
+    def decorate(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+        @wraps(draw)
+        def checked(table: pd.DataFrame, *arguments, **options) -> Figure:
+            if missing := [column for column in columns if column not in table.columns]:
+                names = ", ".join(table.columns)
+                raise ValueError(f"the table has no column {', '.join(missing)}; its columns are {names}")
+            return draw(table, *arguments, **options) if len(table) else message(NOTHING)
+
+        return checked
+
+    return decorate
 
 
 def finished(figure: Figure) -> Figure:

@@ -10,24 +10,24 @@ from iadlib.study.reports import titled
 
 def seeds_of(study: Study, category: str) -> pd.DataFrame:
     """method, seed, threshold: every fit, with its image threshold from the normal validation images."""
-    seeds = [
-        (method, *item) for method, metrics in study.metrics(category).items() for item in metrics["seeds"].items()
+    rows = [
+        (method, int(seed), float(values["at_image_threshold.threshold"]))
+        for method, metrics in study.metrics(category).items()
+        for seed, values in metrics["seeds"].items()
     ]
-    rows = [(method, int(seed), float(values["at_image_threshold.threshold"])) for method, seed, values in seeds]
     return pd.DataFrame(rows, columns=["method", "seed", "threshold"])
 
 
 def values_of(study: Study, category: str) -> pd.DataFrame:
     """values.csv: method, seed, name, label, defect, score, ... of every test image; empty where there is no file."""
     columns = ["entry", "seed", "name", "label", "defect", "score"]
-    values = study.table("benchmark", category, "values.csv", empty=columns, dtype={"name": str, "defect": str})
-    return values.rename(columns={"entry": "method"})
+    return study.table("benchmark", category, "values.csv", empty=columns).rename(columns={"entry": "method"})
 
 
 def scores_of(study: Study, category: str) -> pd.DataFrame:
     """method, seed, split, name, label, score of validation and test images, lowest seed; empty without a file."""
     columns = ["detector", "seed", "split", "name", "label", "score"]
-    scores = study.table("benchmark", category, "scores.csv", empty=columns, dtype={"name": str})
+    scores = study.table("benchmark", category, "scores.csv", empty=columns)
     return first_seeds(scores.rename(columns={"detector": "method"}))
 
 

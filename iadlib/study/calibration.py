@@ -11,23 +11,21 @@ from matplotlib.figure import Figure
 from iadlib import calibration, figures
 from iadlib.calibration import BOUNDED, CROSS_FITTED, NONE
 from iadlib.study.paths import Study
-from iadlib.study.reports import ordered, titled
+from iadlib.study.reports import ordered, titled, with_ends
 
-WITH_INTERVALS = ("log loss", "Brier score")
+EMPTY = ["scorer", "protocol", "calibrator"]
 ERRORS = ["log loss", "expected error", "expected error if right", "adaptive error", "maximum error", "Brier score"]
 ERRORS += ["Brier reliability", "Brier resolution", "Brier uncertainty", "Brier within"]
 
 
 def read(study: Study, category: str, file: str) -> pd.DataFrame:
     """One file of one category; empty where it is missing."""
-    empty = ["scorer", "protocol", "calibrator"]
-    return study.table("calibration", category, f"{file}.csv", empty=empty, dtype={"name": str, "label": str})
+    return study.table("calibration", category, f"{file}.csv", empty=EMPTY)
 
 
 def gather(study: Study, file: str) -> pd.DataFrame:
     """errors.csv, others.csv, artificial_errors.csv or averages.csv of all categories of the grid that have it."""
-    parts = [read(study, name, file).assign(category=name) for name in study.grid["categories"]]
-    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    return study.gather("calibration", study.grid["categories"], file, EMPTY)
 
 
 def about(probabilities: pd.DataFrame) -> str:
@@ -44,11 +42,9 @@ def by_scorer(errors: pd.DataFrame, error: str) -> pd.DataFrame:
     """One error: scorers in rows, calibrators in columns, with the ends of the interval where there is one."""
     if errors.empty:
         return errors
-    if error in WITH_INTERVALS:
-        ends = zip(errors[error], errors[f"{error} low"], errors[f"{error} high"], strict=True)
-        cells = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in ends]
-    else:
-        cells = [f"{value:.3f}" for value in errors[error]]
+    cells = errors[error].map("{:.3f}".format)
+    if f"{error} low" in errors:
+        cells = with_ends(errors[error], errors[f"{error} low"], errors[f"{error} high"], digits=3)
     return _none_first(ordered(errors.assign(cell=cells), "scorer", "calibrator", "cell")).fillna("")
 
 
@@ -131,6 +127,6 @@ def reliability_figure(probabilities: pd.DataFrame, scorer: str) -> Figure | Non
     found = {}
     for name in sorted(dict.fromkeys(rows["calibrator"]), key=lambda name: name != NONE):
         part = rows[rows["calibrator"] == name]
-        values, labels = part["probability"].to_numpy(), (part["label"] != "good").to_numpy().astype(int)
-        found[name] = calibration.reliability_curve(values, labels), values
+        values = part["probability"].to_numpy()
+        found[name] = calibration.reliability_curve(values, part["label"] != "good"), values
     return figures.reliability_diagrams(found, titled(scorer)) if found else None

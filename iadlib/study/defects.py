@@ -12,7 +12,7 @@ from iadlib.data import Category, read_image
 from iadlib.data.scenes import DEFECT_SIZES, drawn_defects
 from iadlib.study import benchmark
 from iadlib.study.paths import Study
-from iadlib.study.reports import ordered, spaced, titled
+from iadlib.study.reports import ordered, spaced, titled, with_ends
 from iadlib.types import Region
 
 CATEGORY, MANY = "flat_connector", "defect_sizes"
@@ -28,7 +28,7 @@ def scores_of(study: Study) -> pd.DataFrame:
 def found_by_size(study: Study, many: Category | None) -> pd.DataFrame:
     """`drawn_defects` with method, seed, score and found; without photographs the table that was saved last."""
     if many is None:
-        return study.table("defects", "found.csv", dtype={"name": str})
+        return study.table("defects", "found.csv")
     drawn, parts = drawn_defects(many), []
     for fit in benchmark.seeds_of(study, CATEGORY).itertuples():
         scores = pd.read_csv(study.artifacts / "sizes" / fit.method / str(fit.seed) / "scores.csv", dtype={"file": str})
@@ -40,7 +40,7 @@ def found_by_size(study: Study, many: Category | None) -> pd.DataFrame:
 
 def auroc_table(aurocs: pd.DataFrame) -> pd.DataFrame:
     """Defects in rows, detectors in columns."""
-    cells = [f"{row.auroc:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in aurocs.itertuples()]
+    cells = with_ends(aurocs["auroc"], aurocs["low"], aurocs["high"], digits=2)
     return ordered(aurocs.assign(cell=cells), "defect", "method", "cell")
 
 
@@ -74,12 +74,11 @@ def shares(found: pd.DataFrame) -> pd.DataFrame:
 def worst_misses(found: pd.DataFrame, many: Category) -> tuple[list[np.ndarray], list[str], list[list[Region]]]:
     """For `figures.image_grid`: of each defect the largest (by pixels) among those that the fewest detectors find."""
     images = found.groupby(["name", "defect", "pixels"], sort=False)["found"].agg(["sum", "size"]).reset_index()
-    images["position"] = images["name"].map({name: i for i, name in enumerate(many.of("test")["name"])})
     chosen = images.sort_values(["sum", "pixels"], ascending=[True, False]).groupby("defect").head(1)
     columns = chosen[["defect", "pixels", "sum", "size"]].itertuples(index=False)
     titles = [f"{spaced(name)}, {area} pixels: found by {count} of {fits}" for name, area, count, fits in columns]
-    paths = many.of("test")["image"].iloc[chosen["position"]]
-    return [read_image(path) for path in paths], titles, [many.regions(i) for i in chosen["position"]]
+    test = many.of("test").assign(index=range(len(many.of("test")))).set_index("name").loc[chosen["name"]]
+    return [read_image(path) for path in test["image"]], titles, [many.regions(i) for i in test["index"]]
 
 
 def false_alarms(scores: pd.DataFrame, test: Category, count: int = 3) -> tuple[list[np.ndarray], list[str]]:

@@ -36,10 +36,7 @@ COLUMNS = {
 
 def read(study: Study, file: str, categories: Sequence[str] = ()) -> pd.DataFrame:
     """One of the files in COLUMNS, of some categories or of all of the grid; empty where it is missing."""
-    text = {"name": str, "defect": str, "entry": str}
-    names = categories or study.grid["categories"]
-    parts = [study.table("ensemble", name, f"{file}.csv", empty=COLUMNS[file], dtype=text) for name in names]
-    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    return study.gather("ensemble", categories or study.grid["categories"], file, COLUMNS[file])
 
 
 def results(study: Study, categories: Sequence[str] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -5,11 +5,11 @@ An entry is a radius in pixels, or "none" for the images as they are.
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from iadlib.study.ensemble import by_defect as aurocs_by_defect
 from iadlib.study.paths import Study
+from iadlib.study.pictures import spread
 
 NONE = "none"
 RADIUS = {"entry": "radius"}  # to rename the column of values.csv
@@ -17,13 +17,8 @@ RADIUS = {"entry": "radius"}  # to rename the column of values.csv
 
 def gather(study: Study, file: str) -> pd.DataFrame:
     """values.csv, pixels.csv or silhouettes.csv of all grounds of the grid, with the columns method and category."""
-    text = {"entry": str, "name": str, "defect": str}
-    columns = ["name", "label", "defect", "overlap"] if file == "silhouettes" else []  # of rendered grounds only
-    parts = [
-        study.table("masking", ground, f"{file}.csv", empty=columns, dtype=text).assign(category=ground)
-        for ground in study.grid["backgrounds"]
-    ]
-    return pd.concat(parts, ignore_index=True).rename(columns={"detector": "method"})
+    empty = ["name", "label", "defect", "overlap"] if file == "silhouettes" else []  # of rendered grounds only
+    return study.gather("masking", study.grid["backgrounds"], file, empty).rename(columns={"detector": "method"})
 
 
 def overlaps(silhouettes: pd.DataFrame) -> pd.DataFrame:
@@ -60,6 +55,5 @@ def fitted(study: Study, ground: str, method: str | None, values: pd.DataFrame, 
     method = method or study.grid["methods"][0]
     rows = values[(values["category"] == ground) & (values["method"] == method)]
     radii, seed = list(dict.fromkeys(rows["entry"])), rows["seed"].min()
-    shown = [radii[i] for i in np.unique(np.linspace(0, len(radii) - 1, min(count, len(radii))).astype(int))]
-    names = [radius if radius == NONE else f"radius_{radius}" for radius in shown]
+    names = [radius if radius == NONE else f"radius_{radius}" for radius in spread(radii, count)]
     return study.fitted({name: f"masking/{ground}/{method}/{name}/{seed}" for name in names})

@@ -1,7 +1,7 @@
 """Where the files of one profile of the study are, and what the study runs on."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ import yaml
 from iadlib.data import Category, DataError, load_category
 
 ROOT = Path(__file__).resolve().parents[2]
+TEXT = dict.fromkeys(("name", "label", "defect", "entry", "file"), str)  # columns of which none holds numbers
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,17 @@ class Study:
         methods = self.grid["methods"] if self._any([folder]) else []
         return {method: json.loads((folder / method / "metrics.json").read_text()) for method in methods}
 
-    def table(self, *parts: str, empty: Sequence[str] = (), **options) -> pd.DataFrame:
+    def table(self, *parts: str, empty: Sequence[str] = ()) -> pd.DataFrame:
         """A CSV below `reports`; where it is missing, a table with the columns `empty`, or else `DataError`."""
         path = self.reports.joinpath(*parts)
         if not path.is_file() and not empty:
             raise DataError(f"{path}: no such result; `dvc repro` computes it")
-        return pd.read_csv(path, **options) if path.is_file() else pd.DataFrame(columns=list(empty))
+        return pd.read_csv(path, dtype=TEXT) if path.is_file() else pd.DataFrame(columns=list(empty))
+
+    def gather(self, step: str, categories: Iterable[str], file: str, empty: Sequence[str] = ()) -> pd.DataFrame:
+        """The tables of several categories below one another, with a column category; see `table`."""
+        parts = [self.table(step, name, f"{file}.csv", empty=empty).assign(category=name) for name in categories]
+        return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
 
     def _any(self, folders: Collection[Path]) -> bool:
         """Whether one of the folders exists; prints one line where none does."""

@@ -38,12 +38,16 @@ def anomaly_kinds(category: Category) -> list[str]:
     return kinds
 
 
+def spread(values: Sequence, count: int) -> list:
+    """Up to `count` of the values, the first and the last among them, evenly spaced."""
+    return [values[i] for i in np.unique(np.linspace(0, len(values) - 1, min(count, len(values))).astype(int))]
+
+
 def normal_examples(category: Category, count: int = 6) -> tuple[list[np.ndarray], list[str]]:
     """Images and titles for `figures.image_grid`, spread over the normal images of the first split that has some."""
     normal = category.samples[category.samples["label"] == "good"]
     samples = normal[normal["split"] == normal["split"].iloc[0]]
-    chosen = np.unique(np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int))
-    return [read_image(samples["image"].iloc[i]) for i in chosen], [samples["name"].iloc[i] for i in chosen]
+    return [read_image(path) for path in spread(list(samples["image"]), count)], spread(list(samples["name"]), count)
 
 
 def anomalous_examples(
@@ -52,11 +56,13 @@ def anomalous_examples(
     """Images, titles and regions for `figures.image_grid`: the first images of every defect of one kind."""
     samples = category.of("test").assign(defect=category.defects())
     chosen = samples[samples["label"] == kind].groupby("defect").head(per_defect).sort_values("defect", kind="stable")
-    return (
-        [read_image(path) for path in chosen["image"]],
-        [spaced(defect) for defect in chosen["defect"]],
-        [category.regions(i) for i in chosen.index],
-    )
+    images, titles = [read_image(path) for path in chosen["image"]], [spaced(defect) for defect in chosen["defect"]]
+    return images, titles, [category.regions(i) for i in chosen.index]
+
+
+def regions_of(category: Category) -> list[tuple[int, Region]]:
+    """All ground-truth regions, each with the index of its test image."""
+    return [(i, region) for i in range(len(category.of("test"))) for region in category.regions(i)]
 
 
 def region_areas(category: Category) -> pd.DataFrame:
@@ -64,16 +70,10 @@ def region_areas(category: Category) -> pd.DataFrame:
 
     Prints one line if there are none.
     """
-    regions = [region for i in range(len(category.of("test"))) for region in category.regions(i)]
-    if not regions:
+    rows = [(spaced(each.defect_name), each.area, each.saturation_area) for _, each in regions_of(category)]
+    if not rows:
         print(f"{category.name}: no ground-truth regions; tables and figures of areas are left out.")
-    return pd.DataFrame(
-        {
-            "defect": [spaced(region.defect_name) for region in regions],
-            "area": [int(region.mask.sum()) for region in regions],
-            "saturation_area": [region.saturation_area for region in regions],
-        }
-    )
+    return pd.DataFrame(rows, columns=["defect", "area", "saturation_area"])
 
 
 def area_summary(areas: pd.DataFrame) -> pd.DataFrame:
@@ -85,9 +85,8 @@ def area_summary(areas: pd.DataFrame) -> pd.DataFrame:
 
 def saturation_steps(category: Category) -> tuple[np.ndarray, Region, list[np.ndarray], pd.DataFrame]:
     """For `figures.saturation_steps`: the region with the smallest saturation area for its area, marked in steps."""
-    regions = [(i, region) for i in range(len(category.of("test"))) for region in category.regions(i)]
-    i, region = min(regions, key=lambda item: item[1].saturation_area / item[1].mask.sum())
-    marks = growing_marks(region, [region.saturation_area * share for share in (0.25, 0.5, 1)] + [region.mask.sum()])
+    i, region = min(regions_of(category), key=lambda each: each[1].saturation_area / each[1].area)
+    marks = growing_marks(region, [region.saturation_area * share for share in (0.25, 0.5, 1)] + [region.area])
     return read_image(category.of("test")["image"].iloc[i]), region, marks, saturation_table(region)
 
 
@@ -102,10 +101,7 @@ def maps_figure(category: Category | None, folders: dict[str, Path], names: Sequ
 
     samples = category.of("test").assign(defect=category.defects(), position=range(len(category.of("test"))))
     samples = samples.set_index("name").loc[list(names)]
-    maps = {titled(column): read_maps(folder, list(names)) for column, folder in folders.items()}
-    return figures.maps_by_detector(
-        [read_image(path) for path in samples["image"]],
-        {column: [found[name] for name in names] for column, found in maps.items()},
-        [category.regions(i) for i in samples["position"]],
-        [f"{spaced(row.defect)} ({row.Index})" for row in samples.itertuples()],
-    )
+    maps = {titled(column): list(read_maps(folder, list(names)).values()) for column, folder in folders.items()}
+    images, regions = [read_image(path) for path in samples["image"]], map(category.regions, samples["position"])
+    titles = [f"{spaced(row.defect)} ({row.Index})" for row in samples.itertuples()]
+    return figures.maps_by_detector(images, maps, list(regions), titles)

@@ -1,6 +1,5 @@
 """What all tables of the study share: titles, means with their spread, and measurements of time and memory."""
 
-import ast
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -13,13 +12,9 @@ from iadlib.study.paths import ROOT
 @cache
 def titles() -> dict[str, str]:
     """As `iadlib.detectors.titles`, read from the source code: to import all detectors takes every notebook seconds."""
-    trees = {path.stem: ast.parse(path.read_text()) for path in sorted((ROOT / "iadlib/detectors").glob("*.py"))}
-    nodes = [(name, node) for name, tree in trees.items() for node in ast.walk(tree) if isinstance(node, ast.AnnAssign)]
-    return {name: ast.literal_eval(node.value) for name, node in nodes if _is_title(node)}
-
-
-def _is_title(node: ast.AnnAssign) -> bool:
-    return ast.unparse(node.target) == "title" and node.value is not None
+    files = sorted((ROOT / "iadlib/detectors").glob("*.py"))
+    found = {file.stem: re.search(r'^ +title: ClassVar = "(.+)"$', file.read_text(), re.MULTILINE) for file in files}
+    return {name: line[1] for name, line in found.items() if line}
 
 
 def titled(name: str) -> str:
@@ -41,6 +36,12 @@ def shown(mean: float | None, std: float | None = None) -> str:
     if mean is None or pd.isna(mean):
         return ""
     return f"{mean:.3f}" if std is None or pd.isna(std) else f"{mean:.3f} ± {std:.3f}"
+
+
+def with_ends(values: pd.Series, low: pd.Series, high: pd.Series, digits: int) -> list[str]:
+    """Every value as text with the ends of its interval."""
+    rows = zip(values, low, high, strict=True)
+    return [f"{value:.{digits}f} [{start:.{digits}f}, {end:.{digits}f}]" for value, start, end in rows]
 
 
 def ordered(table: pd.DataFrame, rows: str | Sequence[str], columns: str | Sequence[str], values: str) -> pd.DataFrame:
