@@ -5,9 +5,13 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # its import takes longer than most commands' help
+    import pandas as pd
 
 PARTIAL = ".partial"  # suffix of what is being written; ignored by git, DVC and every reader of photographs
 
@@ -70,3 +74,14 @@ def write_json(path: str | Path, content: dict) -> None:
     text = json.dumps(content, indent=1, allow_nan=False)
     with whole_file(path) as unfinished:
         unfinished.write_text(text + "\n")
+
+
+def write_tables(folder: Path, tables: "Mapping[str, pd.DataFrame]", digits: int = 9) -> None:
+    """FOLDER/NAME.csv for every table that has rows; nine digits are enough for float32 to be read as it was.
+
+    An index is written if it has a name.
+    """
+    for name, table in tables.items():
+        if len(table):
+            indexed = any(level is not None for level in table.index.names)
+            table.to_csv(folder / f"{name}.csv", index=indexed, float_format=f"%.{digits}g")

@@ -14,8 +14,8 @@ import pandas as pd
 from iadlib import calibration, results
 from iadlib.calibration import ARTIFICIAL, BOUNDED, CALIBRATORS, CROSS_FITTED, PLATT, UNCALIBRATED, Costs
 from iadlib.data import Category, DataError, load_category
-from iadlib.files import require_new, whole_folder
-from iadlib.metrics import image_auroc, percentiles, resampled_images
+from iadlib.files import require_new, whole_folder, write_tables
+from iadlib.metrics import image_auroc, percentiles, resampling_counts
 from iadlib.parallel import in_parallel
 
 ENSEMBLES = {"feature ensemble": "feature ensemble", "mean": "mean of outputs"}  # entry -> scorer
@@ -31,7 +31,6 @@ WITH_INTERVALS = {"log loss": calibration.log_losses, "Brier score": calibration
 BETWEEN_KINDS = ("from logical", "structural by itself", "from structural", "logical by itself")
 PERFECT = "expected error if right"
 RESAMPLES = 300
-FORMAT = "%.6g"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,9 +110,7 @@ def calibrate(
     if settings.members:
         tables["averages"] = errors(averaged(probabilities, scores, settings.members), [CROSS_FITTED])
     with whole_folder(out) as folder:
-        for name, table in tables.items():
-            if len(table):
-                table.to_csv(folder / f"{name}.csv", index=False, float_format=FORMAT)
+        write_tables(folder, tables, digits=6)
     print(f"{scores['scorer'].nunique()} scorers on {category.name} calibrated, in {out}")
 
 
@@ -213,8 +210,7 @@ def errors_of(tables: dict[str, pd.DataFrame]) -> list[dict[str, float]]:
     """The rows of `errors` for one scorer and protocol; `tables` by calibrator, (name, label) x seed."""
     kinds = next(iter(tables.values())).index.get_level_values("label").to_numpy()
     labels = (kinds != "good").astype(int)
-    drawn = resampled_images(kinds, RESAMPLES, seed=0)
-    shares = np.array([np.bincount(chosen, minlength=len(kinds)) for chosen in drawn]) / len(kinds)  # (resamples, N)
+    shares = resampling_counts(kinds, RESAMPLES, seed=0) / len(kinds)  # (resamples, N)
     losses = {
         (name, error): np.mean([loss(each, labels) for each in table.to_numpy().T], axis=0)  # (N,)
         for name, table in tables.items()

@@ -16,7 +16,7 @@ the ensembles, which learn from these features, are fitted side by side.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,13 +28,13 @@ from torch import Tensor
 from iadlib import metrics, results
 from iadlib.commands.judge import Truth, with_first_columns
 from iadlib.data import Category, DataError, load_category
-from iadlib.detectors import Detector, create, name_of
+from iadlib.detectors import Detector, create
 from iadlib.ensemble.feature import PRESETS, FeatureEnsemble, kinds_of
 from iadlib.ensemble.head import SCORING, HeadSettings, JointHead, settings_of
 from iadlib.ensemble.members import Members, share_backbones
 from iadlib.ensemble.output import COMBINATIONS, cawpe, combined, stacked
 from iadlib.ensemble.transforms import Covariance, covariances
-from iadlib.files import require_new, whole_folder, write_json
+from iadlib.files import require_new, whole_folder, write_json, write_tables
 from iadlib.metrics import image_auroc
 from iadlib.parallel import in_parallel
 from iadlib.params import check_values
@@ -47,7 +47,6 @@ THESIS_DESIGN = {key: value for key, value in PRESETS["thesis"].items() if key !
 FOLDS = 5  # of the cross-fitting with labels
 WATCHED_STEPS = 10  # steps at which the AUROC of the test images is computed for the learning curves
 BATCH_SIZE = 16  # images whose features are computed together
-FORMAT = "%.6g"
 COLUMNS = {  # of the tables
     "values": ["category", "group", "entry", "seed", "name", "label", "defect", "score", "au_spro", "regions"],
     "pixel_auroc": ["category", "group", "entry", "seed", "pixel_auroc"],
@@ -70,36 +69,27 @@ class EnsembleSettings:
     ablation_seeds: tuple[int, ...] = ()
 
     def __post_init__(self):
-        named = [("members", self.members)]
-        named += [(f"designs: {name}: members", design.get("members", ())) for name, design in self.designs.items()]
-        named += [("backbones", self.backbones)]
-        for where, names in named:
+        named = {f"designs: {name}: members": design.get("members", ()) for name, design in self.designs.items()}
+        for where, names in {"members": self.members, **named, "backbones": self.backbones}.items():
             if unknown := [name for name in names if name not in self.cuts]:
                 raise ValueError(f"{where}: {unknown[0]!r} has no cut; cuts has {', '.join(self.cuts)}")
         if not self.members:
             raise ValueError("members: one detector or more")
-        for design in self.feature_designs() + self.ablations():
+        for design in self.all_designs(ablations=True):
             design.head(self)  # checks names and values of its hyperparameters
 
-    def feature_designs(self) -> list["Design"]:
-        """The feature ensembles that are fitted with every seed."""
-        return [
+    def all_designs(self, ablations: bool) -> list["Design"]:
+        """The feature ensembles that are fitted with every seed, and those with the ablation seeds only."""
+        designs = [
             Design("feature", FEATURE, self.members, {}),
             Design("feature", ALONE, self.members, {"distances": False}),
             Design("feature", THESIS, self.members, THESIS_DESIGN | self.thesis),
         ]
-
-    def ablations(self) -> list["Design"]:
-        """The feature ensembles that are fitted with the ablation seeds only."""
-        designs = [
-            Design(
-                "design",
-                name,
-                tuple(design.get("members", self.members)),
-                {key: value for key, value in design.items() if key != "members"},
-            )
-            for name, design in self.designs.items()
-        ]
+        if not ablations:
+            return designs
+        for name, changes in self.designs.items():
+            members = tuple(changes.get("members", self.members))
+            designs.append(Design("design", name, members, {k: v for k, v in changes.items() if k != "members"}))
         return designs + [Design("pair", f"{' + '.join(pair)}: features", pair, {}) for pair in self.pairs()]
 
     def pairs(self) -> list[tuple[str, str]]:
@@ -155,32 +145,32 @@ class Inputs:
 
     def judged(self, group: str, entry: str, prediction: Prediction, **kept) -> Judged:
         """An entry with scores and maps."""
-        maps = metrics.resize_maps(prediction.maps, self.truth.sizes)
-        report, values = metrics.judge_images(
-            self.truth.samples, prediction.scores, maps, self.truth.regions, self.truth.known
-        )
+        truth, maps = self.truth, metrics.resize_maps(prediction.maps, self.truth.sizes)
+        report, values = metrics.judge_images(truth.samples, prediction.scores, maps, truth.regions, truth.known)
         return Judged(group, entry, values, report.get("pixel_auroc", {}).get("overall"), **kept)
 
 
-class MemberOutputs(NamedTuple):
-    """One fitted detector on all images: by split its maps (N, h, w, C) at its cut, and its predictions."""
+class Outputs(NamedTuple):
+    """What one fitted detector predicts."""
 
-    maps: dict[str, np.ndarray]
     validation: Prediction
     test: Prediction
 
 
 class Pool:
-    """The detectors fitted with one seed: what the ensembles of this seed learn from."""
+    """The detectors fitted with one seed: what the ensembles of this seed learn from.
 
-    def __init__(self, seed: int, outputs: dict[str, MemberOutputs]):
-        self.seed, self.outputs = seed, outputs
+    `members` has for every detector its outputs, and by split its maps (N, h, w, C) at its cut.
+    """
+
+    def __init__(self, seed: int, members: dict[str, tuple[Outputs, dict[str, np.ndarray]]]):
+        self.seed, self.outputs = seed, {name: outputs for name, (outputs, _) in members.items()}
         self._maps = {
-            name: {split: torch.from_numpy(maps).permute(0, 3, 1, 2) for split, maps in each.maps.items()}
-            for name, each in outputs.items()
+            name: {split: torch.from_numpy(each).permute(0, 3, 1, 2) for split, each in maps.items()}
+            for name, (_, maps) in members.items()
         }
         batches = zip(*(each["train"].split(BATCH_SIZE) for each in self._maps.values()), strict=True)
-        self._covariances = dict(zip(outputs, covariances(batches), strict=True))
+        self._covariances = dict(zip(members, covariances(batches), strict=True))
 
     def maps(self, split: str, members: Sequence[str]) -> list[Tensor]:
         """The maps (N, C, h, w) of the members."""
@@ -189,11 +179,6 @@ class Pool:
     def covariances(self, members: Sequence[str]) -> list[Covariance]:
         """The covariances of the members' training maps."""
         return [self._covariances[name] for name in members]
-
-    def combined(self, members: Sequence[str], combination: str, split: str = "test") -> Prediction:
-        """The outputs of the members combined, for the validation or the test images."""
-        outputs = [self.outputs[name] for name in members]
-        return combined([getattr(each, split) for each in outputs], [each.validation for each in outputs], combination)
 
 
 def ensemble(
@@ -221,22 +206,22 @@ def ensemble(
         seed: {name: results.load_detector(folder) for name, folder in named.items()} for seed, named in folders.items()
     }
     in_parallel(fill_backbones, [(detectors, images)], "ensembles: backbones")
-    averaged = over_backbones(inputs, detectors)
-    judged: dict[int, list[Judged]] = {}
-    for seed, named in folders.items():
-        judged[seed] = judge_seed(inputs, seed, named, detectors[seed], averaged, first=seed == min(folders))
-    first = min(folders)
+    averaged, first = over_backbones(inputs, detectors), min(folders)
+    judged = {
+        seed: judge_seed(inputs, seed, named, detectors[seed], averaged, first=seed == first)
+        for seed, named in folders.items()
+    }
     feature = feature_ensemble(inputs, judged[first], detectors[first], first)
-    with whole_folder(out) as artifacts, whole_folder(report) as tables:
-        values = write_tables(tables, category, judged)
-        variances(feature).to_csv(tables / "variances.csv", index=False, float_format=FORMAT)
+    with whole_folder(out) as artifacts, whole_folder(report) as folder:
+        tables = tables_of(category, judged) | {"variances": variances(feature)}
+        write_tables(folder, tables)
         for each in (each for each in judged[first] if each.maps is not None):
             place = artifacts / each.entry.replace(" ", "_")
             place.mkdir()
             np.savez(place / results.MAPS, **dict(zip(inputs.names, each.maps, strict=True)))
         save_ensemble(artifacts / FEATURE.replace(" ", "_"), feature, category.bits)
     print(f"{sum(map(len, judged.values()))} entries judged on {len(inputs.names)} test images, in {report}")
-    return values
+    return tables["values"]
 
 
 def folders_by_seed(members: Path, settings: EnsembleSettings) -> dict[int, dict[str, Path]]:
@@ -245,10 +230,9 @@ def folders_by_seed(members: Path, settings: EnsembleSettings) -> dict[int, dict
     for name in settings.cuts:
         if not (members / name).is_dir():
             raise DataError(f"{members}: no fitted {name}, which `cuts` in params/ensemble.yaml names")
-        by_seed = {
+        found[name] = {
             results.read_settings(each)["hyperparameters"]["seed"]: each for each in results.find(members / name)
         }
-        found[name] = by_seed
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in found.values())))
     if not seeds:
         raise DataError(f"{members}: no seed that {', '.join(found)} were all fitted with")
@@ -259,19 +243,16 @@ def folders_by_seed(members: Path, settings: EnsembleSettings) -> dict[int, dict
 
 def common_size(folders: dict[int, dict[str, Path]]) -> tuple[int, int]:
     """The image size (height, width) that all detectors were fitted at."""
-    sizes = {
-        (name, *results.read_settings(folder)["image_size"]): None
-        for named in folders.values()
-        for name, folder in named.items()
-    }
-    if len({(height, width) for _, height, width in sizes}) > 1:
-        listed = ", ".join(f"{name} {height} x {width}" for name, height, width in sizes)
+    fits = [fit for named in folders.values() for fit in named.items()]
+    found = dict.fromkeys((name, *results.read_settings(folder)["image_size"]) for name, folder in fits)
+    sizes = {(height, width) for _, height, width in found}
+    if len(sizes) > 1:
+        listed = ", ".join(f"{name} {height} x {width}" for name, height, width in found)
         raise DataError(
             f"detectors of an ensemble are fitted at one image size, but these at several, height x width: {listed}; "
             "set the same image_size in their params files and fit them again"
         )
-    _, height, width = next(iter(sizes))
-    return height, width
+    return sizes.pop()
 
 
 def fill_backbones(detectors: dict[int, dict[str, Detector]], images: dict[str, Tensor]) -> None:
@@ -283,36 +264,33 @@ def fill_backbones(detectors: dict[int, dict[str, Detector]], images: dict[str, 
                 backbone(batch)
 
 
-def over_backbones(inputs: Inputs, detectors: dict[int, dict[str, Detector]]) -> dict[tuple[str, int], list]:
-    """(Detector, seed) -> its predictions (validation, test) with each of the further backbones."""
+def over_backbones(inputs: Inputs, detectors: dict[int, dict[str, Detector]]) -> dict[tuple[str, int], list[Outputs]]:
+    """(Detector, seed) -> its outputs with each of the further backbones."""
     tasks = [
-        (inputs, {seed: named[name] for seed, named in detectors.items()}, {"backbone": backbone} | changes)
+        (inputs, name, {seed: named[name] for seed, named in detectors.items()}, {"backbone": backbone} | changes)
         for name, changed in inputs.settings.backbones.items()
         for backbone, changes in changed.items()
     ]
-    names = [name for name, changed in inputs.settings.backbones.items() for _ in changed]
-    found: dict[tuple[str, int], list] = {}
-    for name, by_seed in zip(names, in_parallel(with_backbone, tasks, "ensembles: other backbones"), strict=True):
-        for seed, predictions in by_seed.items():
-            found.setdefault((name, seed), []).append(predictions)
+    found: dict[tuple[str, int], list[Outputs]] = {}
+    for each in in_parallel(with_backbone, tasks, "ensembles: other backbones"):
+        for key, outputs in each.items():
+            found.setdefault(key, []).append(outputs)
     return found
 
 
 def with_backbone(
-    inputs: Inputs, detectors: dict[int, Detector], changes: dict
-) -> dict[int, tuple[Prediction, Prediction]]:
-    """Seed -> the predictions for validation and test images of a detector fitted with changed hyperparameters."""
+    inputs: Inputs, name: str, detectors: dict[int, Detector], changes: dict
+) -> dict[tuple[str, int], Outputs]:
+    """(Detector, seed) -> the outputs of one detector fitted with changed hyperparameters."""
     others = {
-        seed: create(name_of(detector), **results.hyperparameters_of(detector) | {"checkpoint": None} | changes)
+        seed: create(name, **results.hyperparameters_of(detector) | {"checkpoint": None} | changes)
         for seed, detector in detectors.items()
     }
     share_backbones(others.values(), keep_all=True)
-    images = inputs.images
+    train, validation, test = inputs.images.values()
     for other in others.values():
-        other.fit(images["train"], images["validation"])
-    return {
-        seed: (other.predict(images["validation"]), other.predict(images["test"])) for seed, other in others.items()
-    }
+        other.fit(train, validation)
+    return {(name, seed): Outputs(other.predict(validation), other.predict(test)) for seed, other in others.items()}
 
 
 def judge_seed(
@@ -320,37 +298,33 @@ def judge_seed(
     seed: int,
     folders: dict[str, Path],
     detectors: dict[str, Detector],
-    averaged: dict[tuple[str, int], list],
+    averaged: dict[tuple[str, int], list[Outputs]],
     first: bool,
 ) -> list[Judged]:
     """All entries of one seed, in the order of the tables; with `first`, maps and training curves are kept."""
-    settings = inputs.settings
+    settings, ablation = inputs.settings, seed in inputs.settings.ablation_seeds
     tasks = [(inputs, name, detectors[name], folder) for name, folder in folders.items()]
-    outputs = dict(zip(folders, in_parallel(member_outputs, tasks, f"ensembles, seed {seed}: members"), strict=True))
-    [pool] = in_parallel(Pool, [(seed, outputs)], "ensembles: covariances")
-    ablation = seed in settings.ablation_seeds
-    designs = settings.feature_designs() + (settings.ablations() if ablation else [])
+    members = dict(zip(folders, in_parallel(read_member, tasks, f"ensembles, seed {seed}: members"), strict=True))
+    [pool] = in_parallel(Pool, [(seed, members)], "ensembles: covariances")
+
+    def joined(names: Sequence[str]) -> list[Outputs]:
+        return [pool.outputs[name] for name in names]
+
+    designs = settings.all_designs(ablation)
     groups = sorted(grouped(designs, settings), key=lambda group: -cost(group[0].head(settings)))
     tasks = [(fit_designs, inputs, pool, group, first) for group in groups]
-    tasks += [(judge_member, inputs, pool, name, first) for name in settings.cuts]
-    tasks += [
-        (judge_outputs, inputs, pool, "output", combination, settings.members, combination, first)
-        for combination in COMBINATIONS
-    ]
-    tasks += [
-        (judge_backbones, inputs, pool, name, predictions)
-        for (name, fitted_with), predictions in averaged.items()
-        if fitted_with == seed
-    ]
+    tasks += [(judge_outputs, inputs, "member", name, joined([name]), "", first) for name in settings.cuts]
+    tasks += [(judge_outputs, inputs, "output", name, joined(settings.members), name, first) for name in COMBINATIONS]
+    for (name, fitted_with), outputs in averaged.items():
+        if fitted_with == seed:
+            entry = f"{name} over {1 + len(outputs)} backbones"
+            tasks.append((judge_outputs, inputs, "backbones", entry, [pool.outputs[name], *outputs], MEAN, False))
     tasks.append((judge_labelled, inputs, pool))
-    if ablation:
-        tasks += [
-            (judge_outputs, inputs, pool, "pair", f"{' + '.join(pair)}: outputs", pair, MEAN, False)
-            for pair in settings.pairs()
-        ]
+    for pair in settings.pairs() if ablation else ():
+        tasks.append((judge_outputs, inputs, "pair", f"{' + '.join(pair)}: outputs", joined(pair), MEAN, False))
     found = in_parallel(lambda function, *rest: function(*rest), tasks, f"ensembles, seed {seed}")
     order = [design.entry for design in designs]
-    entries = [each for listed in found for each in listed]
+    entries = list(chain(*found))
     entries.sort(key=lambda each: (GROUPS.index(each.group), order.index(each.entry) if each.entry in order else 0))
     return entries
 
@@ -370,21 +344,18 @@ def cost(head: JointHead) -> float:
     return head.steps * head.heads * (5 if head.noise == "simplex" else 1)
 
 
-def member_outputs(inputs: Inputs, name: str, detector: Detector, folder: Path) -> MemberOutputs:
-    """The maps of one detector for all images; its test predictions are those in its folder."""
+def read_member(inputs: Inputs, name: str, detector: Detector, folder: Path) -> tuple[Outputs, dict[str, np.ndarray]]:
+    """What a `Pool` holds of one detector; its test predictions are those in its folder."""
     table = results.read_scores(folder).query("split == 'test'").set_index("name")
     if set(table.index) != set(inputs.names):
         raise DataError(f"{folder}: scores of other test images than this category has; fit the detector again")
-    saved = results.read_maps(folder, inputs.names)
-    test = Prediction(
-        table.loc[inputs.names, "score"].to_numpy(np.float32), np.stack([saved[each] for each in inputs.names])
-    )
-    members = Members({name: detector}, {name: inputs.settings.cuts[name]})
-    [train] = members.training_maps(inputs.images["train"], BATCH_SIZE)
-    [validation], [tested] = (members.maps(inputs.images[split], BATCH_SIZE) for split in ("validation", "test"))
-    maps = {"train": train, "validation": validation, "test": tested}
+    saved = np.stack([*results.read_maps(folder, inputs.names).values()])
+    test = Prediction(table.loc[inputs.names, "score"].to_numpy(np.float32), saved)
+    members, images = Members({name: detector}, {name: inputs.settings.cuts[name]}), inputs.images
+    [maps] = members.training_maps(images["train"], BATCH_SIZE)
+    maps = {"train": maps} | {split: members.maps(images[split], BATCH_SIZE)[0] for split in ("validation", "test")}
     arrays = {split: found.permute(0, 2, 3, 1).numpy() for split, found in maps.items()}  # contiguous: see `Members`
-    return MemberOutputs(arrays, detector.predict(inputs.images["validation"]), test)
+    return Outputs(detector.predict(images["validation"]), test), arrays
 
 
 def fit_designs(inputs: Inputs, pool: Pool, designs: Sequence[Design], first: bool) -> list[Judged]:
@@ -392,23 +363,20 @@ def fit_designs(inputs: Inputs, pool: Pool, designs: Sequence[Design], first: bo
     members, size = designs[0].members, inputs.size
     train, validation, test = (pool.maps(split, members) for split in ("train", "validation", "test"))
     head = designs[0].head(inputs.settings, pool.seed)
-    watch = None
-    if first and designs[0].entry in WATCHED:
-        watch = Watch(head, test, size, inputs.anomalous)
+    watched = first and designs[0].entry in WATCHED
+    watch = Watch(head, test, size, inputs.anomalous) if watched else None
     head.fit(train, validation, size, pool.covariances(members), watch)
     judged = []
     for design in designs:
         wanted = design.head(inputs.settings, pool.seed)
-        scoring = {name: getattr(wanted, name) for name in SCORING}
-        fitted = head.with_scoring(validation, size, **scoring)
-        prediction = fitted.predict(test, size)
-        kept = {}
+        fitted = head.with_scoring(validation, size, **{name: getattr(wanted, name) for name in SCORING})
+        prediction, kept = fitted.predict(test, size), {}
         if design.entry == FEATURE:
             kept["validation"] = fitted.predict(validation, size).scores
-        if first and design.entry == FEATURE:
-            kept["maps"] = prediction.maps
-            kept["head"] = {key: tensor.cpu().numpy() for key, tensor in fitted.state_dict().items()}
-        if watch is not None and design is designs[0]:
+            if first:
+                state = {key: tensor.cpu().numpy() for key, tensor in fitted.state_dict().items()}
+                kept |= {"maps": prediction.maps, "head": state}
+        if watched and design is designs[0]:
             kept["curves"] = watch.curves()
         judged.append(inputs.judged(design.group, design.entry, prediction, **kept))
     return judged
@@ -444,29 +412,17 @@ class Watch:
         return pd.DataFrame({"step": steps} | learned | {"test images": test})
 
 
-def judge_member(inputs: Inputs, pool: Pool, name: str, first: bool) -> list[Judged]:
-    """One detector alone."""
-    prediction = pool.outputs[name].test
-    shown = first and name in inputs.settings.members
-    return [inputs.judged("member", name, prediction, maps=prediction.maps if shown else None)]
-
-
 def judge_outputs(
-    inputs: Inputs, pool: Pool, group: str, entry: str, members: Sequence[str], combination: str, first: bool
+    inputs: Inputs, group: str, entry: str, outputs: Sequence[Outputs], combination: str, first: bool
 ) -> list[Judged]:
-    """The outputs of some detectors combined."""
-    prediction, kept = pool.combined(members, combination), {}
-    if (group, entry) == ("output", MEAN):
-        kept["validation"] = pool.combined(members, combination, "validation").scores
-        kept["maps"] = prediction.maps if first else None
+    """The outputs of some detectors combined; of one detector alone without `combination`."""
+    validation, test = zip(*outputs, strict=True)
+    prediction, kept = combined(test, validation, combination) if combination else test[0], {}
+    if entry == MEAN:
+        kept["validation"] = combined(validation, validation, combination).scores
+    if first and entry in (MEAN, *inputs.settings.members):
+        kept["maps"] = prediction.maps
     return [inputs.judged(group, entry, prediction, **kept)]
-
-
-def judge_backbones(inputs: Inputs, pool: Pool, name: str, predictions: list) -> list[Judged]:
-    """The mean of one detector's outputs over several backbones, its own among them."""
-    own = pool.outputs[name]
-    validation, test = zip((own.validation, own.test), *predictions, strict=True)
-    return [inputs.judged("backbones", f"{name} over {len(test)} backbones", combined(test, validation, MEAN))]
 
 
 def judge_labelled(inputs: Inputs, pool: Pool) -> list[Judged]:
@@ -477,12 +433,12 @@ def judge_labelled(inputs: Inputs, pool: Pool) -> list[Judged]:
     if folds < 2:
         print("fewer than 4 good or 4 anomalous test images: no ensembles that are fitted to labels")
         return []
-    found = {"stacking": stacked(scores, labels, folds, pool.seed), "CAWPE": cawpe(scores, labels, folds, pool.seed)}
-    samples, regions = inputs.truth.samples, inputs.truth.regions
-    return [
-        Judged("labelled", entry, metrics.image_values(samples, each, None, regions), None)
-        for entry, each in found.items()
-    ]
+    truth, judged = inputs.truth, []
+    for entry, combine in (("stacking", stacked), ("CAWPE", cawpe)):
+        probabilities = combine(scores, labels, folds, pool.seed)
+        _, values = metrics.judge_images(truth.samples, probabilities, None, truth.regions)
+        judged.append(Judged("labelled", entry, values, None))
+    return judged
 
 
 def feature_ensemble(
@@ -490,7 +446,7 @@ def feature_ensemble(
 ) -> FeatureEnsemble:
     """The study's feature ensemble of one seed, from the fitted members and the state of its head."""
     [state] = [each.head for each in judged if each.entry == FEATURE]
-    design, *_ = inputs.settings.feature_designs()
+    design, *_ = inputs.settings.all_designs(ablations=False)
     head = design.head(inputs.settings, seed)
     head.load_state_dict({key: torch.from_numpy(values) for key, values in state.items()})
     cuts = {name: inputs.settings.cuts[name] for name in inputs.settings.members}
@@ -521,8 +477,8 @@ def variances(feature: FeatureEnsemble) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def write_tables(folder: Path, category: Category, judged: dict[int, list[Judged]]) -> pd.DataFrame:
-    """values.csv, pixel_auroc.csv, scores.csv and curves.csv; returns the values."""
+def tables_of(category: Category, judged: dict[int, list[Judged]]) -> dict[str, pd.DataFrame]:
+    """values, pixel_auroc, scores and curves: see `ensemble`."""
     values, pixels, scores, curves = [], [], [], []
     for seed, each in ((seed, each) for seed, listed in judged.items() for each in listed):
         names = {"category": category.name, "group": each.group, "entry": each.entry, "seed": seed}
@@ -535,12 +491,8 @@ def write_tables(folder: Path, category: Category, judged: dict[int, list[Judged
             for split, found in (("validation", each.validation), ("test", each.values["score"].to_numpy())):
                 samples = category.of(split)[["name", "label"]].assign(score=found)
                 scores.append(with_first_columns(samples, {"entry": each.entry, "seed": seed, "split": split}))
-    values, pixels = pd.concat(values, ignore_index=True), pd.DataFrame(pixels, columns=COLUMNS["pixel_auroc"])
-    values.to_csv(folder / "values.csv", index=False, float_format=FORMAT)
-    pixels.to_csv(folder / "pixel_auroc.csv", index=False, float_format=FORMAT)
-    pd.concat(scores).to_csv(folder / "scores.csv", index=False, float_format=results.EXACT)
-    pd.concat(curves).to_csv(folder / "curves.csv", index=False, float_format=FORMAT)
-    return values
+    tables = {name: pd.concat(parts) for name, parts in {"values": values, "scores": scores, "curves": curves}.items()}
+    return tables | {"values": tables["values"].reset_index(drop=True), "pixel_auroc": pd.DataFrame(pixels)}
 
 
 def write_nothing(out: Path, report: Path, sentence: str) -> pd.DataFrame:

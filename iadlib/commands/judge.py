@@ -16,11 +16,10 @@ import pandas as pd
 from iadlib import metrics, results
 from iadlib.data import Category, DataError, find_object, load_category, read_image
 from iadlib.detectors import DETECTORS
-from iadlib.files import require_new, whole_folder, write_json
+from iadlib.files import require_new, whole_folder, write_json, write_tables
 from iadlib.parallel import in_parallel
 
 UNMASKED, MASKED = "none", "radius_"  # folders of a masking study: none, radius_0, radius_8, …
-FORMAT = "%.6g"
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +81,12 @@ def judge(data: str | Path, fits: str | Path, out: str | Path, masked: bool = Fa
     tables = [with_first_columns(run.values, each) for run, each in zip(runs, columns, strict=True)]
     values = pd.concat(tables, ignore_index=True)
     with whole_folder(out) as folder:
-        values.to_csv(folder / "values.csv", index=False, float_format=FORMAT)
         if masked:
-            pixels_table(runs).to_csv(folder / "pixels.csv", index=False, float_format=FORMAT)
-            if silhouettes is not None:
-                overlap = silhouette_overlap(category, silhouettes)
-                overlap.to_csv(folder / "silhouettes.csv", index=False, float_format=FORMAT)
+            tables = {"values": values, "pixels": pixels_table(runs)}
+            overlap = {} if silhouettes is None else {"silhouettes": silhouette_overlap(category, silhouettes)}
+            write_tables(folder, tables | overlap)
         else:
-            scores_table(runs).to_csv(folder / "scores.csv", index=False, float_format=results.EXACT)
+            write_tables(folder, {"values": values, "scores": scores_table(runs)})
             for entry in dict.fromkeys(run.entry for run in runs):
                 (folder / entry).mkdir(parents=True)
                 write_json(folder / entry / "metrics.json", summary([run for run in runs if run.entry == entry]))

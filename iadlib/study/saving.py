@@ -8,7 +8,7 @@ import pandas as pd
 from IPython.display import Image
 from matplotlib.figure import Figure
 
-from iadlib.files import whole_folder, write_json
+from iadlib.files import whole_folder, write_json, write_tables
 from iadlib.study.paths import ROOT
 
 DPI = 110
@@ -29,10 +29,7 @@ def save(
     if out is None:
         return
     with whole_folder(ROOT / out, overwrite=True) as folder:
-        for name, table in tables.items():
-            if len(table):
-                indexed = any(level is not None for level in table.index.names)
-                table.to_csv(folder / f"{name}.csv", index=indexed, float_format="%.6g")
+        write_tables(folder, tables, digits=6)
         for name, figure in figures.items():
             if figure is not None:
                 ending, content = _encoded(figure)

@@ -84,7 +84,7 @@ def test_resampled_losses_are_those_of_resampled_images():
     index = pd.MultiIndex.from_arrays([np.arange(35), KINDS], names=["name", "label"])
     table = pd.DataFrame(rng.uniform(0.01, 0.99, (35, 2)), index=index)
     [row] = command.errors_of({calibration.BOUNDED: table})
-    labels, drawn = (KINDS != "good").astype(int), command.resampled_images(KINDS, command.RESAMPLES, seed=0)
+    labels, drawn = (KINDS != "good").astype(int), resampled_images(KINDS, command.RESAMPLES, seed=0)
     losses = [np.mean([calibration.log_loss(table[i].to_numpy()[c], labels[c]) for i in (0, 1)]) for c in drawn]
     assert (row["log loss low"], row["log loss high"]) == pytest.approx(command.percentiles(np.array(losses)))
 
