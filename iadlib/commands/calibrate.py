@@ -6,6 +6,7 @@ A *scorer* is a detector or an ensemble with one seed. Its probabilities come fr
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,7 @@ def calibrate(
     category.require("validation")
     tasks = [(folder, category) for folder in folders]
     painted = pd.concat(in_parallel(score_painted, tasks, "painted anomalies"), ignore_index=True)
-    tasks = [(scorer, seed, part, painted) for (scorer, seed), part in scores.groupby(["scorer", "seed"], sort=False)]
+    tasks = [(*key, part, painted) for key, part in scores.groupby(["scorer", "seed"], sort=False)]
     probabilities = pd.concat(in_parallel(probabilities_of, tasks, "calibrating"), ignore_index=True)
     first = probabilities["seed"] == probabilities.groupby("scorer")["seed"].transform("min")
     shown = probabilities[first & probabilities["protocol"].isin([CROSS_FITTED, UNCALIBRATED])]
@@ -146,11 +147,6 @@ def why_not(scores: pd.DataFrame) -> str:
     return f"calibration needs two good test images and two of an anomaly of every kind; there are {counts.to_dict()}"
 
 
-def labels_of(table: pd.DataFrame) -> np.ndarray:
-    """(N,) int, 1 = anomalous."""
-    return (table["label"] != "good").to_numpy().astype(int)
-
-
 def score_painted(folder: Path, category: Category) -> pd.DataFrame:
     """Scores of the validation images, each with a painted anomaly (DRAEM's generator), by one fitted detector."""
     from iadlib.detectors.training import seeded
@@ -179,10 +175,8 @@ def probabilities_of(scorer: str, seed: int, scores: pd.DataFrame, painted: pd.D
         found += calibration.calibrate_by_artificial_images(values, prevalence, normal, anomalous)
     columns = test[["scorer", "seed", "name", "label"]]
     tables = [
-        columns.iloc[each.judged].assign(
-            calibrator=each.calibrator, protocol=each.protocol, probability=each.probabilities
-        )
-        for each in found
+        columns.iloc[judged].assign(calibrator=calibrator, protocol=protocol, probability=probabilities)
+        for calibrator, protocol, judged, probabilities in found
     ]
     return pd.concat(tables, ignore_index=True)
 
@@ -241,9 +235,7 @@ def averaged(probabilities: pd.DataFrame, scores: pd.DataFrame, members: Sequenc
     "members": the mean of the members' probabilities; "average": the calibrated mean of standardised scores; "members,
     then average": members are calibrated, and their mean again.
     """
-    crossed = probabilities[
-        (probabilities["protocol"] == CROSS_FITTED) & probabilities["calibrator"].isin([PLATT, BOUNDED])
-    ]
+    crossed = sigmoids(probabilities)
     keys = ["seed", "name", "label", "calibrator"]
     members_first = crossed[crossed["scorer"].isin(members)].groupby(keys, sort=False)["probability"].mean()
     parts = [
@@ -251,18 +243,20 @@ def averaged(probabilities: pd.DataFrame, scores: pd.DataFrame, members: Sequenc
         members_first.reset_index().assign(scorer=MEMBERS_FIRST, protocol=CROSS_FITTED),
     ]
     test = scores[(scores["split"] == "test") & scores["scorer"].isin(members)]
-    by_seed = test.groupby("seed", sort=False)
-    wide = {seed: part.pivot(index=["name", "label"], columns="scorer", values="score") for seed, part in by_seed}
-    named = [(seed, table, name) for seed, table in wide.items() for name in (PLATT, BOUNDED)]
     tasks = [
-        (CALIBRATORS[name](), table.to_numpy().T, table.index.get_level_values("label").to_numpy())
-        for _, table, name in named
+        (seed, part.pivot(index=["name", "label"], columns="scorer", values="score"), name)
+        for seed, part in test.groupby("seed", sort=False)
+        for name in (PLATT, BOUNDED)
     ]
-    twice = in_parallel(calibration.calibrated_twice, tasks, "calibrating twice")
-    for (seed, table, name), found in zip(named, twice, strict=True):
-        columns = {"seed": seed, "calibrator": name, "scorer": BOTH, "protocol": CROSS_FITTED, "probability": found}
-        parts.append(table.index.to_frame(index=False).assign(**columns))
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat([*parts, *in_parallel(calibrated_twice, tasks, "calibrating twice")], ignore_index=True)
+
+
+def calibrated_twice(seed: int, scores: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Probabilities of the members' average, calibrated before and after; `scores` are (name, label) x member."""
+    kinds = scores.index.get_level_values("label").to_numpy()
+    found = calibration.calibrated_twice(CALIBRATORS[name](), scores.to_numpy().T, kinds)
+    named = scores.index.to_frame(index=False).assign(seed=seed, calibrator=name, scorer=BOTH)
+    return named.assign(protocol=CROSS_FITTED, probability=found)
 
 
 def decisions(probabilities: pd.DataFrame, settings: CalibrationSettings) -> pd.DataFrame:
@@ -273,23 +267,26 @@ def decisions(probabilities: pd.DataFrame, settings: CalibrationSettings) -> pd.
     parts.
     """
     costs, rows = settings.costs_of_a_part(), []
-    chosen = (probabilities["protocol"] == CROSS_FITTED) & probabilities["calibrator"].isin([PLATT, BOUNDED])
-    for place, share in (("test", None), ("factory", settings.factory_prevalence)):
-        for (scorer, name), part in probabilities[chosen].groupby(["scorer", "calibrator"], sort=False):
-            outcomes = pd.DataFrame([asdict(_decide(each, costs, share)) for _, each in part.groupby("seed")])
-            prevalence = labels_of(part).mean() if share is None else share
-            row = {"place": place, "prevalence": prevalence, "scorer": scorer, "calibrator": name}
-            rows.append(row | outcomes.mean().to_dict() | {"without_images": costs.without_images(prevalence)})
+    chosen = sigmoids(probabilities).groupby(["scorer", "calibrator"], sort=False)
+    for place, ((scorer, name), part) in product(("test", "factory"), chosen):
+        outcomes = []
+        for _, each in part.groupby("seed"):
+            labels = each["label"] != "good"
+            here = labels.mean()
+            prevalence = here if place == "test" else settings.factory_prevalence
+            moved = calibration.with_prevalence(each["probability"], here, prevalence)
+            weights = np.where(labels, prevalence / here, (1 - prevalence) / (1 - here))
+            outcomes.append(asdict(calibration.decide(moved, labels, costs, weights)))
+        row = {"place": place, "prevalence": prevalence, "scorer": scorer, "calibrator": name}
+        row |= pd.DataFrame(outcomes).mean().to_dict()
+        rows.append(row | {"without_images": costs.without_images(prevalence)})
     return pd.DataFrame(rows)
 
 
-def _decide(table: pd.DataFrame, costs: Costs, prevalence: float | None) -> calibration.Outcome:
-    labels, values = labels_of(table), table["probability"].to_numpy()
-    if prevalence is None:
-        return calibration.decide(values, labels, costs)
-    here = labels.mean()
-    weights = np.where(labels == 1, prevalence / here, (1 - prevalence) / (1 - here))
-    return calibration.decide(calibration.with_prevalence(values, here, prevalence), labels, costs, weights)
+def sigmoids(probabilities: pd.DataFrame) -> pd.DataFrame:
+    """The cross-fitted probabilities of both sigmoids."""
+    chosen = (probabilities["protocol"] == CROSS_FITTED) & probabilities["calibrator"].isin([PLATT, BOUNDED])
+    return probabilities[chosen]
 
 
 def score_thresholds(scores: pd.DataFrame, settings: CalibrationSettings) -> pd.DataFrame:
@@ -301,13 +298,10 @@ def score_thresholds(scores: pd.DataFrame, settings: CalibrationSettings) -> pd.
     rows = []
     for scorer, part in scores[scores["split"] == "test"].groupby("scorer", sort=False):
         part = part[part["seed"] == part["seed"].min()]
-        labels = labels_of(part)
-        fitted = CALIBRATORS[BOUNDED]().fit(part["score"].to_numpy(), labels)
+        labels = part["label"] != "good"
+        fitted, ends = CALIBRATORS[BOUNDED]().fit(part["score"], labels), settings.costs_of_a_part().thresholds()
         for place, prevalence in (("test", labels.mean()), ("factory", settings.factory_prevalence)):
-            ends = np.array(settings.costs_of_a_part().thresholds())
-            if place == "factory":
-                ends = calibration.with_prevalence(ends, prevalence, labels.mean())
-            low, high = fitted.score_at(ends)
+            low, high = fitted.score_at(calibration.with_prevalence(ends, prevalence, labels.mean()))
             row = {"place": place, "prevalence": prevalence, "scorer": scorer}
             rows.append(row | {"pass_below": low, "reject_from": high})
     return pd.DataFrame(rows).sort_values("place", ascending=False, kind="stable")
@@ -337,7 +331,7 @@ def functions(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
         reach = np.ptp(values) * 0.15
         at = np.linspace(values.min() - reach, values.max() + reach, 400)
         for name in (PLATT, BOUNDED):
-            fitted = CALIBRATORS[name]().fit(values, (kinds != "good").astype(int)).predict_proba(at)
+            fitted = CALIBRATORS[name]().fit(values, kinds != "good").predict_proba(at)
             named = {"example": example, "title": title, "calibrator": name}
             curves.append(pd.DataFrame({**named, "score": at, "probability": fitted}))
         images.append(pd.DataFrame({"example": example, "label": kinds, "score": values}))

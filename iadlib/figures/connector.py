@@ -6,112 +6,101 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from iadlib.figures.style import (
-    GREY,
-    HIGHLIGHTS,
-    axes_of,
-    drawn_from,
-    finished,
-    in_order,
-    label,
-    legend_beside,
-    line_styles,
-    panels,
-)
+from iadlib.figures import style
 
 
-@drawn_from("method", "category", "radius", "metric", "value")
+@style.drawn_from("method", "category", "radius", "metric", "value")
 def radius_curves(table: pd.DataFrame) -> Figure:
     """Methods in rows, metrics in columns, the radius on the x axis, one line for each background.
 
     `table` has the columns method, category (the background), radius (in the order of the axis), metric, value. The
     panels of a column share their scale.
     """
-    metrics, grounds, radii, methods = (in_order(table[c]) for c in ("metric", "category", "radius", "method"))
+    metrics, grounds, radii, methods = (style.in_order(table[c]) for c in ("metric", "category", "radius", "method"))
     size = (3.2 + 2 * len(metrics), 0.9 + 0.95 * len(methods))
-    figure, axes = axes_of(len(methods), len(metrics), size=size, sharex=True, sharey="col", squeeze=False)
+    figure, axes = style.axes_of(len(methods), len(metrics), size=size, sharex=True, sharey="col", squeeze=False)
     values = table.set_index(["method", "metric", "category", "radius"])["value"].sort_index()
     for row, method in zip(axes, methods, strict=True):
         for axis, metric in zip(row, metrics, strict=True):
-            for ground, style in line_styles(grounds).items():
+            for ground, options in style.line_styles(grounds).items():
                 found = values.reindex([(method, metric, ground, radius) for radius in radii])
-                axis.plot(range(len(radii)), found, **style, markersize=3.5, linewidth=1.2, label=label(ground))
-        row[0].set_ylabel(label(method, 16), rotation=0, ha="right", va="center")
+                axis.plot(range(len(radii)), found, **options, markersize=3.5, linewidth=1.2, label=style.label(ground))
+        row[0].set_ylabel(style.label(method, 16), rotation=0, ha="right", va="center")
     for axis, metric in zip(axes[0], metrics, strict=True):
         axis.set_title(metric.replace(", ", "\n"))
     for axis in axes[-1]:
         axis.set_xticks(range(len(radii)), radii)
         axis.set_xlabel("radius, pixels")
-    legend_beside(figure, [axes[0, 0]])
-    return finished(figure)
+    style.legend_beside(figure, [axes[0, 0]])
+    return style.finished(figure)
 
 
-@drawn_from("panel", "method", "size", "share")
+@style.drawn_from("panel", "method", "size", "share")
 def detection_by_size(points: pd.DataFrame, curves: pd.DataFrame, highlight: Sequence[str] | None = None) -> Figure:
     """One panel for each defect: the share that is found by size; markers are bins, lines are fitted curves.
 
     Both tables have the columns panel ("defect: size, unit"), method, size, share. At most five methods have colours
     and markers: those of `highlight`, or else those that find most in the mean over the panels.
     """
-    names, methods = (in_order(curves[column]) for column in ("panel", "method"))
+    names, methods = (style.in_order(curves[column]) for column in ("panel", "method"))
     shares = points.groupby("method")["share"].mean().reindex(methods).sort_values(ascending=False, kind="stable")
-    coloured = list(shares.index if highlight is None else highlight)[:HIGHLIGHTS]
-    figure, axes = panels(len(names), 2, (3.7, 2.5), (2, 0), sharey=True)
+    coloured = list(shares.index if highlight is None else highlight)[: style.HIGHLIGHTS]
+    figure, axes = style.panels(len(names), 2, (3.7, 2.5), (2, 0), sharey=True)
     for axis, name in zip(axes, names, strict=True):
-        for method, style in line_styles(methods, coloured).items():
+        for method, options in style.line_styles(methods, coloured).items():
             line, dots = (table[(table["panel"] == name) & (table["method"] == method)] for table in (curves, points))
-            axis.plot(line["size"], line["share"], **(style | {"marker": ""}))
+            axis.plot(line["size"], line["share"], **(options | {"marker": ""}))
             if method in coloured:
-                axis.plot(dots["size"], dots["share"], **(style | {"linestyle": ""}), markersize=4)
-                axis.plot([], [], **style, markersize=4, label=label(method))
+                axis.plot(dots["size"], dots["share"], **(options | {"linestyle": ""}), markersize=4)
+                axis.plot([], [], **options, markersize=4, label=style.label(method))
         axis.axhline(0.5, color="0.6", linewidth=0.8, zorder=1)
         defect, _, size = name.partition(": ")
-        axis.set(title=label(defect), xlabel=size, xscale="log", ylim=(-0.03, 1.03))
+        axis.set(title=style.label(defect), xlabel=size, xscale="log", ylim=(-0.03, 1.03))
         ticks = np.geomspace(*curves.loc[curves["panel"] == name, "size"].agg(["min", "max"]), 5)
         axis.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
         axis.minorticks_off()
-    others = [label(method) for method in methods if method not in coloured]
+    others = [style.label(method) for method in methods if method not in coloured]
     if others:
-        axes[0].plot([], [], color=GREY, label="\n".join(others))
+        axes[0].plot([], [], color=style.GREY, label="\n".join(others))
     figure.supylabel("share that is found", fontsize=9)
-    legend_beside(figure, axes)
-    return finished(figure)
+    style.legend_beside(figure, axes)
+    return style.finished(figure)
 
 
-@drawn_from("method", "size", "strength", "share")
+@style.drawn_from("method", "size", "strength", "share")
 def size_and_strength(table: pd.DataFrame) -> Figure:
     """One panel for each method, one dot for each scratch by its length and strength; darker: more seeds find it.
 
     `table` has the columns method, size, strength, share.
     """
-    methods = in_order(table["method"])
-    figure, axes = panels(len(methods), 4, (2.2, 2.1), (0.9, 0), sharex=True, sharey=True)
+    methods = style.in_order(table["method"])
+    figure, axes = style.panels(len(methods), 4, (2.2, 2.1), (0.9, 0), sharex=True, sharey=True)
     for axis, method in zip(axes, methods, strict=True):
         part = table[table["method"] == method]
         dots = axis.scatter(part["size"], part["strength"], c=part["share"], cmap="viridis_r", vmin=0, vmax=1, s=16)
-        axis.set_title(label(method, 24))
+        axis.set_title(style.label(method, 24))
     figure.supxlabel("length, mm", fontsize=9)
     figure.supylabel("strength", fontsize=9)
     figure.colorbar(dots, ax=axes, label="share of the seeds that find it", fraction=0.03, pad=0.02)
-    return finished(figure)
+    return style.finished(figure)
 
 
-@drawn_from("defect", "method", "auroc")
+@style.drawn_from("defect", "method", "auroc")
 def defect_heat_map(table: pd.DataFrame, name: str) -> Figure:
     """Defects in rows, methods in columns, a value in each cell; `table` has the columns defect, method and auroc.
 
     `name` is what the values are; the scale of the colours begins at 0.5, chance.
     """
     wide = table.pivot(index="defect", columns="method", values="auroc")
-    wide = wide.reindex(index=in_order(table["defect"]), columns=in_order(table["method"]))
-    figure, axis = axes_of(size=(2.4 + 0.76 * len(wide.columns), 0.9 + 0.36 * len(wide)))
+    wide = wide.reindex(index=style.in_order(table["defect"]), columns=style.in_order(table["method"]))
+    figure, axis = style.axes_of(size=(2.4 + 0.76 * len(wide.columns), 0.9 + 0.36 * len(wide)))
     shown = axis.imshow(wide, vmin=0.5, vmax=1, cmap="Blues", aspect="auto")
     axis.grid(visible=False)
     for (row, column), value in np.ndenumerate(wide.to_numpy()):
         if np.isfinite(value):
             colour = "white" if value > 0.8 else "black"
             axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8.5)
-    axis.set_xticks(range(len(wide.columns)), [label(method, 12) for method in wide.columns], fontsize=7.5)
-    axis.set_yticks(range(len(wide)), [label(defect) for defect in wide.index])
+    axis.set_xticks(range(len(wide.columns)), [style.label(method, 12) for method in wide.columns], fontsize=7.5)
+    axis.set_yticks(range(len(wide)), [style.label(defect) for defect in wide.index])
     figure.colorbar(shown, label=name, extend="min" if wide.min(axis=None) < 0.5 else "neither", pad=0.01)
-    return finished(figure)
+    return style.finished(figure)

@@ -7,65 +7,53 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from iadlib.figures.style import (
-    KIND_COLOURS,
-    KIND_MARKERS,
-    axes_of,
-    drawn_from,
-    few_ticks,
-    finished,
-    in_order,
-    kinds_present,
-    label,
-    legend_beside,
-    panels,
-)
+from iadlib.figures import style
 
 
-@drawn_from("what", "kind", "difference", "low", "high")
+@style.drawn_from("what", "kind", "difference", "low", "high")
 def differences(table: pd.DataFrame, label: str) -> Figure:
     """Differences with their intervals, and a line at no difference.
 
     `table` has the columns what, kind, difference, low, high; `label` names the difference.
     """
-    rows = in_order(table["what"])
-    figure, axis = axes_of(size=(7, 0.6 + 0.27 * len(rows)))
+    rows = style.in_order(table["what"])
+    figure, axis = style.axes_of(size=(7, 0.6 + 0.27 * len(rows)))
     draw_intervals(axis, table, "what", "difference", rows)
     axis.set_xlabel(label)
     if table["kind"].nunique() > 1:
-        legend_beside(figure, [axis])
-    return finished(figure)
+        style.legend_beside(figure, [axis])
+    return style.finished(figure)
 
 
-@drawn_from("kind", "difference", "low", "high")
+@style.drawn_from("kind", "difference", "low", "high")
 def differences_in_panels(table: pd.DataFrame, panels_are: str, rows_are: str, label: str) -> Figure:
     """As `differences`: a panel for each value of one column, a row for each value of another, all on one scale."""
-    names, rows = in_order(table[panels_are]), in_order(table[rows_are])
+    names, rows = style.in_order(table[panels_are]), style.in_order(table[rows_are])
     cell = (2.4, 0.45 + 0.27 * len(rows))
-    figure, axes = panels(len(names), 4, cell, (1.7, 0.4), sharex=True, sharey=True)
+    figure, axes = style.panels(len(names), 4, cell, (1.7, 0.4), sharex=True, sharey=True)
     for axis, name in zip(axes, names, strict=True):
         draw_intervals(axis, table[table[panels_are] == name], rows_are, "difference", rows, title=name)
     figure.supxlabel(label, fontsize=9)
     if table["kind"].nunique() > 1:
-        legend_beside(figure, axes)
-    return finished(figure)
+        style.legend_beside(figure, axes)
+    return style.finished(figure)
 
 
 def draw_intervals(
     axis: Axes, table: pd.DataFrame, rows_are: str, values_are: str, rows: Sequence[str], at: float = 0, title: str = ""
 ) -> None:
     """One row of `rows` below the other, a vertical line at the value `at`, and the kinds of a row side by side."""
-    kinds = in_order([*kinds_present(table["kind"]), *table["kind"]])
+    kinds = style.in_order([*style.kinds_present(table["kind"]), *table["kind"]])
     together = table.groupby(rows_are)["kind"].nunique().max() > 1
     offsets = np.linspace(-0.15, 0.15, len(kinds)) if together else np.zeros(len(kinds))
     for kind, offset in zip(kinds, offsets, strict=True):
         part = table[table["kind"] == kind]
         positions = part[rows_are].map(rows.index) + offset
-        colour = KIND_COLOURS.get(kind, "0.3")
+        colour, marker = style.KIND_COLOURS.get(kind, "0.3"), style.KIND_MARKERS.get(kind, "o")
         axis.hlines(positions, part["low"], part["high"], color=colour, linewidth=2.2, alpha=0.5)
-        axis.plot(part[values_are], positions, KIND_MARKERS.get(kind, "o"), color=colour, markersize=5, label=kind)
+        axis.plot(part[values_are], positions, marker, color=colour, markersize=5, label=kind)
     axis.axvline(at, color="0.4", linewidth=1, zorder=1.5)
-    few_ticks(axis)
-    axis.set_title(label(title, 24))
+    style.few_ticks(axis)
+    axis.set_title(style.label(title, 24))
     axis.set_ylim(len(rows) - 0.5, -0.5)
-    axis.set_yticks(range(len(rows)), [label(row) for row in rows])
+    axis.set_yticks(range(len(rows)), [style.label(row) for row in rows])

@@ -8,25 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from iadlib.figures import style
 from iadlib.figures.intervals import draw_intervals
-from iadlib.figures.style import (
-    HIGHLIGHTS,
-    KIND_COLOURS,
-    KIND_MARKERS,
-    axes_of,
-    drawn_from,
-    finished,
-    in_order,
-    kinds_present,
-    label,
-    legend_beside,
-    line_styles,
-    message,
-    panels,
-)
 
 
-@drawn_from("method", "split", "label", "score")
+@style.drawn_from("method", "split", "label", "score")
 def scores_by_detector(table: pd.DataFrame, thresholds: Mapping[str, float]) -> Figure:
     """Image scores in one row for each detector: a dot for each test image, and a line at the detector's threshold.
 
@@ -35,11 +21,11 @@ def scores_by_detector(table: pd.DataFrame, thresholds: Mapping[str, float]) -> 
     axis is linear up to 3 standard deviations and logarithmic beyond. The row of a method whose validation scores have
     no spread holds a remark instead of dots.
     """
-    methods = in_order(table["method"])
-    kinds = kinds_present(table.loc[table["split"] == "test", "label"])
+    methods = style.in_order(table["method"])
+    kinds = style.kinds_present(table.loc[table["split"] == "test", "label"])
     if not kinds:
-        return message("no test images")
-    figure, axis = axes_of(size=(9.5, 0.9 + 0.42 * len(methods)))
+        return style.message("no test images")
+    figure, axis = style.axes_of(size=(9.5, 0.9 + 0.42 * len(methods)))
     offsets = dict(zip(kinds, np.linspace(-0.24, 0.24, len(kinds)) if len(kinds) > 1 else [0], strict=True))
     for row, method in enumerate(methods):
         part = table[table["method"] == method]
@@ -51,22 +37,21 @@ def scores_by_detector(table: pd.DataFrame, thresholds: Mapping[str, float]) -> 
         test = part[part["split"] == "test"]
         for kind in kinds:
             shown = (test.loc[test["label"] == kind, "score"] - mean) / deviation
-            axis.plot(
-                shown, np.full(len(shown), row + offsets[kind]), KIND_MARKERS[kind], color=KIND_COLOURS[kind],
-                markersize=3.5, alpha=0.55, markeredgewidth=0, label=kind,
-            )  # fmt: skip
+            rows = np.full(len(shown), row + offsets[kind])
+            dots = {"color": style.KIND_COLOURS[kind], "markersize": 3.5, "alpha": 0.55, "markeredgewidth": 0}
+            axis.plot(shown, rows, style.KIND_MARKERS[kind], label=kind, **dots)
         if method in thresholds:
             at = (thresholds[method] - mean) / deviation
             axis.vlines(at, row - 0.42, row + 0.42, color="black", linewidth=1.3, label="threshold")
     axis.set_xscale("symlog", linthresh=3, linscale=1.5)
     _readable_ticks(axis)
-    axis.set_yticks(range(len(methods)), [label(method) for method in methods])
+    axis.set_yticks(range(len(methods)), [style.label(method) for method in methods])
     axis.set(
         ylim=(len(methods) - 0.5, -0.5), xlabel="image score, standard deviations above the validation images' mean"
     )
     axis.grid(visible=False, axis="y")
-    legend_beside(figure, [axis])
-    return finished(figure)
+    style.legend_beside(figure, [axis])
+    return style.finished(figure)
 
 
 def _readable_ticks(axis: Axes) -> None:
@@ -78,7 +63,7 @@ def _readable_ticks(axis: Axes) -> None:
     axis.minorticks_off()
 
 
-@drawn_from("method", "label", "score")
+@style.drawn_from("method", "label", "score")
 def roc_by_detector(table: pd.DataFrame) -> Figure:
     """A panel for each kind of anomaly, with a curve for each detector; the legend has the areas, highest first.
 
@@ -88,37 +73,37 @@ def roc_by_detector(table: pd.DataFrame) -> Figure:
     table = table[table["split"] == "test"] if "split" in table.columns else table
     if "seed" in table.columns and table.groupby("method")["seed"].nunique().max() > 1:
         raise ValueError("scores of several seeds have no common ROC curve: choose one seed of every method")
-    methods, kinds = in_order(table["method"]), kinds_present(table["label"])
+    methods, kinds = style.in_order(table["method"]), style.kinds_present(table["label"])
     if len(kinds) < 2 or kinds[0] != "good":
-        return message("no ROC curve: both good and anomalous test images are needed")
-    figure, axes = panels(len(kinds) - 1, 2, (5.7, 3.4))
+        return style.message("no ROC curve: both good and anomalous test images are needed")
+    figure, axes = style.panels(len(kinds) - 1, 2, (5.7, 3.4))
     for axis, kind in zip(axes, kinds[1:], strict=True):
         chosen = table[table["label"].isin(["good", kind])]
         found = {method: (part["label"] == kind, part["score"]) for method, part in chosen.groupby("method")}
         areas = {method: roc_auc_score(*found[method]) for method in methods}
         ranked = sorted(methods, key=areas.get, reverse=True)
-        styles = line_styles(methods, ranked[:HIGHLIGHTS])
+        styles = style.line_styles(methods, ranked[: style.HIGHLIGHTS])
         for method in ranked:
-            style = styles[method] | {"marker": ""}
-            axis.plot(*roc_curve(*found[method])[:2], **style, label=f"{areas[method]:.3f}  {label(method)}")
+            options = styles[method] | {"marker": ""}
+            axis.plot(*roc_curve(*found[method])[:2], **options, label=f"{areas[method]:.3f}  {style.label(method)}")
         axis.plot([0, 1], [0, 1], color="0.8", linewidth=0.8, zorder=1)
         axis.set(xlabel="false positive rate", ylabel="true positive rate", title=f"{kind} anomalies", box_aspect=1)
         axis.legend(title="image AUROC", loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)
-    return finished(figure)
+    return style.finished(figure)
 
 
-@drawn_from("category", "method", "kind", "mean", "low", "high")
+@style.drawn_from("category", "method", "kind", "mean", "low", "high")
 def kind_comparison(table: pd.DataFrame, label: str) -> Figure:
     """Logical beside structural anomalies for every method, one panel for each category; a line at 0.5.
 
     `table` has the columns category, method, kind, mean, and low and high, the ends of an interval. `label` names the
     values.
     """
-    categories, methods = (in_order(table[column]) for column in ("category", "method"))
+    categories, methods = (style.in_order(table[column]) for column in ("category", "method"))
     cell = (3.1, 0.7 + 0.3 * len(methods))
-    figure, axes = panels(len(categories), 3, cell, (1.8, 0.2), sharex=True, sharey=True)
+    figure, axes = style.panels(len(categories), 3, cell, (1.8, 0.2), sharex=True, sharey=True)
     for axis, category in zip(axes, categories, strict=True):
         draw_intervals(axis, table[table["category"] == category], "method", "mean", methods, at=0.5, title=category)
     figure.supxlabel(label, fontsize=9)
-    legend_beside(figure, axes)
-    return finished(figure)
+    style.legend_beside(figure, axes)
+    return style.finished(figure)

@@ -10,6 +10,7 @@ from iadlib import calibration
 from iadlib.commands import calibrate as command
 from iadlib.commands.calibrate import CalibrationSettings, calibrate
 from iadlib.data import DataError
+from iadlib.metrics import resampled_images
 
 SAMPLE = Path(__file__).parents[1] / "sample/flat_connector"
 KINDS = np.repeat(["good", "logical", "structural"], [15, 10, 10])
