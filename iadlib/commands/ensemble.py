@@ -30,9 +30,10 @@ from iadlib.commands.judge import Truth, with_first_columns
 from iadlib.data import Category, DataError, load_category
 from iadlib.detectors import Detector, create
 from iadlib.ensemble.feature import PRESETS, FeatureEnsemble, kinds_of
-from iadlib.ensemble.head import SCORING, HeadSettings, JointHead, settings_of
+from iadlib.ensemble.head import JointHead
 from iadlib.ensemble.members import Members, share_backbones
 from iadlib.ensemble.output import COMBINATIONS, cawpe, combined, stacked
+from iadlib.ensemble.settings import SCORING, HeadSettings, settings_of
 from iadlib.ensemble.transforms import Covariance, covariances
 from iadlib.files import require_new, whole_folder, write_json, write_tables
 from iadlib.metrics import image_auroc

@@ -26,11 +26,11 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from iadlib.detectors.training import train
+from iadlib.ensemble.settings import HeadSettings
 from iadlib.ensemble.transforms import largest_grid, resized
+from iadlib.features import resolve_device
 from iadlib.noise import simplex_noise
 
-NOISES = ("gaussian", "simplex")
-SHAPES = ("isotropic", "proportional", "squared")
 LARGEST_STRUCTURE = 8.0  # patches, of simplex noise
 OCTAVES = 3  # of simplex noise
 CHUNK = 1024  # vectors whose hidden layer fits into the cache of a processor
@@ -80,21 +80,10 @@ class Discriminator(nn.Module):
 def fit_discriminator(
     discriminator: Discriminator,
     maps: Sequence[Tensor],
-    *,
+    settings: HeadSettings,
+    description: str,
     join: Callable[[Sequence[Tensor]], Tensor] | None = None,
     distances: Sequence[bool] = (False,),
-    noise: str,
-    noise_scale: float,
-    noise_shape: str,
-    margin: float,
-    steps: int,
-    images_per_step: int,
-    patches_per_step: int,
-    learning_rate: float,
-    weight_decay: float,
-    seed: int,
-    device: torch.device,
-    description: str,
     after_step: Callable[[], None] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Train on normal maps; the loss and the AUROC on artificial anomalies at every step, (steps,) each.
@@ -105,24 +94,24 @@ def fit_discriminator(
     largest grid among the members. A projection has half the learning rate of the heads, as SimpleNet's adapter. The
     AUROC of a batch is computed before the step learns from it.
     """
-    grid = largest_grid(maps)
+    device, grid, margin = resolve_device(settings.device), largest_grid(maps), settings.margin
     size = grid[0] * grid[1]
     spreads = [
-        (noise_scale * spread_of(each, noise_shape, about_zero)).to(device)
+        (settings.noise_scale * spread_of(each, settings.noise_shape, about_zero)).to(device)
         for each, about_zero in zip(maps, distances, strict=True)
     ]
     patches = [vectors_of(resized(each, grid)) for each in maps]  # (N h w, C), of which a step takes a few
     aurocs = []
 
     def noise_at(channels: int, images: int, chosen: Tensor) -> Tensor:
-        if noise == "gaussian":
+        if settings.noise == "gaussian":
             return torch.randn(len(chosen), channels, device=device)
         fields = simplex_fields(images, channels, grid, device).flatten(2)
         return fields[chosen // size, :, chosen % size]
 
     def loss(images: Tensor) -> Tensor:
         images = images.cpu()
-        chosen = torch.randperm(len(images) * size)[:patches_per_step]
+        chosen = torch.randperm(len(images) * size)[: settings.patches_per_step]
         rows = images[chosen // size] * size + chosen % size
         normal = [each[rows].to(device) for each in patches]  # (n, C) each
         drawn = [
@@ -140,17 +129,18 @@ def fit_discriminator(
         aurocs.append(separation(kept.detach().mean(dim=1), rejected.detach().mean(dim=1)))
         return (margin - kept).clamp(min=0).mean() + (margin + rejected).clamp(min=0).mean()
 
-    groups = [{"params": discriminator.heads.parameters(), "lr": learning_rate, "weight_decay": weight_decay}]
+    rate = settings.learning_rate
+    groups = [{"params": discriminator.heads.parameters(), "lr": rate, "weight_decay": settings.weight_decay}]
     if discriminator.projection is not None:
-        groups.append({"params": discriminator.projection.parameters(), "lr": learning_rate / 2})
+        groups.append({"params": discriminator.projection.parameters(), "lr": rate / 2})
     discriminator.train().requires_grad_(True)
     losses = train(
         loss,
         [torch.arange(len(maps[0]))],
         [torch.optim.AdamW(groups, fused=True)],
-        steps=steps,
-        batch_size=images_per_step,
-        seed=seed,
+        steps=settings.steps,
+        batch_size=settings.images_per_step,
+        seed=settings.seed,
         device=device,
         description=description,
         after_step=after_step,

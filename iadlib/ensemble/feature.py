@@ -26,8 +26,9 @@ from torch import Tensor
 
 from iadlib.detectors import Detector, create, detector_class
 from iadlib.detectors.base import EXECUTION
-from iadlib.ensemble.head import HeadSettings, JointHead, settings_of
+from iadlib.ensemble.head import JointHead
 from iadlib.ensemble.members import Members
+from iadlib.ensemble.settings import HeadSettings, settings_of
 
 PRESETS = {
     "thesis": {

@@ -7,7 +7,7 @@ set, it is averaged with the norms of the members' distances, all standardised o
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -16,52 +16,15 @@ from torch import Tensor, nn
 
 from iadlib.detectors.base import to_maps, under
 from iadlib.detectors.training import seeded
-from iadlib.ensemble.discriminator import NOISES, SHAPES, Discriminator, fit_discriminator, vectors_of
-from iadlib.ensemble.transforms import EQUALISED, Covariance, GlobalTransform, IndividualTransform, Kept, resized
+from iadlib.ensemble.discriminator import Discriminator, fit_discriminator, vectors_of
+from iadlib.ensemble.settings import CHOICES, HeadSettings
+from iadlib.ensemble.transforms import Covariance, GlobalTransform, IndividualTransform, resized
 from iadlib.features import resolve_device
 from iadlib.types import Prediction
 
 TRANSFORMS = {"individual": IndividualTransform, "global": GlobalTransform}
-PROJECTIONS = ("none", "adapter", "joint")
-PLACES = ("members", "joint")
-IMAGE_SCORES = ("patches", "map")
 DISTANCES = ("distance", "deviation")  # kinds of cuts whose norm is a distance to normal features
 UNSIGNED = "distance"  # the kind whose channels are never negative
-
-
-@dataclass(kw_only=True, eq=False)
-class HeadSettings:
-    """The hyperparameters of the head."""
-
-    transform: str = "individual"  # or "global": see `transforms`
-    kept: Kept = "thesis"  # number of principal components: see `transforms`
-    equalise: str = "channels"  # what is brought to one scale before the PCA: see `transforms`
-    # "adapter": a linear layer for every member whose cut is of the kind "distance", trained before the PCA with a
-    # discriminator of its own and isotropic noise; "joint": one for the first member's components, trained with the
-    # ensemble's discriminator; or "none".
-    projection: str = "none"
-    projection_steps: int = 100  # training steps of an adapter
-    noise: str = "gaussian"  # or "simplex": see `discriminator`, as for the next three
-    noise_place: str = "members"
-    noise_shape: str = "squared"
-    noise_scale: float = 0.25  # relative to the features' spread
-    distances: bool = True  # average the discriminator's score with the norms of "distance" and "deviation" cuts
-    image_score: str = "patches"  # the score of the most anomalous of the "patches", or the smoothed "map"'s maximum
-    heads: int = 3  # networks whose mean is the discriminator's output
-    hidden_channels: int = 256
-    margin: float = 0.5
-    steps: int = 200
-    images_per_step: int = 8
-    patches_per_step: int = 512  # of all images of a step together
-    learning_rate: float = 0.002
-    weight_decay: float = 1e-5
-    smoothing_sigma: float = 4.0  # pixels of the image
-    batch_size: int = 16
-    device: str = "auto"
-    seed: int = 0
-
-
-SCORING = ("distances", "image_score", "smoothing_sigma")  # settings that change no training
 
 
 @dataclass(kw_only=True, eq=False)
@@ -71,15 +34,7 @@ class JointHead(HeadSettings):
     kinds: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
-        for name, choices in (
-            ("transform", TRANSFORMS),
-            ("projection", PROJECTIONS),
-            ("equalise", EQUALISED),
-            ("noise", NOISES),
-            ("noise_place", PLACES),
-            ("noise_shape", SHAPES),
-            ("image_score", IMAGE_SCORES),
-        ):
+        for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} {getattr(self, name)!r}: one of {', '.join(choices)}")
         if self.projection == "adapter" and UNSIGNED not in self.kinds.values():
@@ -137,16 +92,11 @@ class JointHead(HeadSettings):
         self.discriminator_ = self._new_discriminator()
         if self.noise_place == "members":
             distances = [kind == UNSIGNED and name not in self.projections_ for name, kind in self.kinds.items()]
-            inputs = {"maps": maps, "join": self.transform_, "distances": distances}
+            how = {"join": self.transform_, "distances": distances}
         else:
-            inputs = {"maps": [torch.cat([self.transform_(batch).cpu() for batch in stream()])]}
-        self.losses_, self.aurocs_ = self._train(
-            self.discriminator_,
-            steps=self.steps,
-            noise_shape=self.noise_shape,
-            description="ensemble: discriminator",
-            after_step=after_step,
-            **inputs,
+            maps, how = [torch.cat([self.transform_(batch).cpu() for batch in stream()])], {}
+        self.losses_, self.aurocs_ = fit_discriminator(
+            self.discriminator_, maps, self, "ensemble: discriminator", after_step=after_step, **how
         )
         if self.needs_validation:
             self.scales_ = self._scales(validation_maps, size)
@@ -240,30 +190,11 @@ class JointHead(HeadSettings):
         with seeded(self.seed):
             own = Discriminator(maps.shape[1], self.hidden_channels, maps.shape[1], self.heads)
         own.to(resolve_device(self.device))
-        self._train(
-            own,
-            maps=[maps],
-            steps=self.projection_steps,
-            noise_shape="isotropic",  # a projection mixes the channels: noise by channel would be that of others
-            description=f"ensemble: projection of {name}",
-        )
+        # A projection mixes the channels: noise by channel would be that of others.
+        settings = replace(self, steps=self.projection_steps, noise_shape="isotropic")
+        fit_discriminator(own, [maps], settings, f"ensemble: projection of {name}")
         self.projections_[name] = own.projection
         return torch.cat([self._projected(name, batch).cpu() for [batch] in self.batches([maps])])
-
-    def _train(self, discriminator: Discriminator, **inputs) -> tuple[Tensor, Tensor]:
-        return fit_discriminator(
-            discriminator,
-            noise=self.noise,
-            noise_scale=self.noise_scale,
-            margin=self.margin,
-            images_per_step=self.images_per_step,
-            patches_per_step=self.patches_per_step,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            seed=self.seed,
-            device=resolve_device(self.device),
-            **inputs,
-        )
 
     def _new_projections(self) -> nn.ModuleDict:
         widths = zip(self.kinds.items(), self.widths_.tolist(), strict=False)
@@ -286,8 +217,3 @@ class JointHead(HeadSettings):
             return maps
         vectors = self.projections_[name](vectors_of(maps))
         return vectors.unflatten(0, (len(maps), *maps.shape[-2:])).permute(0, 3, 1, 2)
-
-
-def settings_of(settings: HeadSettings) -> dict:
-    """The hyperparameters of the head among the fields of `settings`, by name."""
-    return {each.name: getattr(settings, each.name) for each in fields(HeadSettings)}

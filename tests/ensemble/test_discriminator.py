@@ -10,6 +10,7 @@ from iadlib.ensemble.discriminator import (
     simplex_fields,
     vectors_of,
 )
+from iadlib.ensemble.settings import HeadSettings
 
 
 def test_separation_is_the_auroc():
@@ -44,21 +45,9 @@ def learned_from(maps, monkeypatch, **settings):
     discriminator = Discriminator(sum(each.shape[1] for each in maps), 4)
     score = discriminator.scores_by_head
     monkeypatch.setattr(discriminator, "scores_by_head", lambda both: given.append(both.detach()) or score(both))
-    fit_discriminator(
-        discriminator,
-        maps,
-        noise_scale=0.5,
-        margin=0.5,
-        steps=20,
-        images_per_step=8,
-        patches_per_step=384,
-        learning_rate=0.01,
-        weight_decay=0.0,
-        seed=0,
-        device=torch.device("cpu"),
-        description="test",
-        **{"noise": "gaussian"} | settings,
-    )
+    how = {name: settings.pop(name) for name in ("join", "distances") if name in settings}
+    settings = HeadSettings(noise_scale=0.5, steps=20, patches_per_step=384, learning_rate=0.01, **settings)
+    fit_discriminator(discriminator, maps, settings, "test", **how)
     return torch.stack(given).chunk(2, dim=1)
 
 

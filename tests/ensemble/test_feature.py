@@ -6,8 +6,8 @@ import torch
 
 from iadlib.detectors import create
 from iadlib.ensemble import PRESETS, FeatureEnsemble, JointHead
-from iadlib.ensemble.head import settings_of
 from iadlib.ensemble.members import Members
+from iadlib.ensemble.settings import settings_of
 
 SETTINGS = {
     "patchcore": {"coreset_fraction": 0.2, "layers": (2, 3)},
