@@ -5,11 +5,13 @@ ground truth outlined in cyan. Kinds also differ by marker, and methods also by 
 can be read in grey.
 """
 
+import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import wraps
 from textwrap import fill
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -18,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
-DPI = 90
+DPI, FILE_DPI = 90, 110  # pixels an inch, of a figure in a cell and of its file
 KIND_COLOURS = {"good": "0.55", "logical": "#0072B2", "structural": "#D55E00"}
 KIND_MARKERS = {"good": "D", "logical": "o", "structural": "^"}
 NOTHING = "nothing to draw"
@@ -185,3 +187,12 @@ def _texts(artist: Artist) -> Iterator[Text]:
     if not (isinstance(artist, Axis) and not artist.axes.axison):
         for child in artist.get_children():
             yield from _texts(child)
+
+
+def encoded(figure: Figure) -> tuple[str, bytes]:
+    """The ending of the figure's file and its content: JPEG where it shows photographs, PNG else."""
+    photographs = any(np.ndim(image.get_array()) == 3 for axis in figure.axes for image in axis.images)
+    ending, content = "jpg" if photographs else "png", io.BytesIO()
+    options = {"quality": 85} if photographs else {}
+    figure.savefig(content, format=ending, dpi=FILE_DPI, bbox_inches="tight", pil_kwargs=options)
+    return ending, content.getvalue()

@@ -105,3 +105,17 @@ def difference(
         return dict.fromkeys(("difference", "low", "high"), float("nan"))
     low, high = percentiles(np.mean(resampled, axis=0))
     return {"difference": float(np.mean(points)), "low": low, "high": high}
+
+
+def summarise_differences(differences: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """By error: the number of differences below and above zero with their whole interval, their median, and extremes.
+
+    "lowest" and "highest" are the extremes among the differences whose interval excludes zero.
+    """
+    rows = []
+    for error, table in differences.items():
+        better, worse = table[table["high"] < 0]["difference"], table[table["low"] > 0]["difference"]
+        counts = {"pairs": len(table), "better": len(better), "worse": len(worse)}
+        ends = {"median": table["difference"].median(), "lowest": better.min(), "highest": worse.max()}
+        rows.append({"error": error} | counts | ends)
+    return pd.DataFrame(rows).set_index("error").round(4)

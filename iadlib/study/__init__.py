@@ -4,6 +4,7 @@ Nothing is fitted here, and metrics come from `iadlib.metrics`. `paths` knows wh
 writes what a notebook shows, and the other modules serve one notebook each.
 """
 
+from iadlib.figures.text import ordered, shown, titled, with_titles
 from iadlib.study.paths import ROOT, Study
-from iadlib.study.reports import measured, ordered, shown, titled, with_titles
+from iadlib.study.published import measured
 from iadlib.study.saving import save, show

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from iadlib.figures.text import titled
 from iadlib.study.paths import Study
-from iadlib.study.reports import titled
 
 
 def seeds_of(study: Study, category: str) -> pd.DataFrame:

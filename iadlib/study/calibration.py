@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from iadlib import calibration, figures
 from iadlib.calibration import BOUNDED, CROSS_FITTED, NONE
+from iadlib.figures.text import ordered, titled, with_ends
+from iadlib.metrics.curves import curve_table
 from iadlib.study.paths import Study
-from iadlib.study.reports import ordered, titled, with_ends
 
 EMPTY = ["scorer", "protocol", "calibrator"]
 ERRORS = ["log loss", "expected error", "expected error if right", "adaptive error", "maximum error", "Brier score"]
@@ -85,20 +86,6 @@ def less_platt(errors: pd.DataFrame, error: str, calibrator: str = BOUNDED) -> p
     return rows.rename(columns=ends).assign(what=what, kind="both kinds")[["what", "kind", *ends.values()]]
 
 
-def summary(differences: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """By error: the number of differences below and above zero with their whole interval, their median, and extremes.
-
-    "lowest" and "highest" are the extremes among the differences whose interval excludes zero.
-    """
-    rows = []
-    for error, table in differences.items():
-        better, worse = table[table["high"] < 0]["difference"], table[table["low"] > 0]["difference"]
-        counts = {"pairs": len(table), "better": len(better), "worse": len(worse)}
-        ends = {"median": table["difference"].median(), "lowest": better.min(), "highest": worse.max()}
-        rows.append({"error": error} | counts | ends)
-    return pd.DataFrame(rows).set_index("error").round(4)
-
-
 def by_place(table: pd.DataFrame, place: str) -> pd.DataFrame:
     """decisions.csv or thresholds.csv at one place, "test" or "factory", with titles."""
     if table.empty:
@@ -130,3 +117,12 @@ def reliability_figure(probabilities: pd.DataFrame, scorer: str) -> Figure | Non
         values = part["probability"].to_numpy()
         found[name] = calibration.reliability_curve(values, part["label"] != "good"), values
     return figures.reliability_diagrams(found, titled(scorer)) if found else None
+
+
+def reliability_table(probabilities: pd.DataFrame, scorer: str) -> pd.DataFrame:
+    """The share of anomalous images by calibrator and probability, for `dvc plots`; linear between bins."""
+    curves = {}
+    for name, part in probabilities[probabilities["scorer"] == scorer].groupby("calibrator", sort=False):
+        curve = calibration.reliability_curve(part["probability"], part["label"] != "good")
+        curves[name] = curve.probability, curve.share
+    return curve_table(curves, "probability")

@@ -10,9 +10,9 @@ import pandas as pd
 
 from iadlib.data import Category, read_image
 from iadlib.data.scenes import DEFECT_SIZES, drawn_defects
+from iadlib.figures.text import ordered, spaced, titled, with_ends
 from iadlib.study import benchmark
 from iadlib.study.paths import Study
-from iadlib.study.reports import ordered, spaced, titled, with_ends
 from iadlib.types import Region
 
 CATEGORY, MANY = "flat_connector", "defect_sizes"

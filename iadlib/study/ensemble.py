@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from iadlib.figures.text import shown, spaced, titled
 from iadlib.metrics import DIFFERENCE_METRICS, Cells, collect, difference
 from iadlib.metrics.entries import aurocs_by_defect, best_entry, metrics_by_seed
 from iadlib.study.paths import ROOT, Study
-from iadlib.study.reports import shown, spaced, titled
 
 FEATURE, ALONE, THESIS, MEAN = "feature ensemble", "features alone", "thesis design", "mean"
 METRICS = DIFFERENCE_METRICS | {"pixel_auroc": "pixel AUROC"}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from iadlib.data.examples import spread
 from iadlib.study.ensemble import by_defect as aurocs_by_defect
 from iadlib.study.paths import Study
-from iadlib.study.pictures import spread
 
 NONE = "none"
 RADIUS = {"entry": "radius"}  # to rename the column of values.csv

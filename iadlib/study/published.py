@@ -1,9 +1,9 @@
-"""Published results on the real data sets, each with its source, beside the study's own; never mixed into them."""
+"""Published results on the real data sets, each with its source, beside the study's own; and measured times."""
 
 import pandas as pd
 
+from iadlib.figures.text import shown, titled
 from iadlib.study.paths import ROOT
-from iadlib.study.reports import shown, titled
 from iadlib.study.tables import by_kind
 
 
@@ -43,3 +43,11 @@ def drops(metrics: pd.DataFrame) -> pd.DataFrame:
             ("published", "drop"): shown(ad - loco),
         }
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis(columns=[None, None])
+
+
+def measured(what: str, profile: str) -> pd.DataFrame:
+    """The measurements in benchmarks/WHAT-PROFILE-DEVICE.csv of every device; empty where there is no file."""
+    files = sorted((ROOT / "benchmarks").glob(f"{what}-{profile}-*.csv"))
+    tables = [pd.read_csv(file).assign(device=file.stem.rpartition("-")[2]) for file in files]
+    table = pd.concat(tables) if tables else pd.DataFrame(columns=["device", "method"])
+    return table.set_index(["device", "method"]).rename(index=titled, level="method")

@@ -1,17 +1,14 @@
 """Tables and figures of a notebook as files, and figures of photographs as light outputs of a cell."""
 
-import io
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from IPython.display import Image
 from matplotlib.figure import Figure
 
+from iadlib.figures.style import encoded
 from iadlib.files import whole_folder, write_json, write_tables
 from iadlib.study.paths import ROOT
-
-DPI = 110
 
 
 def save(
@@ -32,7 +29,7 @@ def save(
         write_tables(folder, tables, digits=6)
         for name, figure in figures.items():
             if figure is not None:
-                ending, content = _encoded(figure)
+                ending, content = encoded(figure)
                 (folder / f"{name}.{ending}").write_bytes(content)
         if metrics is not None:
             write_json(folder / "metrics.json", metrics)
@@ -40,13 +37,4 @@ def save(
 
 def show(figure: Figure | None) -> Image | None:
     """The figure as the output of a cell, as JPEG where it shows photographs: a sixth of the bytes of a PNG."""
-    return None if figure is None else Image(_encoded(figure)[1])
-
-
-def _encoded(figure: Figure) -> tuple[str, bytes]:
-    """The ending of the file and its content."""
-    photographs = any(np.ndim(image.get_array()) == 3 for axis in figure.axes for image in axis.images)
-    ending, content = "jpg" if photographs else "png", io.BytesIO()
-    options = {"quality": 85} if photographs else {}
-    figure.savefig(content, format=ending, dpi=DPI, bbox_inches="tight", pil_kwargs=options)
-    return ending, content.getvalue()
+    return None if figure is None else Image(encoded(figure)[1])

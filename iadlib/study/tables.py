@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from iadlib.figures.text import ordered, shown, titled
 from iadlib.metrics.report import KINDS, OVERALL, PER_KIND
 from iadlib.study.paths import Study
-from iadlib.study.reports import ordered, shown, titled
 
 LEVELS = {"at_image_threshold": "images", "at_pixel_threshold": "pixels"}
+MAIN_METRICS = {"image_auroc": "image AUROC", "au_spro_0.05": "AU-sPRO"}
 TITLES = PER_KIND | OVERALL | LEVELS | {"f1_score": "F1", "iou": "IoU"}
 
 
@@ -72,3 +73,12 @@ def drop(metrics: pd.DataFrame, metric: str = "image_auroc") -> pd.DataFrame:
     means = both.groupby("method").mean().reindex(metrics["method"].unique())
     means = means.assign(drop=means["structural"] - means["logical"], categories=both.groupby("method").size())
     return means.round(3).rename(index=titled).rename_axis(columns=None)
+
+
+def main_numbers(metrics: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """By detector: image AUROC and AU-sPRO of both kinds, means over the categories and seeds."""
+    rows = metrics[metrics["metric"].isin(MAIN_METRICS) & metrics["kind"].isin(KINDS)]
+    numbers: dict[str, dict[str, float]] = {}
+    for (method, metric, kind), value in rows.groupby(["method", "metric", "kind"], sort=False)["mean"].mean().items():
+        numbers.setdefault(titled(method), {})[f"{MAIN_METRICS[metric]}, {kind}"] = round(float(value), 4)
+    return numbers

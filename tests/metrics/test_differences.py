@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from iadlib.metrics import Judged, au_spro, collect, difference, image_auroc, judge_images, resampled_images
+from iadlib.metrics.differences import summarise_differences
 from iadlib.types import Region
 
 KINDS = np.repeat(["good", "logical", "structural"], [12, 8, 6])
@@ -77,3 +78,10 @@ def test_a_category_is_left_out_where_it_has_none_of_the_kinds():
     named = difference(collect(both), "one", "two", "image_auroc", ["structural"], ["parts"])
     assert difference(collect(both), "one", "two", "image_auroc", ["structural"]) == named
     assert np.isnan(difference(collect(both), "one", "two", "image_auroc", ["structural"], ["other"])["difference"])
+
+
+def test_the_summary_counts_differences_whose_interval_excludes_zero():
+    table = pd.DataFrame({"difference": [-0.5, -0.1, 0.0, 0.2], "low": [-0.6, -0.2, -0.1, 0.1]})
+    table["high"] = [-0.4, 0.1, 0.1, 0.3]
+    row = summarise_differences({"log loss": table}).loc["log loss"]
+    assert row.to_dict() == {"pairs": 4, "better": 1, "worse": 1, "median": -0.05, "lowest": -0.5, "highest": 0.2}

@@ -140,13 +140,6 @@ def test_differences_to_platt_scaling_name_category_and_scorer(study):
     assert sorted(table["difference"]) == pytest.approx(sorted(expected), abs=1e-5)
 
 
-def test_the_summary_counts_differences_whose_interval_excludes_zero():
-    table = pd.DataFrame({"difference": [-0.5, -0.1, 0.0, 0.2], "low": [-0.6, -0.2, -0.1, 0.1]})
-    table["high"] = [-0.4, 0.1, 0.1, 0.3]
-    row = calibration.summary({"log loss": table}).loc["log loss"]
-    assert row.to_dict() == {"pairs": 4, "better": 1, "worse": 1, "median": -0.05, "lowest": -0.5, "highest": 0.2}
-
-
 def test_decisions_are_shown_by_place(study):
     decisions = calibration.read(study, "pins", "decisions")
     test, factory = (calibration.by_place(decisions, place) for place in ("test", "factory"))

@@ -2,7 +2,8 @@ import pytest
 
 from iadlib import detectors
 from iadlib.data import DataError
-from iadlib.study import Study, reports
+from iadlib.figures import text
+from iadlib.study import Study
 
 
 def test_a_missing_result_is_an_error_that_names_file_and_command(study):
@@ -25,9 +26,9 @@ def test_of_fitted_detectors_those_that_exist_are_found(study, tmp_path, capsys)
 
 
 def test_titles_read_from_the_source_are_those_of_the_classes():
-    assert reports.titles() == detectors.titles()
+    assert text.titles() == detectors.titles()
 
 
 def test_detectors_within_a_longer_name_get_their_titles():
-    assert reports.titled("padim + simplenet: outputs") == "PaDiM + SimpleNet: outputs"
-    assert reports.titled("cut_corner") == "cut corner"
+    assert text.titled("padim + simplenet: outputs") == "PaDiM + SimpleNet: outputs"
+    assert text.titled("cut_corner") == "cut corner"

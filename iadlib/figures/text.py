@@ -1,18 +1,17 @@
-"""What all tables of the study share: titles, means with their spread, and measurements of time and memory."""
+"""Names and values as figures and tables print them: titles of detectors, means with their spread, ordered tables."""
 
 import re
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import pandas as pd
-
-from iadlib.study.paths import ROOT
 
 
 @cache
 def titles() -> dict[str, str]:
     """As `iadlib.detectors.titles`, read from the source code: to import all detectors takes every notebook seconds."""
-    files = sorted((ROOT / "iadlib/detectors").glob("*.py"))
+    files = sorted((Path(__file__).parents[1] / "detectors").glob("*.py"))
     found = {file.stem: re.search(r'^ +title: ClassVar = "(.+)"$', file.read_text(), re.MULTILINE) for file in files}
     return {name: line[1] for name, line in found.items() if line}
 
@@ -50,11 +49,3 @@ def ordered(table: pd.DataFrame, rows: str | Sequence[str], columns: str | Seque
     wide = wide.reindex(index=table.set_index(rows).index.unique(), columns=table.set_index(columns).index.unique())
     wide = wide.rename(index=titled, columns=titled)
     return wide.rename_axis(index=[None] * wide.index.nlevels, columns=[None] * wide.columns.nlevels)
-
-
-def measured(what: str, profile: str) -> pd.DataFrame:
-    """The measurements in benchmarks/WHAT-PROFILE-DEVICE.csv of every device; empty where there is no file."""
-    files = sorted((ROOT / "benchmarks").glob(f"{what}-{profile}-*.csv"))
-    tables = [pd.read_csv(file).assign(device=file.stem.rpartition("-")[2]) for file in files]
-    table = pd.concat(tables) if tables else pd.DataFrame(columns=["device", "method"])
-    return table.set_index(["device", "method"]).rename(index=titled, level="method")
