@@ -133,7 +133,7 @@ def test_an_images_score_is_its_maps_maximum_if_the_setting_says_so():
 def test_the_noise_of_an_adapter_is_the_same_in_all_channels_behind_it(monkeypatch):
     used = []
     fit = head.fit_discriminator
-    monkeypatch.setattr(head, "fit_discriminator", lambda *a, **k: used.append(k["noise_shape"]) or fit(*a, **k))
+    monkeypatch.setattr(head, "fit_discriminator", lambda *a, **k: used.append(a[2].noise_shape) or fit(*a, **k))
     settings = SMALL | {"steps": 2, "projection_steps": 2, "projection": "adapter", "distances": False}
     JointHead(**settings).fit(TRAIN, None, SIZE)
     assert used == ["isotropic", "squared"]
