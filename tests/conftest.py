@@ -7,13 +7,13 @@ HEIGHT, WIDTH = 64, 48
 DEFECT = (slice(36, 52), slice(20, 36))
 
 
-def textured(count: int, seed: int) -> torch.Tensor:
-    """Images (count, 3, 64, 48) of diagonal stripes of changing phase, with a little noise."""
+def textured(count: int, seed: int, size: tuple[int, int] = (HEIGHT, WIDTH)) -> torch.Tensor:
+    """Images (count, 3, height, width) of diagonal stripes of random phase, with a little noise."""
     generator = torch.Generator().manual_seed(seed)
-    rows, columns = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
+    rows, columns = torch.meshgrid(*map(torch.arange, size), indexing="ij")
     phase = torch.rand(count, 1, 1, generator=generator) * 6
     stripes = 0.5 + 0.25 * torch.sin((rows + columns) / 3 + phase)
-    noise = 0.02 * torch.randn(count, 3, HEIGHT, WIDTH, generator=generator)
+    noise = 0.02 * torch.randn(count, 3, *size, generator=generator)
     return (stripes.unsqueeze(1) + noise).clamp(0, 1)
 
 

@@ -45,11 +45,8 @@ def anomalous_examples(
     """Images, titles and regions for `figures.image_grid`: the first images of every defect of one kind."""
     samples = category.of("test").assign(defect=category.defects())
     chosen = samples[samples["label"] == kind].groupby("defect").head(per_defect).sort_values("defect", kind="stable")
-    images, titles = (
-        [read_image(path) for path in chosen["image"]],
-        [name.replace("_", " ") for name in chosen["defect"]],
-    )
-    return images, titles, [category.regions(i) for i in chosen.index]
+    titles = [name.replace("_", " ") for name in chosen["defect"]]
+    return [read_image(path) for path in chosen["image"]], titles, [category.regions(i) for i in chosen.index]
 
 
 def regions_of(category: Category) -> list[tuple[int, Region]]:

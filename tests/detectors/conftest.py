@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from iadlib.detectors import DETECTORS, create, detector_class
+from tests.conftest import textured
 
 HEIGHT, WIDTH = 96, 64
 DEFECT = (slice(52, 72), slice(28, 48))
@@ -12,13 +13,7 @@ STEPS = {"draem": 80, "anoddpm": 12}  # instead of hundreds; everything else is 
 
 
 def striped(count: int, seed: int) -> torch.Tensor:
-    """Images (count, 3, 96, 64) of diagonal stripes of random phase, with a little noise."""
-    generator = torch.Generator().manual_seed(seed)
-    rows, columns = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
-    phase = torch.rand(count, 1, 1, generator=generator) * 6
-    stripes = 0.5 + 0.25 * torch.sin((rows + columns) / 3 + phase)
-    noise = 0.02 * torch.randn(count, 3, HEIGHT, WIDTH, generator=generator)
-    return (stripes.unsqueeze(1) + noise).clamp(0, 1)
+    return textured(count, seed, (HEIGHT, WIDTH))
 
 
 @pytest.fixture(scope="session")
