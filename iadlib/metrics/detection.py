@@ -59,8 +59,7 @@ def precision(marked: ArrayLike, labels: ArrayLike) -> float:
     >>> precision([True, True, False, False], [1, 0, 1, 0])
     0.5
     """
-    marked, labels = _booleans(marked, labels)
-    return _ratio(marked & labels, marked)
+    return threshold_report(marked, labels)["precision"]
 
 
 def recall(marked: ArrayLike, labels: ArrayLike) -> float:
@@ -69,8 +68,7 @@ def recall(marked: ArrayLike, labels: ArrayLike) -> float:
     >>> recall([True, False, False, False], [1, 1, 1, 0])
     0.3333333333333333
     """
-    marked, labels = _booleans(marked, labels)
-    return _ratio(marked & labels, labels)
+    return threshold_report(marked, labels)["recall"]
 
 
 def true_positive_rate(marked: ArrayLike, labels: ArrayLike) -> float:
@@ -90,8 +88,7 @@ def false_positive_rate(marked: ArrayLike, labels: ArrayLike) -> float:
     >>> false_positive_rate([True, True, False, False, False], [1, 0, 0, 0, 0])
     0.25
     """
-    marked, labels = _booleans(marked, labels)
-    return _ratio(marked & ~labels, ~labels)
+    return threshold_report(marked, labels)["false_positive_rate"]
 
 
 def f1_score(marked: ArrayLike, labels: ArrayLike) -> float:
@@ -100,9 +97,7 @@ def f1_score(marked: ArrayLike, labels: ArrayLike) -> float:
     >>> f1_score([True, True, False], [1, 0, 1])
     0.5
     """
-    marked, labels = _booleans(marked, labels)
-    size = np.count_nonzero(marked) + np.count_nonzero(labels)
-    return float(2 * np.count_nonzero(marked & labels) / size) if size else float("nan")
+    return threshold_report(marked, labels)["f1_score"]
 
 
 def iou(marked: ArrayLike, labels: ArrayLike) -> float:
@@ -111,13 +106,17 @@ def iou(marked: ArrayLike, labels: ArrayLike) -> float:
     >>> iou([True, True, False], [1, 0, 1])
     0.3333333333333333
     """
-    marked, labels = _booleans(marked, labels)
-    return _ratio(marked & labels, marked | labels)
+    return threshold_report(marked, labels)["iou"]
 
 
 def threshold_report(marked: ArrayLike, labels: ArrayLike) -> dict[str, float]:
     """All metrics of marked images or pixels, by name."""
-    marked, labels = _booleans(marked, labels)
+    marked, labels = np.asarray(marked), np.asarray(labels)
+    if marked.dtype != bool:
+        raise ValueError(f"what is marked is boolean, not {marked.dtype}: compare scores with a threshold first")
+    if marked.shape != labels.shape:
+        raise ValueError(f"marked {marked.shape} and labels {labels.shape} differ in shape")
+    labels = _binary(labels)
     parts = (marked & labels, marked & ~labels, ~marked & labels, ~marked & ~labels)
     return rates(*(np.count_nonzero(part) for part in parts))
 
@@ -179,20 +178,6 @@ def _allowed_above(count: int, false_positive_rate: float) -> int:
         raise ValueError(f"false_positive_rate {false_positive_rate}: a share, 0 or more and below 1")
     allowed = int(false_positive_rate * count)
     return allowed + ((allowed + 1) / count <= false_positive_rate)  # in binary, 0.29 * 100 is below 29
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> float:
-    size = np.count_nonzero(whole)
-    return float(np.count_nonzero(part) / size) if size else float("nan")
-
-
-def _booleans(marked: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    marked, labels = np.asarray(marked), np.asarray(labels)
-    if marked.dtype != bool:
-        raise ValueError(f"what is marked is boolean, not {marked.dtype}: compare scores with a threshold first")
-    if marked.shape != labels.shape:
-        raise ValueError(f"marked {marked.shape} and labels {labels.shape} differ in shape")
-    return marked, _binary(labels)
 
 
 def _scores_and_labels(scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -31,7 +31,7 @@ class Judged:
 
     @classmethod
     def of(cls, part: pd.DataFrame) -> Self:
-        """From the rows of `image_values` of one entry: all images of the first seed, then of the next seed, …"""
+        """From the rows of `judge_images` of one entry: all images of the first seed, then of the next seed, …"""
         first = part[part["seed"] == part["seed"].iloc[0]]
         count = len(first)
         return cls(

@@ -1,7 +1,7 @@
 """Effects of a treatment, such as masking: every entry of values.csv less one of them, the reference.
 
 All categories (grounds) show the same test images and all detectors see them, so one resample of images serves them
-all. The tables have the columns of `image_values` and method, category, entry and seed.
+all. The tables have the columns of `judge_images` and method, category, entry and seed.
 """
 
 from collections.abc import Sequence

@@ -11,7 +11,7 @@ from iadlib.metrics.differences import DIFFERENCE_METRICS, Judged, collect
 def metrics_by_seed(values: pd.DataFrame, pixels: pd.DataFrame) -> pd.DataFrame:
     """One row for every category, group, entry, seed, metric and kind, with its value.
 
-    `values` has one row for every category, group, entry, seed and test image, with the columns of `image_values`.
+    `values` has one row for every category, group, entry, seed and test image, with the columns of `judge_images`.
     `pixels` has the pixel AUROC of every category, group, entry and seed; its kind is "overall".
 
     >>> names = {"category": "nut", "group": "member", "entry": "first", "seed": 0}
