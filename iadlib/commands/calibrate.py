@@ -235,8 +235,6 @@ def averaged(probabilities: pd.DataFrame, scores: pd.DataFrame, members: Sequenc
     "members": the mean of the members' probabilities; "average": the calibrated mean of standardised scores; "members,
     then average": members are calibrated, and their mean again.
     """
-    if not members:
-        return probabilities.head(0)
     crossed = sigmoids(probabilities)
     keys = ["seed", "name", "label", "calibrator"]
     members_first = crossed[crossed["scorer"].isin(members)].groupby(keys, sort=False)["probability"].mean()

@@ -35,11 +35,7 @@ from iadlib.data.errors import DataError, Findings
 from iadlib.data.images import read_header
 from iadlib.data.layouts import MASK_ENDINGS
 from iadlib.data.photographs import normal_form
-<<<<<<< HEAD
 from iadlib.data.regions import components, grey_values, listed
-=======
-from iadlib.data.regions import components, mask_values
->>>>>>> wt-mine
 
 LOSSY_ENDINGS = (".jpg", ".jpeg")
 MASK_NAMES = "<photograph>.png, <photograph>_<defect>.png, <photograph>/<defect>.png or <defect>/<photograph>.png"
@@ -213,15 +209,9 @@ def _paint_greys(path: Path, greys: Mapping[int, str], soft_edges: list[str]) ->
         yield from ((name, component) for component in _masks_of_components(values == grey))
 
 
-<<<<<<< HEAD
 def _mask_values(path: Path) -> np.ndarray:
     """Values (H, W) of a mask; tools use the entries of a palette of colours."""
     values = grey_values(path, entries=True)
-=======
-def _drawn_values(path: Path) -> np.ndarray:
-    """Values (H, W) of 8 or 16 bit."""
-    values = mask_values(path, palette_entries=True)
->>>>>>> wt-mine
     if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
         raise DataError(f"{path}: mask values of 8 or 16 bit expected, not {values.dtype}")
     return values

@@ -129,13 +129,9 @@ def _walk(folder: Path, real: Path, skipped: tuple[Path, ...], problems: list[st
     pictures = _folder_of_heat_maps(folder) if any(entry.name == SCORES for entry in children) else None
     for entry in children:
         path = folder / entry.name
-<<<<<<< HEAD
         if entry.name == pictures:
             continue
-        if not entry.is_dir():
-=======
         if not path.is_dir():  # the entry's own is_dir raises on a link to itself
->>>>>>> wt-mine
             yield from _file(path, problems, None if entry.is_symlink() else real / entry.name)
             continue
         target = path.resolve() if entry.is_symlink() else real / entry.name

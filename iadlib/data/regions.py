@@ -111,11 +111,7 @@ def read_fringed_regions(path: Path, size: tuple[int, int], defect_name: str) ->
 
 def marks_anything(path: Path) -> bool:
     """Whether a magnetic-tile mask has any region."""
-<<<<<<< HEAD
     return bool(_above_half(grey_values(path)).any())
-=======
-    return bool(_above_half(mask_values(path)).any())
->>>>>>> wt-mine
 
 
 def _above_half(values: np.ndarray) -> np.ndarray:
@@ -136,11 +132,7 @@ def components(mask: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarr
 
 
 def _read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
-<<<<<<< HEAD
     values = grey_values(path)
-=======
-    values = mask_values(path)
->>>>>>> wt-mine
     if values.shape != size:
         height, width = values.shape
         raise DataError(f"{path}: the mask is {height} x {width} (height x width), its image {size[0]} x {size[1]}")
@@ -152,7 +144,7 @@ def grey_values(path: Path, entries: bool = False) -> np.ndarray:
     """Values (H, W) of a mask with one channel, or with equal ones.
 
     A palette counts by the colours it shows; with `entries`, one of other colours than greys counts by its entries.
-    A mask with pixels that are marked and transparent is refused: the colours and the transparency contradict.
+    A mask with pixels that are marked and transparent is refused: its values and its transparency contradict.
     """
     image = decode(path)
     shown = {"P": "RGB", "PA": "RGB", "1": "L"}.get(image.mode)
