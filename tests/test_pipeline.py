@@ -25,7 +25,11 @@ SHOWN = {
 # What changes no result: how work is spread, shown and written, and the names of parameters and detectors.
 WITHOUT_INFLUENCE = {"files.py", "parallel.py", "params.py", "progress.py", "types.py", "errors.py", "__init__.py"}
 # Code that a stage's command imports and that the stage does not run.
-NOT_RUN = {"sizes": {"iadlib/figures/pictures.py"}, "judge": {"iadlib/rendering"}, "ensemble": {"iadlib/rendering"}}
+NOT_RUN = {
+    "sizes": {"iadlib/figures/pictures.py", "iadlib/commands/watch.py"},
+    "judge": {"iadlib/rendering"},
+    "ensemble": {"iadlib/rendering"},
+}
 
 
 def dvc(*arguments: str, root: Path = ROOT) -> str:
