@@ -189,7 +189,7 @@ def _mask(path: Path, name: str, photographs: Mapping, defects: Mapping[str, Def
 
 
 def _paint_one(path: Path, defect: str, soft_edges: list[str]) -> Marked:
-    values = _drawn_values(path)
+    values = _mask_values(path)
     positive = _positive(values)
     if len(positive) > 1:
         if positive[-1] < 128:
@@ -200,7 +200,7 @@ def _paint_one(path: Path, defect: str, soft_edges: list[str]) -> Marked:
 
 
 def _paint_greys(path: Path, greys: Mapping[int, str], soft_edges: list[str]) -> Marked:
-    values = _drawn_values(path)
+    values = _mask_values(path)
     unknown = [value for value in _positive(values) if value not in greys]
     if unknown:
         known = ", ".join(f"{grey} ({name})" for grey, name in greys.items())

@@ -139,7 +139,6 @@ def _read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
     return values
 
 
-<<<<<<< HEAD
 def grey_values(path: Path, entries: bool = False) -> np.ndarray:
     """Values (H, W) of a mask with one channel, or with equal ones.
 
