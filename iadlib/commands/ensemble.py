@@ -154,8 +154,8 @@ class Inputs:
         return (self.truth.samples["label"] != "good").to_numpy()
 
     def judged(self, group: str, entry: str, prediction: Prediction, **kept) -> Judged:
-        """An entry with scores and maps."""
-        maps = metrics.resize_maps(prediction.maps, self.truth.sizes)
+        """An entry with scores and, where its members localise, maps."""
+        maps = None if prediction.maps is None else metrics.resize_maps(prediction.maps, self.truth.sizes)
         report, values = metrics.judge_images(
             self.truth.samples, prediction.scores, maps, self.truth.regions, self.truth.known
         )
@@ -376,9 +376,8 @@ def member_outputs(inputs: Inputs, name: str, detector: Detector, folder: Path) 
     if set(table.index) != set(inputs.names):
         raise DataError(f"{folder}: scores of other test images than this category has; fit the detector again")
     saved = results.read_maps(folder, inputs.names)
-    test = Prediction(
-        table.loc[inputs.names, "score"].to_numpy(np.float32), np.stack([saved[each] for each in inputs.names])
-    )
+    maps = None if saved is None else np.stack([saved[each] for each in inputs.names])
+    test = Prediction(table.loc[inputs.names, "score"].to_numpy(np.float32), maps)
     members = Members({name: detector}, {name: inputs.settings.cuts[name]})
     [train] = members.training_maps(inputs.images["train"], BATCH_SIZE)
     [validation], [tested] = (members.maps(inputs.images[split], BATCH_SIZE) for split in ("validation", "test"))

@@ -92,7 +92,7 @@ def saturation_steps(category: Category) -> tuple[np.ndarray, Region, list[np.nd
 
 
 def maps_figure(category: Category | None, folders: dict[str, Path], names: Sequence[str]) -> Figure | None:
-    """Some test images, each beside its map of every fitted detector; None without category, detectors or names.
+    """Some test images, each beside its map of every fitted detector that gives maps; None where there is none.
 
     `folders` are those of fitted detectors, by the names above their columns.
     """
@@ -102,10 +102,15 @@ def maps_figure(category: Category | None, folders: dict[str, Path], names: Sequ
 
     samples = category.of("test").assign(defect=category.defects(), position=range(len(category.of("test"))))
     samples = samples.set_index("name").loc[list(names)]
-    maps = {titled(column): read_maps(folder, list(names)) for column, folder in folders.items()}
+    found = {titled(column): read_maps(folder, list(names)) for column, folder in folders.items()}
+    maps = {column: of_images for column, of_images in found.items() if of_images is not None}
+    if without := [column for column in found if column not in maps]:
+        print(f"{', '.join(without)}: no maps, since the method cannot say where an anomaly is")
+    if not maps:
+        return None
     return figures.maps_by_detector(
         [read_image(path) for path in samples["image"]],
-        {column: [found[name] for name in names] for column, found in maps.items()},
+        {column: [of_images[name] for name in names] for column, of_images in maps.items()},
         [category.regions(i) for i in samples["position"]],
         [f"{spaced(row.defect)} ({row.Index})" for row in samples.itertuples()],
     )
