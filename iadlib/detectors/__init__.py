@@ -15,6 +15,8 @@ DETECTORS = {
     "csflow": "CSFlow",
     "draem": "DRAEM",
     "anoddpm": "AnoDDPM",
+    "set_features": "SetFeatures",
+    "pooled_gaussian": "PooledGaussian",
 }
 
 
