@@ -59,7 +59,7 @@ class SetFeatures(Detector):
     localises: ClassVar = False
 
     backbone: str = "tf_efficientnet_lite0"  # timm's name
-    layers: tuple[int, ...] = (2, 3)  # of the backbone; each is a set of its own
+    layers: tuple[int, ...] = (1, 2, 3, 4)  # of the backbone; each is a set of its own
     checkpoint: str | None = None  # file with the backbone's weights; None: packaged or downloaded weights
     projections: int = 200  # directions in one histogram
     thresholds: int = 5  # of the cumulative histogram along each direction
@@ -115,8 +115,8 @@ class SetFeatures(Detector):
             for found, features, directions, thresholds in zip(by_set, maps, projections, self.threshold_, strict=True):
                 projected = torch.einsum("nchw,cr->nrhw", features, directions)
                 below = (projected[:, :, None] < thresholds[:, :, None, None]).float().flatten(1, 2)  # (N, r K, h, w)
-                windows = [1.0] if self.crop_side else self.crops
-                shares = torch.cat([averages(below, side).flatten(2) for side in windows], dim=2)  # (N, r K, crops)
+                sides = (1.0,) if self.crop_side else self.crops
+                shares = torch.cat([averages(below, side) for side in sides], dim=2)  # (N, r K, crops)
                 found.append(shares.unflatten(1, (self.repeats, -1)).permute(1, 3, 0, 2))  # (repeats, crops, N, d)
         return torch.cat([torch.cat(found, dim=1).flatten(0, 1) for found in by_set])
 
@@ -124,12 +124,10 @@ class SetFeatures(Detector):
         """The images, or with `crop_side` all of their crops (N, 3, crop_side, crop_side)."""
         if self.crop_side is None:
             return [images]
-        size, found = images.shape[-2:], []
+        found = []
         for side in self.crops:
-            (height, down), (width, right) = (window_of(length, side) for length in size)
-            for top in range(0, size[0] - height + 1, down):
-                for left in range(0, size[1] - width + 1, right):
-                    found.append(images[..., top : top + height, left : left + width])
+            rows, columns = (windows(length, side) for length in images.shape[-2:])
+            found += [images[..., down, right] for down in rows for right in columns]
         return [F.interpolate(each, size=(self.crop_side,) * 2, mode="bilinear", antialias=True) for each in found]
 
     def sets(self, images: Tensor) -> list[Tensor]:
@@ -190,15 +188,20 @@ class SetFeatures(Detector):
         return Backbone(self.backbone, self.layers, self.checkpoint, self.device)
 
 
-def window_of(length: int, side: float) -> tuple[int, int]:
-    """The length of a crop and the step between crops along a side of `length` pixels or patches."""
-    return max(1, round(side * length)), max(1, math.floor(STRIDE * length))
+def windows(length: int, side: float) -> list[slice]:
+    """The crops of that relative side along `length` pixels or patches, a quarter of the length apart.
+
+    Their number depends on `side` alone, so that maps of any size have the same crops.
+    """
+    size, count = max(1, round(side * length)), math.floor((1 - side) / STRIDE + 1e-9) + 1
+    starts = [min(round(STRIDE * length * number), length - size) for number in range(count)]
+    return [slice(start, start + size) for start in starts]
 
 
 def averages(maps: Tensor, side: float) -> Tensor:
-    """The averages (N, C, rows, columns) of maps (N, C, h, w) in all crops of that relative side."""
-    windows, steps = zip(*(window_of(length, side) for length in maps.shape[-2:]), strict=True)
-    return F.avg_pool2d(maps, windows, steps)
+    """The averages (N, C, crops) of maps (N, C, h, w) in all crops of that relative side, row by row."""
+    rows, columns = (windows(length, side) for length in maps.shape[-2:])
+    return torch.stack([maps[..., down, right].mean(dim=(2, 3)) for down in rows for right in columns], dim=2)
 
 
 def without_own(
