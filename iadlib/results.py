@@ -3,7 +3,8 @@
     settings.json         detector, hyperparameters, image size, bits, seed, thresholds and how they were set, versions
     detector.safetensors  the learned state
     scores.csv            split, name, label, defect, score, anomalous: validation and test images
-    maps.npz              the test images' maps (H, W) float32 by image name, at the detector's image size
+    maps.npz              the test images' maps (H, W) float32 by image name, at the detector's image size; only where
+                          the detector localises
     training.csv          phase, step, loss; only where weights are learned
 
 This module is the only writer and the only reader of such folders.
@@ -14,6 +15,7 @@ import math
 import os
 import platform
 import zipfile
+from contextlib import nullcontext
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -45,10 +47,10 @@ NEEDED: Fields = {  # in settings.json
     "image_size": ("a height and a width", lambda value: _are_numbers(value, 2)),
     "bits": (f"one of {DEPTHS}", lambda value: value in DEPTHS),
     "thresholds": (
-        "finite numbers `image` and `pixel`",
-        lambda value: isinstance(value, dict) and all(_is_number(value.get(name)) for name in ("image", "pixel")),
+        "a finite number `image`, and another `pixel` where there are maps",
+        lambda value: isinstance(value, dict) and _is_number(value.get("image")) and _is_number(value.get("pixel", 0)),
     ),
-    "map_range": ("two finite numbers", lambda value: _are_numbers(value, 2)),
+    "map_range": ("two finite numbers, or null", lambda value: value is None or _are_numbers(value, 2)),
 }
 
 
@@ -60,9 +62,12 @@ def settings_of(
     `rate` is the share of the normal validation images (or of their pixels) that `thresholds["image"]` (or
     `thresholds["pixel"]`) lets through as anomalous. `bits` is the bit depth of the photographs. `map_range` are the
     ends of the colour scale of heat maps: the median of the validation maps, and twice as far above it as their largest
-    value.
+    value; None where the detector gives no maps, which has no pixel threshold either.
     """
-    middle, largest = float(np.median(validation.maps)), float(validation.maps.max())
+    map_range = None
+    if validation.maps is not None:
+        middle, largest = float(np.median(validation.maps)), float(validation.maps.max())
+        map_range = [middle, 2 * largest - middle]
     return {
         "detector": name_of(detector),
         "hyperparameters": hyperparameters_of(detector),
@@ -70,7 +75,7 @@ def settings_of(
         "bits": bits,
         "false_positive_rate": rate,
         "thresholds": {**thresholds, "validation_images": len(validation.scores)},
-        "map_range": [middle, 2 * largest - middle],
+        "map_range": map_range,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
     }
 
@@ -88,11 +93,12 @@ def write(folder: Path, detector: Detector, settings: dict, category: Category, 
     """
     detector.save(folder / STATE)
     names, scores = iter(category.of("test")["name"]), [validation]
-    with zipfile.ZipFile(folder / MAPS, "w") as archive:  # as np.savez writes it
+    archive = zipfile.ZipFile(folder / MAPS, "w") if detector.localises else None  # as np.savez writes it
+    with archive or nullcontext():
         for images in category.batches("test", detector.image_size_, detector.batch_size):
             prediction = detector.predict(images)
             scores.append(prediction.scores)
-            for heat in prediction.maps:
+            for heat in () if archive is None else prediction.maps:
                 with archive.open(f"{next(names)}.npy", "w", force_zip64=True) as file:
                     np.lib.format.write_array(file, heat)
     splits = [category.of("validation"), category.of("test").assign(defect=category.defects())]
@@ -160,8 +166,13 @@ def read_scores(folder: str | Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"score": ["nan"]}, encoding_errors=ODD_NAMES)
 
 
-def read_maps(folder: str | Path, names: list[str] | None = None) -> dict[str, np.ndarray]:
-    """The test images' maps (H, W) float32 by image name; all, or those of `names`."""
+def read_maps(folder: str | Path, names: list[str] | None = None) -> dict[str, np.ndarray] | None:
+    """The test images' maps (H, W) float32 by image name; all, or those of `names`.
+
+    None where the detector gives no maps.
+    """
+    if not (Path(folder) / MAPS).is_file() and read_settings(folder)["map_range"] is None:
+        return None
     with np.load(Path(folder) / MAPS) as arrays:
         return {name: arrays[name] for name in (arrays.files if names is None else names)}
 

@@ -4,7 +4,9 @@ Detectors return a `Prediction`, readers of a data set return `Region`s, and met
 the detector nor on the data set.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -69,11 +71,25 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """The output of a detector for a batch: `scores` (N,) and `maps` (N, H, W), float32, higher = more anomalous."""
+    """The output of a detector for a batch: `scores` (N,) and `maps` (N, H, W), float32, higher = more anomalous.
+
+    `maps` is None where the method cannot say where an anomaly is.
+    """
 
     scores: np.ndarray
-    maps: np.ndarray
+    maps: np.ndarray | None
 
     def __post_init__(self):
-        if self.scores.ndim != 1 or self.maps.ndim != 3 or len(self.scores) != len(self.maps):
-            raise ValueError(f"scores (N,) and maps (N, H, W) expected, not {self.scores.shape} and {self.maps.shape}")
+        shape = (len(self.scores), 0, 0) if self.maps is None else self.maps.shape
+        if self.scores.ndim != 1 or len(shape) != 3 or len(self.scores) != shape[0]:
+            raise ValueError(f"scores (N,) and maps (N, H, W) expected, not {self.scores.shape} and {shape}")
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Self]) -> Self:
+        """One prediction of several batches of the same detector."""
+        maps = None if parts[0].maps is None else np.concatenate([part.maps for part in parts])
+        return cls(np.concatenate([part.scores for part in parts]), maps)
+
+    def first(self, count: int) -> "Prediction":
+        """The prediction for the first images alone."""
+        return Prediction(self.scores[:count], None if self.maps is None else self.maps[:count])

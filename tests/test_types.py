@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from iadlib.types import Region
+from iadlib.types import Prediction, Region
 
 MASK = np.zeros((64, 48), dtype=bool)
 MASK[10:14, 20:31:2] = True
@@ -42,3 +42,18 @@ def test_a_region_of_a_box_is_that_of_its_whole_mask():
 def test_what_is_no_region_is_refused(mask, saturation_area, message):
     with pytest.raises(ValueError, match=message):
         Region(mask, saturation_area)
+
+
+def test_predictions_of_batches_are_joined_with_maps_or_without():
+    scores, maps = np.arange(3, dtype=np.float32), np.ones((3, 4, 5), np.float32)
+    with_maps = Prediction.concatenated([Prediction(scores[:2], maps[:2]), Prediction(scores[2:], maps[2:])])
+    assert with_maps.scores.tolist() == [0, 1, 2]
+    assert with_maps.maps.shape == (3, 4, 5)
+    without = Prediction.concatenated([Prediction(scores, None), Prediction(scores, None)])
+    assert without.maps is None
+    assert without.first(4).scores.tolist() == [0, 1, 2, 0]
+
+
+def test_scores_and_maps_of_other_numbers_are_refused():
+    with pytest.raises(ValueError, match=r"scores \(N,\) and maps \(N, H, W\) expected"):
+        Prediction(np.zeros(2, np.float32), np.zeros((3, 4, 5), np.float32))

@@ -10,7 +10,7 @@ from iadlib.commands.judge import judge_runs
 from iadlib.commands.score import picture_name
 from iadlib.data import Category, DataError, load_category, read_image
 from iadlib.data.errors import raise_together
-from iadlib.detectors import DETECTORS, create
+from iadlib.detectors import DETECTORS, create, detector_class
 from iadlib.figures.pictures import heat_map_picture
 from iadlib.files import require_new, whole_file, whole_folder, write_json
 from iadlib.metrics.report import OVERALL, PER_KIND
@@ -27,7 +27,7 @@ def detect(
     """The test images' scores, highest first, and the metrics, None where no test image is anomalous; both are printed.
 
     `out` becomes the folder of the fitted detector, as `fit` writes it, with metrics.json. When it is complete, a
-    picture of every test image is added below pictures/. Of several seeds the first is used.
+    picture of every test image is added below pictures/, if the detector localises. Of several seeds the first is used.
     """
     settings, detector = settings or FitSettings(), detector or next(iter(DETECTORS))
     out = require_new(out)
@@ -51,6 +51,9 @@ def detect(
     print(f"the highest of {len(table)} test images; {table['anomalous'].sum()} are above the threshold")
     if metrics:
         print(f"\n{format_metrics(metrics)}\n")
+    if described["map_range"] is None:
+        print(f"{detector_class(detector).title} scores whole images: no maps, no pictures, and image metrics only")
+        return table, metrics
     save_pictures(out, category, described)
     print(f"all scores, maps and pictures are in {out}")
     return table, metrics

@@ -145,8 +145,9 @@ class Inputs:
         return (self.truth.samples["label"] != "good").to_numpy()
 
     def judged(self, group: str, entry: str, prediction: Prediction, **kept) -> Judged:
-        """An entry with scores and maps."""
-        truth, maps = self.truth, metrics.resize_maps(prediction.maps, self.truth.sizes)
+        """An entry with scores and, where its members localise, maps."""
+        truth = self.truth
+        maps = None if prediction.maps is None else metrics.resize_maps(prediction.maps, truth.sizes)
         report, values = metrics.judge_images(truth.samples, prediction.scores, maps, truth.regions, truth.known)
         return Judged(group, entry, values, report.get("pixel_auroc", {}).get("overall"), **kept)
 
@@ -350,8 +351,9 @@ def read_member(inputs: Inputs, name: str, detector: Detector, folder: Path) -> 
     table = results.read_scores(folder).query("split == 'test'").set_index("name")
     if set(table.index) != set(inputs.names):
         raise DataError(f"{folder}: scores of other test images than this category has; fit the detector again")
-    saved = np.stack([*results.read_maps(folder, inputs.names).values()])
-    test = Prediction(table.loc[inputs.names, "score"].to_numpy(np.float32), saved)
+    saved = results.read_maps(folder, inputs.names)
+    found = None if saved is None else np.stack([*saved.values()])
+    test = Prediction(table.loc[inputs.names, "score"].to_numpy(np.float32), found)
     members, images = Members({name: detector}, {name: inputs.settings.cuts[name]}), inputs.images
     [maps] = members.training_maps(images["train"], BATCH_SIZE)
     maps = {"train": maps} | {split: members.maps(images[split], BATCH_SIZE)[0] for split in ("validation", "test")}

@@ -63,6 +63,8 @@ def find_maps(source: Path, category: Category) -> MapFiles:
     names = list(category.of("test")["name"])
     if (source / MAPS).is_file() or source.suffix.lower() == ".npz":
         return MapFiles(source / MAPS if (source / MAPS).is_file() else source, names)
+    if (source / SETTINGS).is_file():
+        raise DataError(f"{source}: no {MAPS} beside {SETTINGS}; this fitted detector gives no maps")
     folders = [source, source / "test", source / category.name / "test"]
     for folder in folders:
         if any((folder / name.split("/")[0]).is_dir() for name in names):

@@ -110,10 +110,9 @@ def fit_one(
     """
     fitted = create(detector, **settings.hyperparameters, seed=seed).fit(train, validation)
     predicted, rate = fitted.predict(validation), settings.false_positive_rate
-    thresholds = {
-        "image": float(threshold_from_normals(predicted.scores, rate)),
-        "pixel": float(threshold_from_normals(predicted.maps, rate)),
-    }
+    thresholds = {"image": float(threshold_from_normals(predicted.scores, rate))}
+    if predicted.maps is not None:
+        thresholds["pixel"] = float(threshold_from_normals(predicted.maps, rate))
     described = results.settings_of(fitted, category.bits, rate, thresholds, predicted)
     results.write(folder, fitted, described, category, predicted.scores)
     return described

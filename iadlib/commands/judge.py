@@ -49,6 +49,7 @@ class Run:
     table: pd.DataFrame  # split, name, label, score of validation and test images
     report: dict[str, dict[str, float]]
     values: pd.DataFrame  # see `metrics.judge_images`
+    localises: bool  # whether there are maps
     background: tuple[float, float] | None = None  # see `metrics.background_share`
 
 
@@ -74,6 +75,8 @@ def judge(data: str | Path, fits: str | Path, out: str | Path, masked: bool = Fa
 
     tasks = [(folder, truth, *each, silhouettes) for folder, each in zip(folders, names, strict=True)]
     runs = sorted(in_parallel(judge_run, tasks, "judging"), key=_place)
+    if whole := list(dict.fromkeys(run.detector for run in runs if not run.localises)):
+        print(f"{', '.join(whole)}: no maps, judged by image metrics only")
     group = {"category": category.name, "group": "radius" if masked else "member"}
     columns = [group | {"entry": run.entry, "seed": run.seed} for run in runs]
     if masked:
@@ -133,14 +136,24 @@ def judge_run(
         raise DataError(
             f"{folder}/{results.SCORES}: the score of {names[np.argmin(np.isfinite(scores))]} is not finite"
         )
+    maps = _maps(folder, names, truth.sizes)
+    limits = thresholds["image"], thresholds.get("pixel")
+    report, values = metrics.judge_images(truth.samples, scores, maps, truth.regions, truth.known, *limits)
+    background = None
+    if maps is not None and silhouettes is not None:
+        background = metrics.background_share(maps, truth.regions, silhouettes)
+    table = table[["split", "name", "label", "score"]]
+    return Run(detector, entry, seed, table, report, values, maps is not None, background)
+
+
+def _maps(folder: Path, names: list[str], sizes: list[tuple[int, int]]) -> Sequence[np.ndarray] | None:
+    """The maps of the test images at the size of their photographs; None where the detector gives no maps."""
     found = results.read_maps(folder, names)
+    if found is None:
+        return None
     if bad := [name for name, heat in found.items() if not np.isfinite(heat).all()]:
         raise DataError(f"{folder}/{results.MAPS}: the map of {bad[0]} holds NaN or infinite values")
-    maps = metrics.resize_maps([found[name] for name in names], truth.sizes)
-    limits = thresholds["image"], thresholds["pixel"]
-    report, values = metrics.judge_images(truth.samples, scores, maps, truth.regions, truth.known, *limits)
-    background = None if silhouettes is None else metrics.background_share(maps, truth.regions, silhouettes)
-    return Run(detector, entry, seed, table[["split", "name", "label", "score"]], report, values, background)
+    return metrics.resize_maps([found[name] for name in names], sizes)
 
 
 def summary(runs: Sequence[Run]) -> dict[str, dict]:

@@ -24,14 +24,18 @@ COLUMNS = ("file", "score", "anomalous")
 BATCH = 16  # photographs predicted together
 LONGEST_NAME = 255  # bytes that file systems allow
 ENDING = ".jpg"  # of a heat map
+NO_MAPS = "the detector scores whole images and cannot say where an anomaly is: no heat maps"
 
 
 class Scored(NamedTuple):
-    """The score of one photograph, whether it is above the threshold, and its map (H, W) at the detector's size."""
+    """The score of one photograph, whether it is above the threshold, and its map (H, W) at the detector's size.
+
+    The map is None where the detector does not localise.
+    """
 
     score: float
     anomalous: bool
-    heat: np.ndarray
+    heat: np.ndarray | None
 
 
 class Scorer:
@@ -57,19 +61,25 @@ class Scorer:
         predicted = iter(())
         if images:
             prediction = self.detector.predict(torch.cat(images))
-            predicted = zip(prediction.scores.tolist(), prediction.maps, strict=True)
+            maps = [None] * len(images) if prediction.maps is None else prediction.maps
+            predicted = zip(prediction.scores.tolist(), maps, strict=True)
         for file in files:
             if file in errors:
                 yield errors[file]
             else:
                 score, heat = next(predicted)
-                if math.isfinite(score) and np.isfinite(heat).all():
+                if math.isfinite(score) and (heat is None or np.isfinite(heat).all()):
                     yield Scored(score, score > self.threshold, heat)
                 else:  # NaN is not above a threshold: the part would pass
                     yield DataError(f"{file}: its score is {score}, or its map has values that are not finite")
 
     def save_picture(self, file: Path, scored: Scored, path: Path) -> DataError | None:
-        """Write the photograph beside its map as a JPEG; returns the error if the photograph is no longer readable."""
+        """Write the photograph beside its map, if it has one, as a JPEG.
+
+        Returns the error if the photograph is no longer readable.
+        """
+        if scored.heat is None:
+            return None
         name = os.fsencode(file.name).decode(errors="replace")
         heading = f"{name}: {scored.score:.4g}{', anomalous' if scored.anomalous else ''}"
         try:
@@ -101,6 +111,8 @@ def score(
     require_depth(bits)
     folders = results.find(result)
     names = relative_names(find_photographs(photographs))
+    if pictures and any(results.read_settings(each)["map_range"] is None for each in folders):
+        print(NO_MAPS)
     with whole_folder(out) as folder:
         tasks = [(folder / each.relative_to(result), each, names, pictures, bits) for each in folders]
         outcomes = in_parallel(_score_into, tasks, "scoring")

@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 
 from iadlib import results
-from iadlib.commands.score import BATCH, COLUMNS, Scorer, picture_name, score_line
+from iadlib.commands.score import BATCH, COLUMNS, NO_MAPS, Scorer, picture_name, score_line
 from iadlib.data import DataError
 from iadlib.data.photographs import photographs_below
 from iadlib.files import write_json
@@ -52,6 +52,8 @@ def watch(
     mark = {"result": str(result), "sha256": _digest(result), "bits": bits}
     _require_own(out, mark)
     scorer = Scorer(result, bits)
+    if pictures and not scorer.detector.localises:
+        print(NO_MAPS)
     out.mkdir(parents=True, exist_ok=True)
     with _locked(out):
         if not (out / MARK).is_file():

@@ -15,7 +15,9 @@ DETECTORS = {
     "csflow": "CSFlow",
     "draem": "DRAEM",
     "anoddpm": "AnoDDPM",
+    "set_features": "SetFeatures",
     "component_counts": "ComponentCounts",
+    "pooled_gaussian": "PooledGaussian",
     "gcad": "GCAD",
 }
 

@@ -41,6 +41,9 @@ class Detector(ABC):
     - "distance": channels that are never negative and whose norm is a distance to what is normal;
     - "deviation": signed channels whose norm is a distance to what is normal.
 
+    A detector of the image as a whole yields (N, C, 1, 1) at its cuts. One that cannot say where an anomaly is sets
+    `localises` to False: it gives no map, and counts for image metrics only.
+
     Hyperparameters: `smoothing_sigma` is the standard deviation, in pixels of the image, of the Gaussian that smooths
     maps (0: no smoothing); `batch_size` is the number of images that pass a network together; `device` is "auto",
     "cpu" or "cuda"; `seed` decides all random numbers.
@@ -50,6 +53,7 @@ class Detector(ABC):
     cuts: ClassVar[dict[str, str]]
     learned: ClassVar[tuple[str, ...]]  # attributes that `fit` sets: tensors, and modules that `build` creates
     paths: ClassVar[tuple[str, ...]] = ()  # fields that are paths: saved, but not compared when a file is loaded
+    localises: ClassVar[bool] = True  # False: all cuts are (N, C, 1, 1), and predictions have no maps
     slow: ClassVar[bool] = False  # takes minutes to fit with its defaults
     least_images: ClassVar[int] = 1  # training images that `fit` needs
     image_size: ClassVar[int] = 224  # the default working size: about n x n pixels at the photographs' aspect ratio
@@ -84,17 +88,20 @@ class Detector(ABC):
     def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
         """The method from top to bottom for one batch, as (name, value).
 
-        A station "scores" (N, 1, h, w) is required, higher = more anomalous. "image_scores" (N,) is for methods whose
-        image score is not the maximum of the map. `own` (N,) are indices of training images: such an image is compared
-        with what was learned from the others, by methods that can leave it out.
+        A station "scores" (N, 1, h, w) is required of detectors that localise, higher = more anomalous. "image_scores"
+        (N,) is required of the others, and is for methods whose image score is not the maximum of the map. `own` (N,)
+        are indices of training images: such an image is compared with what was learned from the others, by methods
+        that can leave it out.
         """
 
     @final
     def predict(self, images: Tensor) -> Prediction:
-        """Scores (N,) and maps (N, H, W) of images (N, 3, H, W) in [0, 1] of the size of the training images."""
+        """Scores (N,) and maps (N, H, W) of images (N, 3, H, W) in [0, 1] of the size of the training images.
+
+        The maps are None where the detector does not localise.
+        """
         self._require_ready(images)
-        parts = [self._predict_batch(batch) for batch in images.split(self.batch_size)]
-        return Prediction(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        return Prediction.concatenated([self._predict_batch(batch) for batch in images.split(self.batch_size)])
 
     @final
     def features(self, images: Tensor, cut: str, own: Tensor | None = None) -> Tensor:
@@ -178,12 +185,13 @@ class Detector(ABC):
                     f"but this one has {name} {ours.get(name)!r}"
                 )
 
-    def _predict_batch(self, images: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def _predict_batch(self, images: Tensor) -> Prediction:
         with torch.inference_mode():
-            values = dict(self.stations(images))
-            maps = to_maps(values["scores"], images.shape[-2:], self.smoothing_sigma)  # (N, H, W)
+            values, maps = dict(self.stations(images)), None
+            if self.localises:
+                maps = to_maps(values["scores"], images.shape[-2:], self.smoothing_sigma)  # (N, H, W)
             scores = values["image_scores"].cpu().numpy() if "image_scores" in values else maps.max(axis=(1, 2))
-        return scores.astype(np.float32), maps
+        return Prediction(scores.astype(np.float32), maps)
 
     def _require_ready(self, images: Tensor) -> None:
         self._require_fitted()

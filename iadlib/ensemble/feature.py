@@ -93,6 +93,11 @@ class FeatureEnsemble(HeadSettings, Detector):
         return tuple({path: None for name in self.members for path in detector_class(name).paths})
 
     @property
+    def localises(self) -> bool:
+        """Whether one of the members can say where an anomaly is."""
+        return any(detector_class(name).localises for name in self.members)
+
+    @property
     def losses(self) -> dict[str, Tensor]:
         """The loss of the discriminator at every step (steps,)."""
         self._require_fitted()

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -111,13 +110,17 @@ class JointHead(HeadSettings):
         return other
 
     def predict(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Prediction:
-        """Scores (N,) and anomaly maps (N, H, W) of images of `size`, from the members' maps."""
-        found = []
+        """Scores (N,) and anomaly maps (N, H, W) of images of `size`, from the members' maps.
+
+        There are no anomaly maps where all members see the image as a whole.
+        """
+        found, localises = [], any(each.shape[-2:] != (1, 1) for each in maps)
         with torch.inference_mode():
             for batch in self.batches(maps):
                 scores, image_scores = self.score(self.joint(batch), batch, size)
-                found.append((image_scores.cpu().numpy(), to_maps(scores, size, self.smoothing_sigma)))
-        return Prediction(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
+                shown = to_maps(scores, size, self.smoothing_sigma) if localises else None
+                found.append(Prediction(image_scores.cpu().numpy(), shown))
+        return Prediction.concatenated(found)
 
     def joint(self, maps: Sequence[Tensor]) -> Tensor:
         """The joint maps (N, C, h, w) of one batch."""

@@ -32,11 +32,15 @@ CAWPE_POWER = 4  # the exponent of a member's accuracy, as published
 
 @dataclass(kw_only=True, eq=False)
 class OutputEnsemble(Detector):
-    """`members`: detector -> its hyperparameters. Their maps are smoothed already and are not smoothed again."""
+    """`members`: detector -> its hyperparameters. Their maps are smoothed already and are not smoothed again.
+
+    Members that give no maps count for the image scores only.
+    """
 
     title: ClassVar = "Output ensemble"
     cuts: ClassVar = {}
-    # the members' state, and their predictions for the validation images: (members, N) and (members, N, H, W)
+    # The members' state, and their predictions for the validation images: (members, N) and, of those members that
+    # localise, (members, N, H, W).
     learned: ClassVar = ("members_", "validation_scores_", "validation_maps_")
 
     members: dict[str, dict] = field(default_factory=dict)
@@ -48,6 +52,11 @@ class OutputEnsemble(Detector):
         self._require_choice(combination=COMBINATIONS)
         if not self.members:
             raise ValueError("members: one detector or more")
+
+    @property
+    def localises(self) -> bool:
+        """Whether one of the members can say where an anomaly is."""
+        return any(detector_class(name).localises for name in self.members)
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -69,8 +78,9 @@ class OutputEnsemble(Detector):
         self.members_ = self._new_members()
         self.members_.fit(train_images, validation_images, fitted)
         predictions = [detector.predict(validation_images) for detector in self.members_.detectors.values()]
+        maps = [prediction.maps for prediction in predictions if prediction.maps is not None]
         self.validation_scores_ = torch.from_numpy(np.stack([prediction.scores for prediction in predictions]))
-        self.validation_maps_ = torch.from_numpy(np.stack([prediction.maps for prediction in predictions]))
+        self.validation_maps_ = torch.from_numpy(np.stack(maps)) if maps else torch.empty(0)
         self.members_.share_backbones()
         return self
 
@@ -80,11 +90,20 @@ class OutputEnsemble(Detector):
 
     def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
         # Not `predict`, which would split the batch: a shared backbone recognises a batch by its identity.
-        predictions = [Prediction(*detector._predict_batch(images)) for detector in self.members_.detectors.values()]
-        normal = zip(self.validation_scores_.cpu().numpy(), self.validation_maps_.cpu().numpy(), strict=True)
-        joint = combined(predictions, [Prediction(*each) for each in normal], self.combination)
-        yield "scores", torch.from_numpy(joint.maps)[:, None]  # (N, 1, H, W)
+        predictions = [detector._predict_batch(images) for detector in self.members_.detectors.values()]
+        joint = combined(predictions, self._normal(), self.combination)
+        if joint.maps is not None:
+            yield "scores", torch.from_numpy(joint.maps)[:, None]  # (N, 1, H, W)
         yield "image_scores", torch.from_numpy(joint.scores)  # (N,)
+
+    def _normal(self) -> list[Prediction]:
+        """Every member's prediction for the validation images."""
+        scores, maps = self.validation_scores_.cpu().numpy(), iter(self.validation_maps_.cpu().numpy())
+        detectors = self.members_.detectors.values()
+        return [
+            Prediction(of_images, next(maps) if detector.localises else None)
+            for detector, of_images in zip(detectors, scores, strict=True)
+        ]
 
     def _new_members(self) -> Members:
         execution = {"seed": self.seed, "device": self.device}
@@ -92,11 +111,15 @@ class OutputEnsemble(Detector):
 
 
 def combined(predictions: Sequence[Prediction], validation: Sequence[Prediction], combination: str) -> Prediction:
-    """One prediction of several members' predictions, each relative to its own for normal validation images."""
+    """One prediction of several members' predictions, each relative to its own for normal validation images.
+
+    Its maps are those of the members that have maps.
+    """
     pairs = list(zip(predictions, validation, strict=True))
+    maps = [(values.maps, normal.maps) for values, normal in pairs if values.maps is not None]
     return Prediction(
         _combined([(values.scores, normal.scores) for values, normal in pairs], combination),
-        _combined([(values.maps, normal.maps) for values, normal in pairs], combination),
+        _combined(maps, combination) if maps else None,
     )
 
 

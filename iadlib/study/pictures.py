@@ -30,7 +30,7 @@ def saturation_steps(category: Category) -> tuple[np.ndarray, Region, list[np.nd
 
 
 def maps_figure(category: Category | None, folders: dict[str, Path], names: Sequence[str]) -> Figure | None:
-    """Some test images, each beside its map of every fitted detector; None without category, detectors or names.
+    """Some test images, each beside its map of every fitted detector that gives maps; None where there is none.
 
     `folders` are those of fitted detectors, by the names above their columns.
     """
@@ -40,7 +40,12 @@ def maps_figure(category: Category | None, folders: dict[str, Path], names: Sequ
 
     samples = category.of("test").assign(defect=category.defects(), position=range(len(category.of("test"))))
     samples = samples.set_index("name").loc[list(names)]
-    maps = {titled(column): list(read_maps(folder, list(names)).values()) for column, folder in folders.items()}
+    found = {titled(column): read_maps(folder, list(names)) for column, folder in folders.items()}
+    maps = {column: list(of_images.values()) for column, of_images in found.items() if of_images is not None}
+    if without := [column for column in found if column not in maps]:
+        print(f"{', '.join(without)}: no maps, since the method cannot say where an anomaly is")
+    if not maps:
+        return None
     images, regions = [read_image(path) for path in samples["image"]], map(category.regions, samples["position"])
     titles = [f"{spaced(row.defect)} ({row.Index})" for row in samples.itertuples()]
     return figures.maps_by_detector(images, maps, list(regions), titles)

@@ -43,6 +43,26 @@ def fits(category, tmp_path) -> Path:
     return tmp_path / "fits"
 
 
+def test_a_detector_without_maps_is_judged_by_image_metrics_only(category, fits, tmp_path, capsys):
+    for seed in (0, 1):
+        (fits / f"simplenet/{seed}/maps.npz").unlink()
+        path = fits / f"simplenet/{seed}/settings.json"
+        settings = json.loads(path.read_text()) | {"map_range": None, "thresholds": {"image": 0.5}}
+        path.write_text(json.dumps(settings))
+    values = judge(SAMPLE, fits, tmp_path / "out").set_index("entry")
+    assert "simplenet: no maps, judged by image metrics only" in capsys.readouterr().out
+    report = json.loads((tmp_path / "out/simplenet/metrics.json").read_text())["mean"]
+    assert {name.partition(".")[0] for name in report} == {"image_auroc", "image_aupr", "at_image_threshold"}
+    assert values.loc["simplenet", "au_spro"].isna().all()
+    assert values.loc["patchcore", "au_spro"].notna().any()
+
+
+def test_missing_maps_of_a_detector_that_gives_maps_raise(fits, tmp_path):
+    (fits / "simplenet/0/maps.npz").unlink()
+    with pytest.raises(FileNotFoundError, match=r"maps\.npz"):
+        judge(SAMPLE, fits, tmp_path / "out")
+
+
 def test_every_detector_gets_metrics_that_are_those_of_its_scores_and_maps(category, fits, tmp_path):
     judge(SAMPLE, fits, tmp_path / "out")
     report = json.loads((tmp_path / "out/patchcore/metrics.json").read_text())

@@ -36,6 +36,14 @@ def test_votes_are_counted():
     assert combined(PREDICTIONS, VALIDATION, "vote").maps[1].tolist() == [[0.5] * 3] * 2
 
 
+def test_members_without_maps_count_for_scores_only():
+    without = [Prediction(each.scores, None) for each in (PREDICTIONS[1], VALIDATION[1])]
+    joint = combined([PREDICTIONS[0], without[0]], [VALIDATION[0], without[1]], "mean")
+    np.testing.assert_array_equal(joint.scores, combined(PREDICTIONS, VALIDATION, "mean").scores)
+    np.testing.assert_array_equal(joint.maps, combined(PREDICTIONS[:1], VALIDATION[:1], "mean").maps)
+    assert combined([without[0]], [without[1]], "mean").maps is None
+
+
 @pytest.mark.parametrize("combination", ["mean", "maximum", "vote"])
 def test_it_predicts_as_a_detector_does(combination, normal_images, test_images):
     members = {"patchcore": {"coreset_fraction": 0.2}, "padim": {"channels": 20}}
