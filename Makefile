@@ -8,8 +8,10 @@ READY := .venv/.ready
 
 # The quick profile runs in a copy of the working tree, so that dvc.lock and params/ stay as they are.
 QUICK := .quick
+AGAIN := .render
+RENDERED := render harder_ground defect_sizes
 
-.PHONY: help install repro quick test format lock lab
+.PHONY: help install repro quick render test format lock lab
 
 help:  ## list what one can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,15 +23,25 @@ repro: $(READY)  ## all tables and figures of the study, into reports/
 
 quick: $(READY)  ## every kind of stage once, with tiny settings: a first look in five minutes, into reports/quick/
 	mkdir -p $(QUICK)/.dvc
+	rm -rf $(QUICK)/data/rendered
 	find $(QUICK) -mindepth 1 -maxdepth 1 ! -name data ! -name artifacts ! -name reports ! -name .dvc ! -name dvc.lock \
 		-exec rm -r {} +
 	git ls-files -z --cached --others --exclude-standard -- . ':!reports' ':!dvc.lock' \
 		| xargs -0 cp --parents --preserve=timestamps --target-directory $(QUICK)
 	cp params/quick/*.yaml $(QUICK)/params
 	printf '[core]\n    no_scm = true\n' > $(QUICK)/.dvc/config.local
-	cd $(QUICK) && dvc repro $(STAGES)
+	cd $(QUICK) && dvc commit --quiet --force $(RENDERED) && dvc repro $(STAGES)
 	rm -rf reports/quick
 	cp -r $(QUICK)/reports/quick reports/quick
+
+render: $(READY)  ## render the images of data/rendered again, into .render, and report every file that differs
+	rm -rf $(AGAIN)
+	mkdir -p $(AGAIN)/.dvc
+	git ls-files -z --cached --others --exclude-standard -- . ':!reports' ':!dvc.lock' ':!data' \
+		| xargs -0 cp --parents --target-directory $(AGAIN)
+	printf '[core]\n    no_scm = true\n' > $(AGAIN)/.dvc/config.local
+	cd $(AGAIN) && dvc repro $(RENDERED)
+	diff --brief --recursive data/rendered $(AGAIN)/data/rendered
 
 test: $(READY)  ## ruff, pytest and every notebook
 	ruff check .

@@ -1,6 +1,6 @@
 """The cost of an ensemble beside its members: seconds to fit it, images per second, peak memory.
 
-    OMP_NUM_THREADS=2 python benchmarks/ensembles.py --data data/embedded/flat_connector
+    OMP_NUM_THREADS=2 python benchmarks/ensembles.py --data data/rendered/flat_connector
 
 Rows: every member alone, the mean of the members' outputs, and the feature ensemble. Every row is measured in its own
 process, which fits the members first. "fit s" of an ensemble is the time in addition to its members. Results are
@@ -70,7 +70,7 @@ def fit_settings(profile: str, detector: str) -> FitSettings:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="a category, such as data/embedded/flat_connector")
+    parser.add_argument("--data", required=True, help="a category, such as data/rendered/flat_connector")
     parser.add_argument("--profile", default="embedded")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--one", help=argparse.SUPPRESS)

@@ -97,7 +97,7 @@ def judged(tmp_path_factory) -> Path:
     results, reports = (root / kind / "quick/benchmark/flat_connector" for kind in ("artifacts", "reports"))
     (root / "params").mkdir()
     (root / "params/grid.yaml").write_text("methods: [padim, simplenet]\ncategories: {flat_connector: {}}\n")
-    shutil.copytree(SAMPLE, root / "data/quick/flat_connector")
+    shutil.copytree(SAMPLE, root / "data/rendered/flat_connector")
     for name in ("padim", "simplenet"):
         settings = ["-f", f"{ROOT}/params/methods/{name}.yaml:common,quick", "--image-size", "64", "--seeds", "0"]
         command(["fit", "--data", str(SAMPLE), "--detector", name, "--out", str(results / name), *settings])
@@ -127,7 +127,7 @@ def test_a_category_is_shown_with_the_maps_and_losses_of_all_detectors(judged, t
 def test_good_test_images_alone_are_lines_and_no_traceback(judged, tmp_path):
     folder, reports = tmp_path / "study", tmp_path / "study/reports/quick/benchmark/flat_connector"
     shutil.copytree(judged, folder)
-    data = folder / "data/quick/flat_connector"
+    data = folder / "data/rendered/flat_connector"
     for part in ("test/logical_anomalies", "test/structural_anomalies", "ground_truth"):
         shutil.rmtree(data / part)
     for name in ("values.csv", "scores.csv"):

@@ -11,6 +11,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 GRID = yaml.safe_load((ROOT / "params/grid.yaml").read_text())
+RENDERED = ("render", "harder_ground", "defect_sizes")
 LOCKED = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
 COMPUTED = {
     name: stage["cmd"].split()[3]
@@ -93,11 +94,24 @@ def test_every_notebook_has_a_stage():
     assert {path.name for path in SHOWN.values()} == {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
 
 
-def test_small_results_are_kept_in_git_and_large_ones_are_not():
-    for stage in STAGES.values():
+def test_renderings_and_small_results_are_kept_in_git_and_large_results_are_not():
+    for name, stage in STAGES.items():
         for out in stage.get("outs", []):
             path, options = next(iter(out.items())) if isinstance(out, dict) else (out, {})
-            assert path.startswith("reports/") == (options == {"cache": False}), path
+            in_git = path.startswith("reports/") or name in RENDERED
+            assert in_git == (options == {"cache": False}), path
+
+
+def test_no_rendering_runs_on_its_own():
+    assert {name for name, stage in STAGES.items() if stage.get("frozen")} == set(RENDERED)
+
+
+def test_git_ignores_the_data_that_are_not_rendered():
+    names = [*GRID["rendered"], *STAGES["harder_ground"]["matrix"]["category"], "defect_sizes"]
+    kept = [f"data/rendered/{name}/README.md" for name in names]
+    ignored = ["data/rendered/mine/source.json", "data/quick/masked/flat_connector/none/README.md"]
+    found = subprocess.run(["git", "check-ignore", *kept, *ignored], cwd=ROOT, capture_output=True, text=True).stdout
+    assert found.split() == ignored
 
 
 def changed_stages(copy: Path) -> set[str]:

@@ -22,13 +22,13 @@ DEFECT_SIZES: dict[str, tuple[str, Callable[[dict], float]]] = {
 def drawn_defects(category: Category) -> pd.DataFrame:
     """name, defect, size (see `DEFECT_SIZES`), pixels, contrast and strength of every defective test image.
 
-    Contrast: the grey levels by which the mean of the region differs from its surroundings. Strength: of a scratch,
-    0 to 1.
+    Contrast: the mean absolute difference in the region, in grey levels, to the same scene without the defect.
+    Strength: of a scratch, 0 to 1.
     """
     rows = []
     for name, defect in zip(category.of("test")["name"], category.defects(), strict=True):
         if defect != "good":
             drawn = json.loads((category.root / "scenes/test" / f"{name}.json").read_text())["defect"]
-            size, contrast = DEFECT_SIZES[defect][1](drawn), abs(drawn["contrast_grey_levels"])
+            size, contrast = DEFECT_SIZES[defect][1](drawn), drawn["contrast_grey_levels"]
             rows.append((name, defect, size, drawn["region_pixels"], contrast, drawn.get("strength", np.nan)))
     return pd.DataFrame(rows, columns=["name", "defect", "size", "pixels", "contrast", "strength"])

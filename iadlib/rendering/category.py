@@ -13,6 +13,7 @@ renderer.
 """
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -92,7 +93,7 @@ class RenderedCategory:
     shapes: Callable[[dict, np.random.Generator], tuple[list, dict]]
     light: Callable[[np.random.Generator], Light] = recording.vary_light
     tracer: dict = field(default_factory=dict)
-    samples: int = 16  # rays per pixel
+    samples: int = 8  # rays per pixel; even, since half of them are traced to each of the two lights
     layout: str = "mvtec_loco"
     paired_with: str = ""
 
@@ -124,18 +125,24 @@ class RenderedCategory:
     ) -> tuple[np.ndarray, np.ndarray | None, dict]:
         """The image (H, W, 3) uint8, the region (H, W) of the defect or None, and the scene with all numbers drawn."""
         scene_rng, defect_rng, surfaces_rng, light_rng, sensor_rng = rng.spawn(5)
-        camera = self.camera(width)
-        scene, region = self.normal(scene_rng), None
-        if defect is not None:
-            scene, region = self._with_visible_defect(scene, defect, defect_rng, difficulty, camera)
-        shapes, surfaces = self.shapes(scene, surfaces_rng)
-        light = self.light(light_rng)
-        seed = int(sensor_rng.integers(2**31))
-        radiance = recording.radiance(camera, shapes, light, samples, seed, **self.tracer)
-        image, sensor = recording.photograph(radiance, sensor_rng)
-        record = {**scene, "surfaces": surfaces, "light": asdict(light), "sensor": sensor}
-        if region is not None:
-            record["defect"] = {**scene["defect"], **recording.visible(image, region)}
+        camera, light = self.camera(width), self.light(light_rng)
+
+        def photograph(scene: dict) -> tuple[np.ndarray, dict]:
+            """The image of a scene and all numbers drawn, with the same draws at every call."""
+            shapes, surfaces = self.shapes(scene, deepcopy(surfaces_rng))
+            noise_rng = deepcopy(sensor_rng)
+            seed = int(noise_rng.integers(2**31))
+            radiance = recording.radiance(camera, shapes, light, samples, seed, **self.tracer)
+            image, sensor = recording.photograph(radiance, noise_rng)
+            return image, {**scene, "surfaces": surfaces, "light": asdict(light), "sensor": sensor}
+
+        intact = self.normal(scene_rng)
+        if defect is None:
+            image, record = photograph(intact)
+            return image, None, record
+        scene, region = self._with_visible_defect(intact, defect, defect_rng, difficulty, camera)
+        image, record = photograph(scene)
+        record["defect"] = scene["defect"] | recording.visible(image, photograph(intact)[0], region)
         return image, region, record
 
     def _with_visible_defect(self, intact, defect, rng, difficulty, camera):

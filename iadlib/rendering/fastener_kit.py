@@ -39,6 +39,7 @@ THREADED = 30.0  # length of thread on a long screw
 HOLE, WASHER, THICKNESS = 8.4, 18.0, 1.6  # diameters and thickness of a washer
 CORNERS = FLATS / np.cos(np.pi / 6)  # width across corners of heads and nuts
 KINDS = {"screw": 2, "nut": 2, "washer": 3}  # numbers in a kit
+RUST = [0.36, 0.13, 0.04]  # albedo
 AREAS = {"long_screw": 420.0, "short_screw": 270.0, "nut": 124.0, "washer": 203.0}  # mm² in the image
 
 
@@ -47,13 +48,14 @@ class Difficulty:
     """Ranges for uniform draws of a defect, from hard to see at default size to obvious. Lengths are millimetres."""
 
     length_off: tuple[float, float] = (3.5, 9.0)  # difference from a right length, up or down
-    stripped_length: tuple[float, float] = (8.0, 18.0)  # along the screw
+    stripped_length: tuple[float, float] = (10.0, 18.0)  # along the screw
     stripped_share: tuple[float, float] = (0.8, 1.0)  # share of the thread's depth that is worn away
-    squashed_by: tuple[float, float] = (0.15, 0.4)  # share of a nut's width
-    broken_off: tuple[float, float] = (2.0, 5.0)  # from a nut's corner towards its middle
-    scratch_length: tuple[float, float] = (6.0, 14.0)
-    scratch_width: tuple[float, float] = (0.6, 1.5)
+    squashed_by: tuple[float, float] = (0.35, 0.55)  # share of a nut's width
+    broken_off: tuple[float, float] = (5.5, 8.5)  # from a nut's corner towards its middle
+    scratch_length: tuple[float, float] = (11.0, 16.0)
+    scratch_width: tuple[float, float] = (2.5, 4.5)
     scratch_strength: tuple[float, float] = (0.5, 1.0)  # 1: deep and dark
+    rust: tuple[float, float] = (0.45, 0.95)  # opacity on bare steel: in a scratch, and where a thread is worn away
 
 
 def of_kind(description: dict, kind: str) -> list[int]:
@@ -131,9 +133,9 @@ DEFECTS = {
     **ADDITIONAL,
     "two_long_screws": Defect("two long screws, no short one", "two_lengths", saturation_mm2=AREAS["long_screw"]),
     "wrong_length": Defect("a screw whose length is neither 45 nor 25 mm", "right_lengths"),
-    "stripped_thread": Defect("a stretch of thread that is worn away"),
+    "stripped_thread": Defect("a stretch of thread that is worn away and rusted"),
     "deformed_nut": Defect("a nut squashed, or with a corner broken off"),
-    "scratched_washer": Defect("a scratch across the face of a washer"),
+    "scratched_washer": Defect("a rusted scratch across the face of a washer"),
 }
 
 
@@ -184,7 +186,8 @@ def stripped(rng: np.random.Generator, screw: dict, difficulty: Difficulty) -> d
     length = min(rng.uniform(*difficulty.stripped_length), thread_of(screw["length"]) - 4)
     start = screw["length"] - rng.uniform(2.0, thread_of(screw["length"]) - length - 1.0) - length
     share = rng.uniform(*difficulty.stripped_share)
-    return {"stripped": {"from": start, "length": length, "share": share, "form": int(rng.integers(2**31))}}
+    drawn = {"from": start, "length": length, "share": share, "rust": rng.uniform(*difficulty.rust)}
+    return {"stripped": drawn | {"form": int(rng.integers(2**31))}}
 
 
 def deformed(rng: np.random.Generator, nut: dict, difficulty: Difficulty) -> dict:
@@ -207,6 +210,7 @@ def scratched(rng: np.random.Generator, washer: dict, difficulty: Difficulty) ->
         length *= 0.99  # a long scratch fits only next to the hole
     path = np.stack([along, beside], axis=1) @ [(np.cos(turn), np.sin(turn)), (-np.sin(turn), np.cos(turn))]
     drawn = {"length": length, "width": width, "strength": rng.uniform(*difficulty.scratch_strength)}
+    drawn["rust"] = rng.uniform(*difficulty.rust)
     return {"scratch": drawn | {"path": path.tolist()}}
 
 
@@ -339,7 +343,8 @@ def region(description: dict, intact: dict, camera: scene.Camera) -> np.ndarray:
     if "broken" in piece:
         return scene.half_covered(scene.changed(camera, posed(intact), parts))
     if "scratch" in piece:
-        return scene.half_covered(surfaces.on_scratch(piece["scratch"], pose_of(piece), camera, THICKNESS))
+        washer = scene.owners(camera, *parts) == index + 1
+        return scene.half_covered(washer & surfaces.on_scratch(piece["scratch"], pose_of(piece), camera, THICKNESS))
     marked = np.array(description["defect"]["marked"])
     return scene.half_covered(np.isin(scene.owners(camera, *parts), marked + 1))
 
@@ -369,8 +374,23 @@ def flat_metal(rng: np.random.Generator, colour: np.ndarray, roughness: float, s
         strength = scratch["strength"] * np.sin(np.pi * np.clip(along, 0.1, 0.9)) ** 0.5
         relief -= strength * scratch["width"] / 2 * np.clip(1 - across, 0, 1)
         grey *= 1 - 0.65 * strength * np.clip(1.5 - across, 0, 1)
-    colour = surfaces.bitmap(np.clip(grey[..., None] * colour, 0, 0.95))
+    colour = grey[..., None] * colour
+    if scratch:
+        rusted = scratch["rust"] * np.clip(3 - 2.4 * across, 0, 1) * np.clip(along * (1 - along) * 20, 0, 1)
+        mottled = np.clip(0.9 + 0.15 * surfaces.smooth_noise(rng, x.shape, 4), 0.4, 1.0)
+        colour += (rusted * mottled)[..., None] * (RUST - colour)
+    colour = surfaces.bitmap(np.clip(colour, 0, 0.95))
     return surfaces.with_relief(plated(colour, roughness), relief, texels)
+
+
+def rusted_stretch(screw: dict, zinc: dict) -> object:
+    """The worn stretch of a screw, a hundredth of a millimetre above its surface."""
+    solid, stretch = scene.smoothed(solid_of(screw)), screw["stripped"]
+    along = solid.vertices[:, 2]
+    worn = ((along > stretch["from"]) & (along < stretch["from"] + stretch["length"]))[solid.faces].all(axis=1)
+    vertices = trimesh.transform_points(solid.vertices + 0.01 * solid.vertex_normals, pose_of(screw))
+    rust = surfaces.blend(zinc, surfaces.even(RUST), stretch["rust"])
+    return scene.shape(vertices, solid.faces[worn], solid.vertices[:, :2], (1, 1), rust, smooth=True)
 
 
 def plated(colour: dict, roughness: float) -> dict:
@@ -392,6 +412,8 @@ def shapes(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
         roughness = float(lot["roughness"] * piece_rng.normal(1, 0.08))
         if piece["kind"] == "screw":
             material = plated({"type": "rgb", "value": colour.tolist()}, roughness)
+            if "stripped" in piece:
+                found.append(rusted_stretch(piece, material))
         else:
             material = flat_metal(piece_rng, colour, roughness, piece.get("scratch"))
         found.append(scene.rounded(solid_of(piece), material, pose_of(piece), (WASHER, WASHER)))
@@ -399,13 +421,13 @@ def shapes(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
 
 
 CATEGORY = RenderedCategory(
-    revision=1,
+    revision=2,
     field=FIELD,
     rules=RULES,
     defects=DEFECTS,
     scales={
         "quick": Scale(144, {"train": 8, "validation": 4, "good": 4, "logical": 10, "structural": 3}),
-        "default": Scale(264, {"train": 60, "validation": 20, "good": 30, "logical": 30, "structural": 30}),
+        "default": Scale(400, {"train": 100, "validation": 20, "good": 50, "logical": 50, "structural": 50}),
         "full": Scale(1600, {"train": 360, "validation": 60, "good": 122, "logical": 137, "structural": 82}),
     },
     difficulty=Difficulty(),

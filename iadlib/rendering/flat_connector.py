@@ -54,9 +54,9 @@ class Difficulty:
     damage_depth: tuple[float, float] = (0.6, 3.0)  # into the plate
     damage_bend: tuple[float, float] = (0.0, 1.2)  # down, away from the camera
     corner_legs: tuple[float, float] = (2.5, 11.0)  # of each leg of the triangle that is cut off
-    scratch_length: tuple[float, float] = (6.0, 40.0)
-    scratch_width: tuple[float, float] = (0.25, 0.8)
-    scratch_strength: tuple[float, float] = (0.2, 1.0)  # 1: flanks at 45 degrees, half as bright
+    scratch_length: tuple[float, float] = (12.0, 45.0)
+    scratch_width: tuple[float, float] = (0.5, 1.6)
+    scratch_strength: tuple[float, float] = (0.4, 1.0)  # 1: flanks at 45 degrees, half as bright
 
 
 def holes_at(description: dict, hole: Hole) -> list[dict]:
@@ -269,13 +269,13 @@ def shapes(
 
 
 CATEGORY = RenderedCategory(
-    revision=2,
+    revision=3,
     field=(112.0, 112.0 * 128 / 288),
     rules=RULES,
     defects=DEFECTS,
     scales={
         "quick": Scale(144, {"train": 8, "validation": 4, "good": 4, "logical": 6, "structural": 6}),
-        "default": Scale(288, {"train": 60, "validation": 20, "good": 30, "logical": 30, "structural": 30}),
+        "default": Scale(400, {"train": 100, "validation": 20, "good": 50, "logical": 50, "structural": 50}),
         "full": Scale(1152, {"train": 300, "validation": 60, "good": 100, "logical": 90, "structural": 90}),
     },
     difficulty=Difficulty(),

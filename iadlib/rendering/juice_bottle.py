@@ -66,11 +66,11 @@ class Difficulty:
     """Ranges for uniform draws of a defect, from hard to see at default size to obvious."""
 
     level_off: tuple[float, float] = (3.0, 13.0)  # mm between the level and the band
-    tear_length: tuple[float, float] = (14.0, 38.0)  # mm, part of it beyond the label's edge
-    stain_length: tuple[float, float] = (9.0, 28.0)
-    stain_contrast: tuple[float, float] = (0.3, 0.8)  # share of the paper's brightness
-    particle_length: tuple[float, float] = (4.0, 10.0)
-    particle_contrast: tuple[float, float] = (0.3, 0.9)  # 0: colour of the juice, 1: of the particle
+    tear_length: tuple[float, float] = (18.0, 42.0)  # mm, part of it beyond the label's edge
+    stain_length: tuple[float, float] = (16.0, 36.0)
+    stain_contrast: tuple[float, float] = (0.5, 0.9)  # share of the paper's brightness
+    particle_length: tuple[float, float] = (5.0, 11.0)
+    particle_contrast: tuple[float, float] = (0.4, 0.95)  # 0: colour of the juice, 1: of the particle
 
 
 def kind_of(label: dict) -> str:
@@ -515,13 +515,13 @@ def light(rng: np.random.Generator) -> scene.Light:
 
 
 CATEGORY = RenderedCategory(
-    revision=2,
+    revision=3,
     field=(110.0, 220.0),
     rules=RULES,
     defects=DEFECTS,
     scales={
         "quick": Scale(96, {"train": 9, "validation": 3, "good": 4, "logical": 5, "structural": 4}),
-        "default": Scale(152, {"train": 60, "validation": 20, "good": 30, "logical": 30, "structural": 30}),
+        "default": Scale(200, {"train": 100, "validation": 20, "good": 50, "logical": 50, "structural": 50}),
         "full": Scale(800, {"train": 335, "validation": 54, "good": 94, "logical": 142, "structural": 94}),
     },
     difficulty=Difficulty(),

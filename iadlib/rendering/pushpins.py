@@ -11,8 +11,8 @@ Ground truth and saturation:
   threshold is one number, a little less than the smallest area of a lying pushpin.
 - pushpin on a wall: the whole pushpin.
 - bent needle: every pixel that shows another surface than the intact pushpin would, which is the needle and the floor
-  where it should be; half of that suffices, since either shows the defect.
-- broken head: the same pixels, but all of them, since nothing has moved and the missing piece has only one position.
+  where it should be, and the rust on the floor; half of that suffices, since each of them shows the defect.
+- broken head: the same pixels and the piece that lies beside it; half of that suffices, since either shows the defect.
 - foreign body: its whole visible area.
 
 Lengths are millimetres in the frame of the box: x along its five columns, y along its three rows, the origin in its
@@ -42,6 +42,8 @@ PROFILE = [  # radius and distance from the cap
 NEEDLE = 0.6  # radius
 OVERHANG = 2.0  # largest shift in the image of a pushpin that lies on a wall, by perspective
 STANDING = 0.06  # share of pushpins that stand on their caps
+RUST, DIRT, YELLOW = [0.3, 0.11, 0.04], [0.05, 0.04, 0.03], [0.85, 0.55, 0.03]  # albedos
+FOREIGN = ([0.03, 0.03, 0.03], [0.45, 0.03, 0.025], [0.03, 0.09, 0.42], [0.03, 0.25, 0.08])  # albedos of foreign bodies
 LYING_AREA = 103.0  # mm², smallest area of a lying pushpin in the image
 
 
@@ -49,10 +51,11 @@ LYING_AREA = 103.0  # mm², smallest area of a lying pushpin in the image
 class Difficulty:
     """Ranges for uniform draws of a defect, from hard to see at default size to obvious."""
 
-    bend_degrees: tuple[float, float] = (45.0, 120.0)
-    broken_off: tuple[float, float] = (3.0, 8.0)  # mm of the handle's length or width
-    foreign_length: tuple[float, float] = (6.0, 15.0)  # mm
-    foreign_grey: tuple[float, float] = (0.03, 0.25)  # albedo of a dark crumb on a light floor
+    bend_degrees: tuple[float, float] = (70.0, 150.0)
+    rust_length: tuple[float, float] = (11.0, 17.0)  # mm, of the rust on the floor below a bent needle
+    broken_off: tuple[float, float] = (6.5, 10.0)  # mm of the handle's length or width
+    dirt: tuple[float, float] = (0.6, 1.0)  # opacity, on the fracture and on the piece
+    foreign_length: tuple[float, float] = (11.0, 16.0)  # mm
 
 
 def centre_of(compartment: int) -> np.ndarray:
@@ -126,9 +129,9 @@ DEFECTS = {
     "missing_pushpin": Defect("an empty compartment", breaks="none_empty", saturation_mm2=LYING_AREA),
     "two_pushpins": Defect("a second pushpin in a compartment", breaks="none_crowded", saturation_mm2=LYING_AREA),
     "pushpin_on_wall": Defect("a pushpin across the wall between two compartments", breaks="none_on_a_wall"),
-    "bent_needle": Defect("a needle bent sideways", saturation_share=0.5),
-    "broken_head": Defect("a handle with a piece broken off"),
-    "foreign_body": Defect("a dark crumb that does not belong here"),
+    "bent_needle": Defect("a needle bent sideways, rusted, with rust on the floor", saturation_share=0.5),
+    "broken_head": Defect("a handle with a piece broken off, soiled, which lies beside it", saturation_share=0.5),
+    "foreign_body": Defect("a dark or coloured crumb that does not belong here"),
 }
 
 
@@ -186,27 +189,46 @@ def add_defect(intact: dict, defect: str, rng: np.random.Generator, difficulty: 
             if all(apart(pins[compartment], pin, OVERHANG) for pin in others):
                 break
     elif defect == "foreign_body":
-        length = rng.uniform(*difficulty.foreign_length)
-        drawn |= {"length": length, "width": length * rng.uniform(0.35, 0.8), "turn": rng.uniform(0, 360)}
-        drawn |= {"grey": rng.uniform(*difficulty.foreign_grey), "form": int(rng.integers(2**31))}
-        for _ in attempts("position for a foreign body"):  # draws both again, since some poses leave no room
-            pins[compartment] = pushpin(rng, compartment)
-            place = centre_of(compartment) + rng.uniform(-0.5, 0.5, 2) * (INSIDE - length - 1)
-            points, radii = axis(pins[compartment])
-            if (np.linalg.norm(points - place, axis=1) > radii + length / 2).all():
-                break
-        drawn |= {"x": place[0], "y": place[1]}
-        return intact | {"pushpins": pins, "crumb": drawn, "defect": drawn}
+        colour = FOREIGN[int(rng.integers(len(FOREIGN)))]
+        crumb = loose(rng, rng.uniform(*difficulty.foreign_length), colour)
+        pins[compartment], place = beside(rng, compartment, {}, crumb["length"])
+        return intact | {"pushpins": pins, "crumb": crumb | place, "defect": drawn | crumb | place}
+    elif defect == "broken_head":
+        damage = broken(rng, difficulty)
+        dirt = damage["broken"]["dirt"]
+        colour = np.add(np.multiply(YELLOW, 1 - dirt), np.multiply(DIRT, dirt)).tolist()
+        piece = loose(rng, 1.3 * damage["broken"]["depth"], colour)
+        pins[compartment], place = beside(rng, compartment, damage, piece["length"])
+        return intact | {"pushpins": pins, "crumb": piece | place, "defect": drawn | damage["broken"] | place}
     else:
-        draw = bent if defect == "bent_needle" else broken
         for _ in attempts("position for a bent needle"):
-            pin = pins[compartment] = pushpin(rng, compartment)
-            damage = draw(rng, difficulty)
-            pin |= damage
-            if lies_inside(pin, compartment):  # a bent needle may reach farther aside than a straight one
+            bend = bent(rng, difficulty)
+            pins[compartment] = pushpin(rng, compartment) | bend
+            if lies_inside(pins[compartment], compartment):  # it may reach farther aside than a straight one
                 break
-        drawn |= next(iter(damage.values()))
+        rust = loose(rng, rng.uniform(*difficulty.rust_length), RUST) | {"height": 0.2}
+        room = (INSIDE - rust["length"]) / 2 - 0.3
+        middle = axis(pins[compartment])[0][-1] - centre_of(compartment)
+        rust["x"], rust["y"] = (centre_of(compartment) + np.clip(middle, -room, room)).tolist()
+        return intact | {"pushpins": pins, "crumb": rust, "defect": drawn | bend["bend"] | {"rust": rust["length"]}}
     return intact | {"pushpins": pins, "defect": drawn}
+
+
+def loose(rng: np.random.Generator, length: float, colour: list[float]) -> dict:
+    """A crumb that lies on the floor, without its place."""
+    width = length * rng.uniform(0.45, 0.85)
+    drawn = {"length": length, "width": width, "height": 0.6 * width, "turn": rng.uniform(0, 360), "colour": colour}
+    return drawn | {"form": int(rng.integers(2**31))}
+
+
+def beside(rng: np.random.Generator, compartment: int, damage: dict, length: float) -> tuple[dict, dict]:
+    """A pushpin with a damage in a compartment, and the place of a crumb of that length that does not touch it."""
+    for _ in attempts("position for a crumb"):  # draws both again, since some poses leave no room
+        pin = pushpin(rng, compartment) | damage
+        place = centre_of(compartment) + rng.uniform(-0.5, 0.5, 2) * (INSIDE - length - 1)
+        points, radii = axis(pin)
+        if (np.linalg.norm(points - place, axis=1) > radii + length / 2).all():
+            return pin, {"x": place[0], "y": place[1]}
 
 
 def bent(rng: np.random.Generator, difficulty: Difficulty) -> dict:
@@ -218,6 +240,7 @@ def bent(rng: np.random.Generator, difficulty: Difficulty) -> dict:
 def broken(rng: np.random.Generator, difficulty: Difficulty) -> dict:
     gone = {"depth": rng.uniform(*difficulty.broken_off), "slope": rng.uniform(-30, 30)}
     gone |= {"at": str(rng.choice(["cap", "side"])), "form": int(rng.integers(2**31))}
+    gone["dirt"] = rng.uniform(*difficulty.dirt)
     return {"broken": gone}
 
 
@@ -246,7 +269,8 @@ def handle_of(pin: dict) -> solids.manifold3d.Manifold:
     at_side = broken["at"] == "side"
     outward = np.array([-np.cos(side), np.sin(side), 0.0] if at_side else [0.0, np.sin(side), -np.cos(side)])
     corner = np.array([0, 0, 1.0]) + CAP * outward if at_side else np.zeros(3)
-    return solids.break_off(handle, rng, corner, outward, broken["depth"], (5.5, 7.5), (0.2, 1.2), 0.8)
+    rest = solids.break_off(handle, rng, corner, outward, broken["depth"], (5.5, 7.5), (0.2, 1.2), 0.8)
+    return max(rest.decompose(), key=solids.manifold3d.Manifold.volume)  # without splinters
 
 
 @solids.cached(16)
@@ -269,8 +293,20 @@ def pose_of(pin: dict, box: np.ndarray) -> np.ndarray:
     return box @ solids.pose_of(pin["x"], pin["y"], pin["z"] + raised, pin["turn"], tilt)
 
 
+def soiled_fracture(pin: dict, pose: np.ndarray) -> object:
+    """Dirt on the faces of a handle where a piece has broken off, a hundredth of a millimetre above them."""
+    solid = scene.smoothed(mesh_of("handle", damage_of(pin)))
+    middles = solid.vertices[solid.faces].mean(axis=1)
+    radii, heights = np.transpose(PROFILE)
+    inside = np.hypot(middles[:, 0], middles[:, 1]) < np.interp(middles[:, 2], heights[2:-1], radii[2:-1]) - 0.25
+    broken = inside & (middles[:, 2] > 0.1) & (middles[:, 2] < HANDLE - 0.1)
+    vertices = trimesh.transform_points(solid.vertices + 0.01 * solid.vertex_normals, pose)
+    dirt = {"type": "mask", "opacity": pin["broken"]["dirt"], "bsdf": surfaces.even(DIRT)}
+    return scene.shape(vertices, solid.faces[broken], solid.vertices[:, :2], (1, 1), dirt, smooth=True)
+
+
 def crumb_of(crumb: dict) -> trimesh.Trimesh:
-    size = (crumb["length"], crumb["width"], 0.6 * crumb["width"])
+    size = (crumb["length"], crumb["width"], crumb["height"])
     return solids.mesh_of(solids.lump(np.random.default_rng(crumb["form"]), size))
 
 
@@ -305,7 +341,8 @@ def region(description: dict, intact: dict, camera: scene.Camera) -> np.ndarray:
     parts = posed(description)
     if damage := damage_of(pins[compartment]):
         pins[compartment] = {key: value for key, value in pins[compartment].items() if key not in damage}
-        return scene.half_covered(scene.changed(camera, posed(description | {"pushpins": pins}), parts))
+        moved = scene.changed(camera, posed(description | {"pushpins": pins}), parts)
+        return scene.half_covered(moved | (scene.owners(camera, *parts) == len(parts) - 1))  # with the crumb
     # One pushpin per compartment: the marked one lies on a wall, unless there is a crumb, the last part but the box.
     marked = [compartment + 1] if len(parts) == ROWS * COLUMNS + 1 else [len(parts) - 1]
     if len(pins) > ROWS * COLUMNS:
@@ -318,8 +355,9 @@ def shapes(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
     box, crumb = solids.flat_pose(description["pose"]), description.get("crumb")
     grey, hue = float(box_rng.normal(0.72, 0.02)), float(pins_rng.normal(0, 0.02))
     box_material = surfaces.worn(box_rng, (grey, grey, 1.02 * grey), tuple(BOX))
-    yellow = surfaces.loaded_plastic(np.array([0.85, 0.55 + hue, 0.03]))
-    steel = scene.mitsuba().load_dict(surfaces.metal((0.6, 0.6, 0.62), 0.25))
+    yellow = surfaces.loaded_plastic(np.add(YELLOW, (0, hue, 0)))
+    steel = surfaces.metal((0.6, 0.6, 0.62), 0.25)
+    bare = scene.mitsuba().load_dict(steel)
     found = [
         surfaces.sheet(table_rng, (230, 150), (0.06, 0.065, 0.07)),
         scene.rounded(box_solid(), box_material, box, tuple(BOX)),
@@ -327,21 +365,23 @@ def shapes(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
     for pin in description["pushpins"]:
         pose = pose_of(pin, box)
         found.append(scene.rounded(mesh_of("handle", damage_of(pin)), yellow, pose))
-        found.append(scene.rounded(mesh_of("needle", damage_of(pin)), steel, pose))
+        needle = surfaces.blend(steel, surfaces.even(RUST), 0.8) if "bend" in pin else bare
+        found.append(scene.rounded(mesh_of("needle", damage_of(pin)), needle, pose))
+        if "broken" in pin:
+            found.append(soiled_fracture(pin, pose))
     if crumb:
-        dark = {"type": "diffuse", "reflectance": {"type": "rgb", "value": crumb["grey"]}}
-        found.append(scene.rounded(crumb_of(crumb), dark, box @ crumb_pose(crumb)))
+        found.append(scene.rounded(crumb_of(crumb), surfaces.even(crumb["colour"]), box @ crumb_pose(crumb)))
     return found, {"box_grey": grey, "pin_hue": hue}
 
 
 CATEGORY = RenderedCategory(
-    revision=3,
+    revision=4,
     field=(170.0, 100.0),
     rules=RULES,
     defects=DEFECTS,
     scales={
         "quick": Scale(160, {"train": 8, "validation": 4, "good": 4, "logical": 6, "structural": 6}),
-        "default": Scale(272, {"train": 60, "validation": 20, "good": 30, "logical": 30, "structural": 30}),
+        "default": Scale(400, {"train": 100, "validation": 20, "good": 50, "logical": 50, "structural": 50}),
         "full": Scale(1700, {"train": 372, "validation": 69, "good": 138, "logical": 91, "structural": 81}),
     },
     difficulty=Difficulty(),

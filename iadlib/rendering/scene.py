@@ -16,7 +16,7 @@ import trimesh
 from scipy import ndimage
 
 RAYS = 3  # ground truth is decided by 3 x 3 rays per pixel, the "fine grid"
-RESOLVED_WIDTH = 304  # pixels, the widest default image; the blur in pixels does not grow with the width beyond it
+RESOLVED_WIDTH = 400  # pixels, the widest default image; the blur in pixels does not grow with the width beyond it
 
 
 @cache
@@ -216,11 +216,12 @@ def half_covered(fine: np.ndarray) -> np.ndarray:
     return fine.reshape(rows, RAYS, columns, RAYS).mean(axis=(1, 3)) >= 0.5
 
 
-def visible(image: np.ndarray, region: np.ndarray) -> dict:
-    """The area of a region in pixels, and the grey levels by which its mean differs from that of its surroundings."""
-    grey = image.mean(axis=2)
-    around = ndimage.binary_dilation(region, iterations=4) & ~ndimage.binary_dilation(region)
-    contrast = grey[region].mean() - grey[around].mean()
+def visible(image: np.ndarray, intact: np.ndarray, region: np.ndarray) -> dict:
+    """The area of a region in pixels, and its contrast to the image (H, W, 3) of the same scene without the defect.
+
+    The contrast is the mean absolute difference of the 8-bit values in the region.
+    """
+    contrast = np.abs(image[region].astype(float) - intact[region]).mean()
     return {"region_pixels": int(region.sum()), "contrast_grey_levels": round(float(contrast), 2)}
 
 
@@ -233,7 +234,7 @@ def photograph(light: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray,
     height, width = light.shape[:2]
     settings = {
         "exposure": float(rng.normal(1.0, 0.015)),
-        "defocus_pixels": float(rng.uniform(0.4, 0.6)) * min(width, RESOLVED_WIDTH) / 288,
+        "defocus_pixels": float(rng.uniform(0.4, 0.6)) * min(width, RESOLVED_WIDTH) / RESOLVED_WIDTH,
         "vignetting": float(rng.uniform(0.08, 0.14)),
         "noise": float(rng.uniform(0.003, 0.005)),
     }

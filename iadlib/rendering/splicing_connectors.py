@@ -61,10 +61,10 @@ class Difficulty:
 
     cut_gap: tuple[float, float] = (1.5, 8.0)  # mm along the cable between the ends of its insulation
     cut_aside: tuple[float, float] = (0.0, 2.5)  # mm, sideways shift of an end
-    broken_off: tuple[float, float] = (4.0, 9.0)  # mm across the missing corner of a housing
-    lever_gone: tuple[float, float] = (5.0, 11.0)  # mm of a lever's length
-    soil_length: tuple[float, float] = (7.0, 20.0)  # mm
-    soil_strength: tuple[float, float] = (0.35, 0.8)  # share of the light that the soil absorbs
+    broken_off: tuple[float, float] = (7.0, 11.0)  # mm across the missing corner of a housing
+    lever_gone: tuple[float, float] = (8.0, 14.0)  # mm of a lever's length
+    soil_length: tuple[float, float] = (14.0, 26.0)  # mm
+    soil_strength: tuple[float, float] = (0.55, 0.9)  # share of the light that the soil absorbs
 
 
 def width_of(slots: int) -> float:
@@ -506,13 +506,13 @@ def shapes(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
 
 
 CATEGORY = RenderedCategory(
-    revision=2,
+    revision=3,
     field=(170.0, 85.0),
     rules=RULES,
     defects=DEFECTS,
     scales={
         "quick": Scale(168, {"train": 9, "validation": 3, "good": 4, "logical": 6, "structural": 4}),
-        "default": Scale(304, {"train": 60, "validation": 20, "good": 30, "logical": 30, "structural": 30}),
+        "default": Scale(400, {"train": 100, "validation": 20, "good": 50, "logical": 50, "structural": 50}),
         "full": Scale(1700, {"train": 354, "validation": 59, "good": 119, "logical": 108, "structural": 85}),
     },
     difficulty=Difficulty(),

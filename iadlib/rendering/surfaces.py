@@ -4,7 +4,7 @@ A raster covers a rectangle around the origin, in millimetres; its first row is 
 Mitsuba description of a BSDF, or a loaded BSDF.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 import numpy as np
@@ -46,6 +46,11 @@ def bitmap(values: np.ndarray) -> dict:
 def matt(albedo: np.ndarray) -> dict:
     """A matt surface of an albedo (rows, columns, 3)."""
     return {"type": "diffuse", "reflectance": bitmap(albedo)}
+
+
+def even(colour: Sequence[float]) -> dict:
+    """A matt surface of one albedo."""
+    return {"type": "diffuse", "reflectance": {"type": "rgb", "value": list(colour)}}
 
 
 def plastic(colour: tuple[float, float, float], roughness: float = 0.1) -> dict:

@@ -24,6 +24,7 @@ from iadlib.rendering.category import RenderedCategory
 CATEGORIES = ("flat_connector", "pushpins", "fastener_kit", "juice_bottle", "splicing_connectors", "metal_nut")
 ON_HARDER_GROUND = ("flat_connector_folds", "flat_connector_mat")  # the flat connector's scenes on uneven grounds
 SMALLEST_WIDTH = 96  # pixels; in narrower images the smallest defects are not visible
+QUALITY = 90  # of JPEG photographs
 ENOUGH_FOR_TWO = 12  # images; starting another process takes longer than rendering fewer
 LICENCE = "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/"
 
@@ -133,8 +134,8 @@ def _render(out: Path, image: Planned, settings: dict, single_thread: bool) -> N
     pixels, region, record = category.render_image(image.defect, rng, width, samples, difficulty)
     if region is not None:
         value = 255 if category.layout == "mvtec_ad" else _pixel_value(category, image.defect)
-        _write_png(_mask_file(out, image, category.layout), np.where(region, value, 0).astype(np.uint8))
-    _write_png(out / f"{image.stem}.png", pixels)
+        _write_image(_mask_file(out, image, category.layout), np.where(region, value, 0).astype(np.uint8))
+    _write_image(out / f"{image.stem}.jpg", pixels)
     breaks = image.defect and category.defects[image.defect].breaks
     scene = {"settings": settings, "split": image.split, "kind": image.kind, "index": image.number}
     write_json(_scene_file(out, image), {**scene, "defect_name": image.defect, "breaks": breaks, **record})
@@ -163,7 +164,7 @@ def _mask_file(out: Path, image: Planned, layout: str) -> Path:
 
 def _is_complete(out: Path, image: Planned, layout: str, settings: dict) -> bool:
     file = _scene_file(out, image)
-    files = [file, out / f"{image.stem}.png"]
+    files = [file, out / f"{image.stem}.jpg"]
     if image.defect is not None:
         files.append(_mask_file(out, image, layout))
     if file.is_file() and (found := json.loads(file.read_text())["settings"]) != settings:
@@ -189,9 +190,10 @@ def _readme(name: str, category: RenderedCategory) -> str:
     )
 
 
-def _write_png(path: Path, pixels: np.ndarray) -> None:
+def _write_image(path: Path, pixels: np.ndarray) -> None:
+    """A JPEG photograph or a PNG mask, by the ending of the name."""
     with whole_file(path) as unfinished:
-        Image.fromarray(pixels).save(unfinished, format="png")
+        Image.fromarray(pixels).save(unfinished, quality=QUALITY)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -38,9 +38,16 @@ class Study:
         """params/grid.yaml: `methods` (the detectors), `categories`, `backgrounds`."""
         return yaml.safe_load((ROOT / self.folder / "params/grid.yaml").read_text())
 
-    def category(self, *parts: str) -> Category | None:
-        """The images below data/PROFILE/`parts`; None and one printed line where they are missing."""
-        folder = ROOT / self.folder / "data" / self.profile / Path(*parts)
+    def category(self, name: str) -> Category | None:
+        """The images of a category, the same for every profile; None and one printed line where they are missing."""
+        return self._images("rendered", name)
+
+    def masked(self, background: str, copy: str) -> Category | None:
+        """A masked copy of the images on one ground; None and one printed line where it is missing."""
+        return self._images(self.profile, "masked", background, copy)
+
+    def _images(self, *parts: str) -> Category | None:
+        folder = ROOT / self.folder / "data" / Path(*parts)
         return load_category(folder) if self._any([folder]) else None
 
     def fitted(self, folders: dict[str, str]) -> dict[str, Path]:

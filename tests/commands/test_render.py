@@ -18,7 +18,7 @@ def test_the_folder_appears_when_it_is_complete_and_is_never_overwritten(tmp_pat
     out = tmp_path / "data/flat_connector"
     render("flat_connector", out, file=params(tmp_path, width=96))
     assert [path.name for path in out.parent.iterdir()] == ["flat_connector"]
-    assert (out / "train/good/000.png").is_file()
+    assert (out / "train/good/000.jpg").is_file()
     with pytest.raises(FileExistsError, match="exists"):
         render("flat_connector", out)
 

@@ -21,7 +21,7 @@ def scenes(category: Path) -> dict[str, dict]:
 
 
 def grey(category: Path, stem: str) -> np.ndarray:
-    return np.asarray(Image.open(category / f"{stem}.png")).mean(axis=2)
+    return np.asarray(Image.open(category / f"{stem}.jpg")).mean(axis=2)
 
 
 def metal(description: dict) -> np.ndarray:

@@ -13,7 +13,9 @@ def test_a_missing_result_is_an_error_that_names_file_and_command(study):
 
 def test_missing_photographs_are_one_printed_line(study, capsys):
     assert study.category("parts") is None
-    assert capsys.readouterr().out.startswith("data/quick/parts is missing; `dvc repro` computes it.")
+    assert capsys.readouterr().out.startswith("data/rendered/parts is missing; `dvc repro` computes it.")
+    assert study.masked("parts", "radius_8") is None
+    assert capsys.readouterr().out.startswith("data/quick/masked/parts/radius_8 is missing; `dvc repro` computes it.")
 
 
 def test_of_fitted_detectors_those_that_exist_are_found(study, tmp_path, capsys):
