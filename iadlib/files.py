@@ -76,12 +76,12 @@ def write_json(path: str | Path, content: dict) -> None:
         unfinished.write_text(text + "\n")
 
 
-def write_tables(folder: Path, tables: "Mapping[str, pd.DataFrame]", digits: int = 9) -> None:
-    """FOLDER/NAME.csv for every table that has rows; nine digits are enough for float32 to be read as it was.
+def write_tables(folder: Path, tables: "Mapping[str, pd.DataFrame]", digits: int = 9, empty: bool = False) -> None:
+    """FOLDER/NAME.csv for every table that has rows, with `empty` for the others too.
 
-    An index is written if it has a name.
+    Nine digits are enough for float32 to be read as it was. An index is written if it has a name.
     """
     for name, table in tables.items():
-        if len(table):
+        if empty or len(table):
             indexed = any(level is not None for level in table.index.names)
             table.to_csv(folder / f"{name}.csv", index=indexed, float_format=f"%.{digits}g")

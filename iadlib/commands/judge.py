@@ -87,9 +87,9 @@ def judge(data: str | Path, fits: str | Path, out: str | Path, masked: bool = Fa
         if masked:
             tables = {"values": values, "pixels": pixels_table(runs)}
             overlap = {} if silhouettes is None else {"silhouettes": silhouette_overlap(category, silhouettes)}
-            write_tables(folder, tables | overlap)
+            write_tables(folder, tables | overlap, empty=True)
         else:
-            write_tables(folder, {"values": values, "scores": scores_table(runs)})
+            write_tables(folder, {"values": values, "scores": scores_table(runs)}, empty=True)
             for entry in dict.fromkeys(run.entry for run in runs):
                 (folder / entry).mkdir(parents=True)
                 write_json(folder / entry / "metrics.json", summary([run for run in runs if run.entry == entry]))

@@ -149,6 +149,8 @@ def _folder_of_heat_maps(folder: Path) -> str | None:
 def _file(path: Path, problems: list[str], real: Path | None = None) -> Iterator[tuple[Path, Path]]:
     if not path.exists():
         problems.append(f"{path}: a broken link; restore the file it points to, or remove it")
+    elif not path.is_file():  # reading a pipe would wait for its other end
+        problems.append(f"{path}: a pipe or a device, not a file")
     else:
         yield path, path.resolve() if real is None else real
 

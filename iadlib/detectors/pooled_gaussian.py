@@ -54,7 +54,7 @@ class PooledGaussian(Detector):
         covariance = torch.block_diag(*map(torch.from_numpy, covariances))  # (d, d)
         covariance.diagonal().add_(RIDGE)
         self.mean_ = torch.cat(pooled, dim=1).mean(dim=0)  # (d,)
-        self.factor_ = torch.linalg.cholesky(covariance).float().to(device)
+        self.factor_ = torch.linalg.cholesky(covariance).float().contiguous().to(device)
         self.channels_ = torch.tensor([each.shape[1] for each in pooled], device=device)
         self.shrinkage_ = torch.tensor(shrinkage, dtype=torch.float32, device=device)
         self.count_ = torch.tensor(count, device=device)

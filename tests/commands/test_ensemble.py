@@ -220,7 +220,7 @@ def test_the_columns_of_empty_tables_are_those_of_full_ones(made):
 
 def test_members_fitted_to_other_images_raise_one_error(members, tmp_path):
     shutil.copytree(SAMPLE, tmp_path / "fewer")
-    (tmp_path / "fewer/test/good/000.png").unlink()
+    (tmp_path / "fewer/test/good/000.jpg").unlink()
     with pytest.raises(DataError, match="other test images"):
         ensemble(tmp_path / "fewer", members, EnsembleSettings(**SETTINGS), tmp_path / "out", tmp_path / "report")
     assert not (tmp_path / "out").exists()

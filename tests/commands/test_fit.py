@@ -121,8 +121,8 @@ def test_test_images_are_read_in_batches_and_scored_as_all_together(tmp_path, mo
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"thresholds": {"pixel": 1.0}}, "thresholds is finite numbers `image` and `pixel`"),
-        ({"thresholds": {"image": "0.5", "pixel": 1.0}}, "thresholds is finite numbers"),
+        ({"thresholds": {"pixel": 1.0}}, "thresholds is a finite number `image`"),
+        ({"thresholds": {"image": "0.5", "pixel": 1.0}}, "thresholds is a finite number"),
         ({"map_range": [0.0]}, "map_range is two finite numbers"),
         ({"bits": 9}, "bits is one of"),
     ],

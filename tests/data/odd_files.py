@@ -197,10 +197,10 @@ def _animated() -> bytes:
 
 def _link(to: str) -> Callable[[Path], Path]:
     def write(folder: Path) -> Path:
-        (folder / "store").mkdir()
-        picture().save(folder / "store/real.png")
+        (folder / ".store").mkdir()
+        picture().save(folder / ".store/real.png")
         path = folder / "link.png"
-        path.symlink_to({"file": folder / "store/real.png", "nothing": folder / "gone.png", "itself": path}[to])
+        path.symlink_to({"file": folder / ".store/real.png", "nothing": folder / "gone.png", "itself": path}[to])
         return path
 
     return write
