@@ -99,7 +99,7 @@ COMMANDS = {
         argument("category", help="the category's name, pushpins for example; a wrong one lists them all"),
         argument("--seed", type=int, help="another seed makes another, independent data set"),
         argument("--scale", choices=["quick", "default", "full"], help=SCALE_HELP),
-        argument("-f", "--file", metavar="FILE:BLOCKS", help="settings, as params/rendering.yaml:common,embedded"),
+        argument("-f", "--file", metavar="FILE:BLOCKS", help="settings, as params/rendering.yaml:common"),
         OUT,
     ),
     "card": (

@@ -119,7 +119,7 @@ def test_a_stripped_thread_is_marked_over_the_stretch_that_lost_it():
 
 def test_a_broken_nut_is_marked_at_its_corner_and_a_squashed_one_all_over():
     description, intact = first_with("broken", "deformed_nut")
-    assert 0 < mm2(CATEGORY.region(description, intact, CAMERA)) < 0.35 * AREAS["nut"]
+    assert 0 < mm2(CATEGORY.region(description, intact, CAMERA)) < 0.5 * AREAS["nut"]  # at most 8.5 of 15 mm
     description, intact = first_with("squashed", "deformed_nut")
     assert mm2(CATEGORY.region(description, intact, CAMERA)) == pytest.approx(AREAS["nut"], rel=0.25)
 
