@@ -7,7 +7,8 @@ import numpy as np
 from iadlib.data import Category, DataError, load_category
 from iadlib.data.maps import MapFiles
 from iadlib.files import require_new, write_json
-from iadlib.metrics import ChosenMaps, evaluate_maps, format_report, image_report, resize_maps
+from iadlib.metrics import evaluate_maps, format_report, image_report, resize_maps
+from iadlib.metrics.maps import LazyMaps
 
 SETTINGS, MAPS = "settings.json", "maps.npz"  # of the folder that `fit` and `detect` write
 
@@ -40,7 +41,8 @@ def evaluate(dataset: str | Path, maps: str | Path, out: str | Path | None = Non
             raise DataError(f"{maps}: the map of {name} is {heat.shape}, but the image is {size} (height, width)")
         scores[i] = heat.max()
     regions = [category.regions(i) for i in known]
-    report = evaluate_maps(ChosenMaps(found, known), regions, kinds[known], scores[known])
+    known_maps = LazyMaps(len(known), lambda i: found[known[i]])
+    report = evaluate_maps(known_maps, regions, kinds[known], scores[known])
     if missing := len(test) - len(known):
         print(f"{missing} defective test images have no mask: they count for image metrics only")
         report |= {
