@@ -97,7 +97,7 @@ def test_a_picture_that_cannot_be_drawn_loses_neither_the_fit_nor_the_other_pict
 
     monkeypatch.setattr(detect, "read_image", read)
     out = tmp_path / "results"
-    with pytest.raises(SystemExit, match=r"(?s)scores and maps are in .*good/001\.png: gone"):
+    with pytest.raises(SystemExit, match=r"(?s)scores and maps are in .*good/001\.jpg: gone"):
         main(["detect", "--data", str(SAMPLE), "--detector", "padim", "--out", str(out), "--image-size", "64"])
     assert "image AUROC" in capsys.readouterr().out
     assert len(results.read_scores(out).query("split == 'test'")) == 16
