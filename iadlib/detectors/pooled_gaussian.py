@@ -19,7 +19,6 @@ from functools import cached_property
 from typing import ClassVar, Self
 
 import torch
-from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
 from iadlib.detectors.base import Detector
@@ -45,6 +44,8 @@ class PooledGaussian(Detector):
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Fit one Gaussian for each layer; validation images are not used."""
+        from sklearn.covariance import ledoit_wolf  # here, because its import takes time and only `fit` needs it
+
         count, device = len(train_images), resolve_device(self.device)
         if count < 2:
             raise ValueError("one training image: covariances need two or more")

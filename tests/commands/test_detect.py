@@ -36,6 +36,22 @@ def test_evaluate_reads_the_folder_that_detect_has_made(tmp_path, capsys):
     assert "AU-sPRO" in capsys.readouterr().out
 
 
+def test_a_detector_that_does_not_localise_leaves_no_maps_and_every_command_says_so(tmp_path, capsys):
+    out = tmp_path / "results"
+    command = ["detect", "--data", str(SAMPLE), "--detector", "pooled_gaussian", "--out", str(out)]
+    main([*command, "--image-size", "64"])
+    printed = capsys.readouterr().out
+    assert "no maps, no pictures, and image metrics only" in printed
+    assert "image AUROC" in printed
+    assert {path.name for path in out.iterdir()} == {results.SETTINGS, results.STATE, results.SCORES, "metrics.json"}
+    assert results.read_maps(out) is None
+    main(["score", str(out), str(SAMPLE / "test/good"), "--out", str(tmp_path / "scores")])
+    assert "no heat maps" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "scores").iterdir()] == ["scores.csv"]
+    with pytest.raises(SystemExit, match="this fitted detector gives no maps"):
+        main(["evaluate", "--dataset", str(SAMPLE), "--maps", str(out)])
+
+
 def test_detect_overwrites_nothing(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(SystemExit, match="exists"):

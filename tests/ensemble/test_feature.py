@@ -100,3 +100,14 @@ def test_a_preset_keeps_its_values():
         FeatureEnsemble.preset("thesis", kept=5)
     with pytest.raises(ValueError, match="no preset"):
         FeatureEnsemble.preset("theses")
+
+
+@pytest.mark.parametrize(
+    ("others", "localises"), [({"padim": "deviation"}, True), ({"set_features": "distances"}, False)]
+)
+def test_members_that_see_the_image_as_a_whole_join_those_with_maps(others, localises, normal_images, test_images):
+    ensemble = FeatureEnsemble(members={"pooled_gaussian": "deviation"} | others, steps=5, heads=1)
+    found = ensemble.fit(normal_images[:6], normal_images[6:]).predict(test_images)
+    assert ensemble.localises == localises
+    assert (found.maps is not None) == localises
+    assert (found.scores[2:] > found.scores[:2]).all()
