@@ -41,12 +41,12 @@ def whole_folder(folder: str | Path, overwrite: bool = False) -> Iterator[Path]:
         if not overwrite:
             require_new(folder)
         replaced = Path(workplace) / "old"
-        if os.path.lexists(folder):
-            folder.replace(replaced)
         try:
+            if os.path.lexists(folder):
+                folder.replace(replaced)
             unfinished.replace(folder)
         except BaseException:
-            if os.path.lexists(replaced):
+            if os.path.lexists(replaced) and not os.path.lexists(folder):
                 replaced.replace(folder)
             raise
 

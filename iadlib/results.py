@@ -173,8 +173,12 @@ def read_maps(folder: str | Path, names: list[str] | None = None) -> dict[str, n
     """
     if not (Path(folder) / MAPS).is_file() and read_settings(folder)["map_range"] is None:
         return None
-    with np.load(Path(folder) / MAPS) as arrays:
-        return {name: arrays[name] for name in (arrays.files if names is None else names)}
+    path = Path(folder) / MAPS
+    try:
+        with np.load(path) as arrays:
+            return {name: arrays[name] for name in (arrays.files if names is None else names)}
+    except (KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: incomplete or damaged ({error}); fit the detector again") from error
 
 
 def read_training(folder: str | Path) -> pd.DataFrame:

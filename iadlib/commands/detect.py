@@ -52,7 +52,8 @@ def detect(
     if metrics:
         print(f"\n{format_metrics(metrics)}\n")
     if described["map_range"] is None:
-        print(f"{detector_class(detector).title} scores whole images: no maps, no pictures, and image metrics only")
+        title = detector_class(detector).title
+        print(f"{title} scores whole images: no maps, no pictures, image metrics only; all results are in {out}")
         return table, metrics
     save_pictures(out, category, described)
     print(f"all scores, maps and pictures are in {out}")

@@ -20,6 +20,7 @@ from pathlib import Path
 from iadlib import results
 from iadlib.commands.score import BATCH, COLUMNS, NO_MAPS, Scorer, picture_name, score_line
 from iadlib.data import DataError
+from iadlib.data.images import require_depth
 from iadlib.data.photographs import photographs_below
 from iadlib.files import write_json
 
@@ -41,6 +42,7 @@ def watch(
     A photograph is read when its size and its time of change have been the same at two looks. A file that stays
     unreadable is printed and listed in errors.csv, and is tried again when it changes.
     """
+    require_depth(bits)
     folder, out = Path(folder), Path(out)
     if not folder.is_dir():
         raise DataError(f"{folder}: a folder to watch is expected")

@@ -33,12 +33,9 @@ from itertools import pairwise
 from typing import ClassVar, Self
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 import torch
 import torch.nn.functional as F
-from scipy import ndimage
-from sklearn.cluster import KMeans
-from sklearn.covariance import ledoit_wolf
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from iadlib.detectors.base import Detector
@@ -61,6 +58,7 @@ class ComponentCounts(Detector):
         *("shrinkage_", "scales_", "shares_", "count_"),
     )
     paths: ClassVar = ("checkpoint",)
+    least_images: ClassVar = 3
 
     backbone: str = "tf_efficientnet_lite0"  # timm's name
     layers: tuple[int, ...] = (2, 3)  # of the backbone, the finest first
@@ -132,6 +130,9 @@ class ComponentCounts(Detector):
 
     def _cluster(self, embedding: list[Tensor]) -> Tensor:
         """Centres (R, K, C) of k-means, in one thread: the last bits of scikit-learn's depend on their number."""
+        from sklearn.cluster import KMeans  # here, because its import takes time and only `fit` needs it
+        from threadpoolctl import threadpool_limits
+
         vectors = torch.cat([each.permute(0, 2, 3, 1).flatten(0, 2).cpu() for each in embedding])  # (n h w, C)
         if len(vectors) < self.components:
             raise ValueError(f"components {self.components}: the training images have {len(vectors)} patches")
@@ -192,6 +193,8 @@ class ComponentCounts(Detector):
 
     def _fit_gaussians(self, composition: Tensor) -> None:
         """The whitening matrices of compositions (n, R, D), and what training images have without themselves."""
+        from sklearn.covariance import ledoit_wolf
+
         repetitions, dimension = self.mean_.shape
         self.whitening_ = torch.zeros(repetitions, dimension, dimension, device=composition.device)
         self.shrinkage_ = torch.zeros(repetitions, len(self.properties), device=composition.device)
@@ -242,7 +245,7 @@ def count_regions(members: Tensor) -> Tensor:
     masks = members.flatten(0, 2).cpu().numpy() > 0
     within_a_mask = np.zeros((3, 3, 3), bool)
     within_a_mask[1] = True
-    regions, count = ndimage.label(masks, within_a_mask)
+    regions, count = scipy.ndimage.label(masks, within_a_mask)
     mask_of_region = np.zeros(count + 1, int)
     mask_of_region[regions] = np.arange(len(masks))[:, None, None]
     counts = np.bincount(mask_of_region[1:], minlength=len(masks))  # without the background, which is region 0

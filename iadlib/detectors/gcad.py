@@ -22,6 +22,7 @@ The cuts "local" and "global" are the differences of the branches; `own` changes
 trained on the training images.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -108,7 +109,7 @@ class GCAD(Detector):
             inputs, targets = self._features(torch.zeros(1, 3, *self.image_size_))
         channels, grid, hidden = targets.shape[1], targets.shape[-2:], self.hidden_channels
         with seeded(self.seed):
-            self.student_ = Student(inputs.shape[1], channels, hidden, inputs.shape[-1] // grid[1])
+            self.student_ = Student(inputs.shape[1], channels, hidden, inputs.shape[-1] / grid[1])
             self.autoencoder_ = Autoencoder(channels, hidden, self.latent_dimension, grid)
             self.regression_ = Regression(channels, hidden)
         for network in (self.student_, self.autoencoder_, self.regression_):
@@ -172,9 +173,9 @@ class GCAD(Detector):
 class Student(nn.Module):
     """Maps of a fine grid in, maps of a grid `stride` times coarser out; the receptive field is limited."""
 
-    def __init__(self, in_channels: int, channels: int, hidden: int, stride: int):
+    def __init__(self, in_channels: int, channels: int, hidden: int, stride: float):
         super().__init__()
-        halvings = max(1, stride).bit_length() - 1
+        halvings = max(0, round(math.log2(stride)))
         self.layers = nn.Sequential(
             _convolution(in_channels, hidden),
             *(_convolution(hidden, hidden, stride=2) for _ in range(halvings)),

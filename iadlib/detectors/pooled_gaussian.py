@@ -36,6 +36,7 @@ class PooledGaussian(Detector):
     # L layers, number of training images ().
     learned: ClassVar = ("mean_", "factor_", "channels_", "shrinkage_", "count_")
     paths: ClassVar = ("checkpoint",)
+    least_images: ClassVar = 2
     localises: ClassVar = False
 
     backbone: str = "tf_efficientnet_lite0"  # timm's name

@@ -56,6 +56,7 @@ class SetFeatures(Detector):
         "scale_",
     )
     paths: ClassVar = ("checkpoint",)
+    least_images: ClassVar = 3
     localises: ClassVar = False
 
     backbone: str = "tf_efficientnet_lite0"  # timm's name
@@ -114,9 +115,11 @@ class SetFeatures(Detector):
             projections = self.projection_.split([each.shape[1] for each in maps])
             for found, features, directions, thresholds in zip(by_set, maps, projections, self.threshold_, strict=True):
                 projected = torch.einsum("nchw,cr->nrhw", features, directions)
-                below = (projected[:, :, None] < thresholds[:, :, None, None]).float().flatten(1, 2)  # (N, r K, h, w)
-                sides = (1.0,) if self.crop_side else self.crops
-                shares = torch.cat([averages(below, side) for side in sides], dim=2)  # (N, r K, crops)
+                sides, shares = (1.0,) if self.crop_side else self.crops, []
+                for limits in thresholds.T:  # one threshold at a time, to save memory
+                    below = (projected < limits[:, None, None]).float()  # (N, r, h, w)
+                    shares.append(torch.cat([averages(below, side) for side in sides], dim=2))  # (N, r, crops)
+                shares = torch.stack(shares, dim=2).flatten(1, 2)  # (N, r K, crops)
                 found.append(shares.unflatten(1, (self.repeats, -1)).permute(1, 3, 0, 2))  # (repeats, crops, N, d)
         return torch.cat([torch.cat(found, dim=1).flatten(0, 1) for found in by_set])
 

@@ -5,6 +5,7 @@ all. The tables have the columns of `judge_images` and method, category, entry a
 """
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -34,12 +35,17 @@ def stacked(values: pd.DataFrame, *names: str) -> dict[tuple, Cells]:
     return found
 
 
+def having(values: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The runs of the detectors that have a metric: those without maps have no AU-sPRO."""
+    return values if metric != "au_spro" else values[values.groupby("method")["au_spro"].transform("count") > 0]
+
+
 def means(values: pd.DataFrame) -> pd.DataFrame:
     """method, category, entry, metric ("image AUROC, logical", ...) and value, mean over the seeds."""
     rows = []
-    for (method, category), cells in stacked(values, "method", "category").items():
-        for (_, entry), judged in cells.items():
-            for metric, title in DIFFERENCE_METRICS.items():
+    for metric, title in DIFFERENCE_METRICS.items():
+        for (method, category), cells in stacked(having(values, metric), "method", "category").items():
+            for (_, entry), judged in cells.items():
                 for kind in judged.kinds():
                     value = float(judged.value(metric, [kind])[0])
                     rows.append((method, category, entry, f"{title}, {kind}", value))
@@ -53,14 +59,13 @@ def effects(values: pd.DataFrame, reference: str, *names: str, kinds: Sequence[s
     test images.
     """
     rows = []
-    for key, cells in stacked(values, *names).items():
-        named = dict(zip(names, key, strict=True))
-        for entry in (entry for _, entry in cells if entry != reference):
-            for metric, title in DIFFERENCE_METRICS.items():
-                for kind in kinds:
-                    found = difference(cells, entry, reference, metric, [kind])
-                    rows.append({**named, "entry": entry, "metric": title, "kind": kind, **found})
-    return pd.DataFrame(rows)
+    for metric, title in DIFFERENCE_METRICS.items():
+        for key, cells in stacked(having(values, metric), *names).items():
+            named = dict(zip(names, key, strict=True))
+            for entry, kind in product((entry for _, entry in cells if entry != reference), kinds):
+                found = difference(cells, entry, reference, metric, [kind])
+                rows.append({**named, "entry": entry, "metric": title, "kind": kind, **found})
+    return pd.DataFrame(rows, columns=[*names, "entry", "metric", "kind", "difference", "low", "high"])
 
 
 def effects_by_defect(values: pd.DataFrame, reference: str) -> pd.DataFrame:

@@ -48,11 +48,11 @@ def by_radius(pixels: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def fitted(study: Study, ground: str, method: str | None, values: pd.DataFrame, count: int = 4) -> dict[str, Path]:
-    """The folders of one detector (None: the first of the grid), fitted to up to `count` radii with the lowest seed.
+    """The folders of one detector, fitted to up to `count` radii with the lowest seed.
 
-    Prints one line where there is none.
+    None: the first detector that masking is tried with. Prints one line where there is no folder.
     """
-    method = method or study.grid["methods"][0]
+    method = method or study.grid["masked_methods"][0]
     rows = values[(values["category"] == ground) & (values["method"] == method)]
     radii, seed = list(dict.fromkeys(rows["entry"])), rows["seed"].min()
     names = [radius if radius == NONE else f"radius_{radius}" for radius in spread(radii, count)]
