@@ -41,7 +41,7 @@ def test_a_detector_that_does_not_localise_leaves_no_maps_and_every_command_says
     command = ["detect", "--data", str(SAMPLE), "--detector", "pooled_gaussian", "--out", str(out)]
     main([*command, "--image-size", "64"])
     printed = capsys.readouterr().out
-    assert "no maps, no pictures, and image metrics only" in printed
+    assert "no maps, no pictures, image metrics only; all results are in" in printed
     assert "image AUROC" in printed
     assert {path.name for path in out.iterdir()} == {results.SETTINGS, results.STATE, results.SCORES, "metrics.json"}
     assert results.read_maps(out) is None

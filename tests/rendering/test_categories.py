@@ -90,7 +90,7 @@ def test_light_surfaces_and_sensor_do_not_depend_on_the_presence_of_a_defect():
 def test_a_defect_that_can_never_be_drawn_is_one_error(monkeypatch):
     monkeypatch.setattr("iadlib.rendering.category.ATTEMPTS", 500)
     category = rendered_category("pushpins")
-    with pytest.raises(ValueError, match="no position for a foreign body in 500 draws"):
+    with pytest.raises(ValueError, match=r"no position for a .* in 500 draws"):
         category.render_image(
             "foreign_body",
             np.random.default_rng(0),
@@ -102,7 +102,7 @@ def test_a_defect_that_can_never_be_drawn_is_one_error(monkeypatch):
 
 @pytest.mark.parametrize("name", CATEGORIES)
 @pytest.mark.parametrize("scale", ["quick", "default", "full"])
-def test_every_scale_has_every_defect_and_the_default_has_each_equally_often(name, scale):
+def test_every_scale_has_every_defect_and_each_as_often_as_the_others_of_its_kind(name, scale):
     category = rendered_category(name)
     plan = plan_of(category, category.scales[scale].counts)
     times = [sum(image.defect == defect for image in plan) for defect in category.defects]
@@ -110,7 +110,7 @@ def test_every_scale_has_every_defect_and_the_default_has_each_equally_often(nam
     by_kind = {category.defects[d].kind: set() for d in category.defects}
     for defect, count in zip(category.defects, times, strict=True):
         by_kind[category.defects[defect].kind].add(count)
-    assert all(max(counts) - min(counts) <= (scale != "default") for counts in by_kind.values())
+    assert all(max(counts) - min(counts) <= 1 for counts in by_kind.values())  # counts need not be divisible
     assert len({image.stem for image in plan}) == len(plan)
 
 

@@ -121,7 +121,8 @@ def test_a_broken_nut_is_marked_at_its_corner_and_a_squashed_one_all_over():
     description, intact = first_with("broken", "deformed_nut")
     assert 0 < mm2(CATEGORY.region(description, intact, CAMERA)) < 0.5 * AREAS["nut"]  # at most 8.5 of 15 mm
     description, intact = first_with("squashed", "deformed_nut")
-    assert mm2(CATEGORY.region(description, intact, CAMERA)) == pytest.approx(AREAS["nut"], rel=0.25)
+    area = mm2(CATEGORY.region(description, intact, CAMERA))
+    assert 0.5 * AREAS["nut"] < area < AREAS["nut"]  # squashed to 0.45 of its width at most, and wider across
 
 
 def test_a_scratch_is_marked_on_its_washer():
