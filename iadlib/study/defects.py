@@ -26,8 +26,8 @@ def scores_of(study: Study) -> pd.DataFrame:
 
 
 def found_by_size(study: Study, many: Category | None) -> pd.DataFrame:
-    """`drawn_defects` with method, seed, score and found; without photographs the table that was saved last."""
-    if many is None:
+    """`drawn_defects` with method, seed, score and found; without images or scores, the table last saved."""
+    if many is None or not (study.artifacts / "sizes").is_dir():
         return study.table("defects", "found.csv")
     drawn, parts = drawn_defects(many), []
     for fit in benchmark.seeds_of(study, CATEGORY).itertuples():
