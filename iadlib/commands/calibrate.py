@@ -230,7 +230,7 @@ def errors_of(tables: dict[str, pd.DataFrame]) -> list[dict[str, float]]:
 
 
 def averaged(probabilities: pd.DataFrame, scores: pd.DataFrame, members: Sequence[str]) -> pd.DataFrame:
-    """Probabilities of ensembles of outputs, cross-fitted; the scorer is what was calibrated. No rows without members.
+    """Probabilities of ensembles of outputs, cross-fitted; the scorer is what was calibrated.
 
     "members": the mean of the members' probabilities; "average": the calibrated mean of standardised scores; "members,
     then average": members are calibrated, and their mean again.

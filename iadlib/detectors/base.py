@@ -8,7 +8,7 @@ to see: `predict` runs it to the end, `features` stops at a cut.
 import functools
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Self, final
@@ -27,6 +27,7 @@ from iadlib.params import check_values
 from iadlib.types import Prediction
 
 EXECUTION = ("device", "batch_size")  # hyperparameters that change no result: neither saved nor compared
+LEAST_WITHOUT_ONE = 3  # training images, where one is left out of a covariance: two remain
 SIZE = "image_size_"  # name of the fitted size in a state dictionary
 
 
@@ -267,6 +268,31 @@ def to_maps(scores: Tensor, size: tuple[int, int], sigma: float) -> np.ndarray:
     """Patch scores (N, 1, h, w) as maps (N, H, W): bilinear, then smoothed."""
     maps = F.interpolate(scores, size=tuple(size), mode="bilinear", align_corners=False).squeeze(1).cpu().numpy()
     return scipy.ndimage.gaussian_filter(maps, sigma, axes=(1, 2)) if sigma > 0 else maps
+
+
+def check_own(own: Sequence[int] | Tensor, count: int) -> None:
+    """Raise `ValueError` unless `own` are indices of `count` training images, of which there are enough."""
+    if count < LEAST_WITHOUT_ONE or not all(0 <= int(index) < count for index in own):
+        raise ValueError(
+            f"own {list(map(int, own))}: indices below {count}, of {LEAST_WITHOUT_ONE} training images or more"
+        )
+
+
+def without_itself(deviation: Tensor, count: int, shrinkage: float | Tensor) -> Tensor:
+    """Whitened deviations (..., D) of training images from the Gaussian of the `count` - 1 other images.
+
+    A training image lies closer to a Gaussian that was fitted to it than a new image does. No Gaussian is fitted again
+    without it, since the change has a closed form.
+
+    The covariance S is that of Ledoit and Wolf, with the weight w = `shrinkage` of its target; it divides by n. Without
+    image i, the residual r grows to r n / (n - 1), and the sample covariance becomes n / (n - 1) times
+    (S - r r^T / (n - 1)). The whole, taken to have the same shrinkage and a target that grows alike, is
+    n / (n - 1) (S - b r r^T) with b = (1 - w) / (n - 1), so that its inverse root stretches the deviation u by
+    (1 - b |u|^2)^(-1/2).
+    """
+    growth, b = count / (count - 1), (1 - shrinkage) / (count - 1)
+    remaining = 1 - b * deviation.square().sum(dim=-1, keepdim=True)  # above 0, but for rounding
+    return deviation * (growth / remaining.clamp(min=1e-6)).sqrt()
 
 
 def check_images(images: Tensor, size: tuple[int, int] | None = None) -> None:

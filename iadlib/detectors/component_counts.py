@@ -20,7 +20,7 @@ The whitening S^(-1/2) is symmetric, so that every whitened channel still belong
 the image score is the sum of the squares of the components' contributions. The map shows at every patch the
 distance of the patch to the centre of its cluster and, where its component is larger than in the training images on
 average, the component's contribution, both divided by what training images have. A component that is too small or
-missing changes the image score; what it lacks has no patch and appears in the map only as what lies in its place.
+missing changes the image score; the map shows only the patches that lie in its place.
 
 With `own`, a training image is compared with the Gaussians of the other images (see `without_itself`). The centres of
 the clusters, to which it contributed a few of many patches, stay the same.
@@ -38,7 +38,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from iadlib.detectors.base import Detector
+from iadlib.detectors.base import Detector, check_own, without_itself
 from iadlib.features import Backbone, patch_features, resolve_device
 from iadlib.progress import track
 
@@ -220,8 +220,8 @@ class ComponentCounts(Detector):
     def _deviation(self, composition: Tensor, own: Tensor | None) -> Tensor:
         """Whitened and scaled compositions (N, R, D)."""
         count = int(self.count_)
-        if own is not None and not all(0 <= int(index) < count for index in own):
-            raise ValueError(f"own {list(own)}: indices below {count}, the number of training images")
+        if own is not None:
+            check_own(own, count)
         residual = composition - self.mean_
         deviation = torch.einsum("nrd,rde->nre", residual, self.whitening_)
         parts = []
@@ -250,15 +250,3 @@ def count_regions(members: Tensor) -> Tensor:
     mask_of_region[regions] = np.arange(len(masks))[:, None, None]
     counts = np.bincount(mask_of_region[1:], minlength=len(masks))  # without the background, which is region 0
     return torch.from_numpy(counts).to(members).view(members.shape[:3])
-
-
-def without_itself(deviation: Tensor, count: int, shrinkage: Tensor) -> Tensor:
-    """Whitened deviations (N, R, D) of training images from the Gaussian of the `count` - 1 other images.
-
-    Without image i, the residual r grows to r n / (n - 1), and the sample covariance becomes n / (n - 1) times
-    (S - r r^T / (n - 1)). With Ledoit and Wolf's weight w the whole covariance S, taken to have the same shrinkage,
-    becomes n / (n - 1) (S - b r r^T) with b = (1 - w) / (n - 1), so that its inverse root stretches the deviation u by
-    (1 - b |u|^2)^(-1/2).
-    """
-    remaining = 1 - (1 - shrinkage) / (count - 1) * deviation.square().sum(dim=2, keepdim=True)  # above 0
-    return deviation * (count / (count - 1) / remaining.clamp(min=1e-6)).sqrt()

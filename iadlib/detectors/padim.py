@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from iadlib.detectors.base import Detector
+from iadlib.detectors.base import Detector, check_own
 from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
 
@@ -79,8 +79,7 @@ class PaDiM(Detector):
         deviation = whitened.permute(2, 1, 0).reshape(embedding.shape)  # (N, d, h, w)
         if own is not None:
             count = int(self.count_)
-            if count < 3 or not all(0 <= int(index) < count for index in own):
-                raise ValueError(f"own {list(own)}: indices below {count}, of 3 training images or more")
+            check_own(own, count)
             deviation = without_itself(deviation, count)
         yield "deviation", deviation
         yield "scores", deviation.norm(dim=1, keepdim=True)  # (N, 1, h, w), equation 2

@@ -21,7 +21,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from iadlib.detectors.base import Detector
+from iadlib.detectors.base import Detector, check_own, without_itself
 from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
 
@@ -70,10 +70,9 @@ class PooledGaussian(Detector):
         by_layer = list(whitened.split(self.channels_.tolist(), dim=1))
         if own is not None:
             count = int(self.count_)
-            if count < 3 or not all(0 <= int(index) < count for index in own):
-                raise ValueError(f"own {list(own)}: indices below {count}, of 3 training images or more")
-            shrinkage = self.shrinkage_.tolist()
-            by_layer = [without_itself(*each, count) for each in zip(by_layer, shrinkage, strict=True)]
+            check_own(own, count)
+            pairs = zip(by_layer, self.shrinkage_.tolist(), strict=True)
+            by_layer = [without_itself(part, count, shrinkage) for part, shrinkage in pairs]
         yield "deviation", torch.cat(by_layer, dim=1)[:, :, None, None]  # (N, d, 1, 1)
         distances = torch.stack([each.norm(dim=1) for each in by_layer])  # (L, N), Mahalanobis distances
         yield "image_scores", distances.sum(dim=0)  # (N,)
@@ -85,16 +84,3 @@ class PooledGaussian(Detector):
     @cached_property
     def _backbone(self) -> Backbone:
         return Backbone(self.backbone, self.layers, self.checkpoint, self.device)
-
-
-def without_itself(deviation: Tensor, shrinkage: float, count: int) -> Tensor:
-    """Deviations (N, d) of training images from the Gaussian of the `count` - 1 other images.
-
-    The covariance is (1 - a) S + t I, with the shrinkage a, the covariance S (divided by n) and the target's variance
-    t. Without image i, the residual grows to r n / (n - 1) and S becomes (S - r r^T / (n - 1)) n / (n - 1). With u =
-    L^-1 r the new covariance is n / (n - 1) L (I - c u u^T) L^T, c = (1 - a) / (n - 1), where t grows by n / (n - 1) as
-    well; the shrinkage is not estimated anew. (I - c u u^T)^(-1/2) only stretches u, by (1 - c |u|^2)^(-1/2).
-    """
-    growth, c = count / (count - 1), (1 - shrinkage) / (count - 1)
-    remaining = 1 - c * deviation.square().sum(dim=1, keepdim=True)  # above 0, but for rounding
-    return deviation * growth**0.5 / remaining.clamp(min=1e-6).sqrt()

@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from iadlib.detectors.base import Detector
+from iadlib.detectors.base import Detector, check_own
 from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
 
@@ -223,8 +223,7 @@ def without_own(
     if own is None:
         return to_mean, to_training
     count, own = training.shape[1], torch.as_tensor(own, device=training.device)
-    if not ((own >= 0) & (own < count)).all():
-        raise ValueError(f"own {own.tolist()}: indices below {count}, the number of training images")
+    check_own(own, count)
     c = (1 - shrinkage) / (count - 1)
     remaining = (1 - c * to_mean).clamp(min=1e-6)  # above 0, but for rounding
     along = to_mean[:, :, None] - products  # of the difference to each training image, with u

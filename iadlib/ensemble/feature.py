@@ -12,10 +12,10 @@ norm at its cut is only similar to it; and it cannot leave a training image out.
 
 Further differences of the default to the thesis: noise is added to the members' maps (`noise_place`), with the weights
 of a distance (`noise_shape`), on features of one scale (`equalise`), and no projection is learned. The mean of three
-heads depends less on chance than one. Smoothing improves a map but not an image score: the thesis uses the maximum of
-the smoothed map, the default that of the patches, as PatchCore does (`image_score`). The scale of the noise was chosen
-on development draws (`benchmarks/ensemble_designs.py`). `params/ensemble.yaml` holds the designs that the study
-compares, and the noise and the steps that the thesis's design is judged with.
+heads depends less on chance than one. The score of an image is the maximum of the smoothed map in the thesis, and that
+of the patches by default (`image_score`). The scale of the noise was chosen on development draws
+(`benchmarks/ensemble_designs.py`). `params/ensemble.yaml` holds the designs that the study compares, and the noise and
+the steps that the thesis's design is judged with.
 """
 
 from collections.abc import Iterator

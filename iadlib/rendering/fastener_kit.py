@@ -384,13 +384,12 @@ def flat_metal(rng: np.random.Generator, colour: np.ndarray, roughness: float, s
 
 
 def rusted_stretch(screw: dict, zinc: dict) -> object:
-    """The worn stretch of a screw, a hundredth of a millimetre above its surface."""
+    """Rust on the worn stretch of a screw."""
     solid, stretch = scene.smoothed(solid_of(screw)), screw["stripped"]
     along = solid.vertices[:, 2]
     worn = ((along > stretch["from"]) & (along < stretch["from"] + stretch["length"]))[solid.faces].all(axis=1)
-    vertices = trimesh.transform_points(solid.vertices + 0.01 * solid.vertex_normals, pose_of(screw))
     rust = surfaces.blend(zinc, surfaces.even(RUST), stretch["rust"])
-    return scene.shape(vertices, solid.faces[worn], solid.vertices[:, :2], (1, 1), rust, smooth=True)
+    return scene.coat(solid, worn, rust, pose_of(screw))
 
 
 def plated(colour: dict, roughness: float) -> dict:

@@ -294,15 +294,14 @@ def pose_of(pin: dict, box: np.ndarray) -> np.ndarray:
 
 
 def soiled_fracture(pin: dict, pose: np.ndarray) -> object:
-    """Dirt on the faces of a handle where a piece has broken off, a hundredth of a millimetre above them."""
+    """Dirt on the faces of a handle where a piece has broken off."""
     solid = scene.smoothed(mesh_of("handle", damage_of(pin)))
     middles = solid.vertices[solid.faces].mean(axis=1)
     radii, heights = np.transpose(PROFILE)
     inside = np.hypot(middles[:, 0], middles[:, 1]) < np.interp(middles[:, 2], heights[2:-1], radii[2:-1]) - 0.25
     broken = inside & (middles[:, 2] > 0.1) & (middles[:, 2] < HANDLE - 0.1)
-    vertices = trimesh.transform_points(solid.vertices + 0.01 * solid.vertex_normals, pose)
     dirt = {"type": "mask", "opacity": pin["broken"]["dirt"], "bsdf": surfaces.even(DIRT)}
-    return scene.shape(vertices, solid.faces[broken], solid.vertices[:, :2], (1, 1), dirt, smooth=True)
+    return scene.coat(solid, broken, dirt, pose)
 
 
 def crumb_of(crumb: dict) -> trimesh.Trimesh:

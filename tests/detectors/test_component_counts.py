@@ -4,7 +4,8 @@ import torch
 from scipy.spatial.distance import mahalanobis
 from sklearn.covariance import ledoit_wolf
 
-from iadlib.detectors.component_counts import PROPERTIES, ComponentCounts, count_regions, without_itself
+from iadlib.detectors.base import without_itself
+from iadlib.detectors.component_counts import PROPERTIES, ComponentCounts, count_regions
 from iadlib.metrics import image_auroc
 
 SQUARE = 24  # pixels

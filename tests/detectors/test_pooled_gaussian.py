@@ -4,7 +4,8 @@ import torch
 from scipy.spatial.distance import mahalanobis
 from sklearn.covariance import LedoitWolf
 
-from iadlib.detectors.pooled_gaussian import PooledGaussian, without_itself
+from iadlib.detectors.base import without_itself
+from iadlib.detectors.pooled_gaussian import PooledGaussian
 
 
 def expected_score(detector, train, images, index):
@@ -37,7 +38,7 @@ def test_without_itself_is_the_distance_to_the_gaussian_of_the_others():
     covariance = (1 - shrinkage) * np.cov(samples, rowvar=False, bias=True) + target * np.eye(5)
     factor = np.linalg.cholesky(covariance)
     deviation = torch.from_numpy(np.linalg.solve(factor, (samples - samples.mean(axis=0)).T).T)
-    found = without_itself(deviation, shrinkage, count).norm(dim=1)
+    found = without_itself(deviation, count, shrinkage).norm(dim=1)
     for index in (0, 7):
         others = np.delete(samples, index, axis=0)
         assert float(found[index]) == pytest.approx(distance(index, others, target * count / (count - 1)), rel=1e-6)
