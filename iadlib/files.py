@@ -1,12 +1,14 @@
 """Write files and folders whole or not at all: an interruption leaves the old content or the new one, never a part."""
 
+import fcntl
 import json
 import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:  # its import takes longer than most commands' help
     import pandas as pd
 
 PARTIAL = ".partial"  # suffix of what is being written; ignored by git, DVC and every reader of photographs
+ABANDONED = 60  # seconds since the last change of an unlocked partial folder, after which it is removed
 
 
 def require_new(path: str | Path) -> Path:
@@ -28,13 +31,19 @@ def require_new(path: str | Path) -> Path:
 def whole_folder(folder: str | Path, overwrite: bool = False) -> Iterator[Path]:
     """A temporary folder beside `folder` that takes its name when the block ends without an error.
 
-    With `overwrite` an existing folder is replaced; without, it is refused before and after the work.
+    With `overwrite` an existing folder is replaced; without, it is refused before and after the work. What killed
+    processes have left beside it is removed.
     """
     folder = Path(folder)
     if not overwrite:
         require_new(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".", suffix=PARTIAL, dir=folder.parent) as workplace:
+    _remove_abandoned(folder.parent)
+    with (
+        _named(folder),
+        tempfile.TemporaryDirectory(prefix=".", suffix=PARTIAL, dir=folder.parent) as workplace,
+        _locked(workplace),
+    ):
         unfinished = Path(workplace) / "new"
         unfinished.mkdir()
         yield unfinished
@@ -61,12 +70,48 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.parent / f".{secrets.token_hex(8)}{PARTIAL}{path.suffix}"
     try:
-        yield unfinished
-        if path.exists():
-            shutil.copymode(path, unfinished)
-        unfinished.replace(path)
+        with _named(path):
+            yield unfinished
+            if path.exists():
+                shutil.copymode(path, unfinished)
+            unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the path in errors of the system that name none: no space is left, the quota is used up."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
+def _locked(folder: str) -> Iterator[None]:
+    """Hold a lock on the folder, which ends with the process."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove partial folders that no process holds a lock on; new ones stay, since they may be locked in a moment."""
+    for path in parent.glob(f".*{PARTIAL}"):
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - path.stat().st_mtime > ABANDONED:
+                    shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 def write_json(path: str | Path, content: dict) -> None:

@@ -70,7 +70,7 @@ def calibrate(
     `fits` holds the fitted detectors, which score normal validation images with painted anomalies; `benchmark` and
     `ensemble` hold the scores.csv of detectors and of ensembles (None: none). The tables:
 
-    - probabilities.csv: cross-fitted and uncalibrated probabilities of the first seed of every scorer
+    - probabilities.csv: of the first seed of every scorer, a column for every calibrator (cross-fitted) and for none
     - errors.csv, others.csv, artificial_errors.csv: errors by scorer, protocol and calibrator; cross-fitted, between
       the kinds of anomaly (only where there are two), and from painted anomalies, whose scores are in artificial.csv
     - averages.csv: errors of averages of members that are calibrated before, after, and both
@@ -96,10 +96,8 @@ def calibrate(
     painted = pd.concat(in_parallel(score_painted, tasks, "painted anomalies"), ignore_index=True)
     tasks = [(*key, part, painted) for key, part in scores.groupby(["scorer", "seed"], sort=False)]
     probabilities = pd.concat(in_parallel(probabilities_of, tasks, "calibrating"), ignore_index=True)
-    first = probabilities["seed"] == probabilities.groupby("scorer")["seed"].transform("min")
-    shown = probabilities[first & probabilities["protocol"].isin([CROSS_FITTED, UNCALIBRATED])]
     tables = {
-        "probabilities": shown.assign(probability=shown["probability"].map("{:.5g}".format)),
+        "probabilities": by_calibrator(probabilities),
         "artificial": painted,
         "errors": errors(probabilities, [CROSS_FITTED, UNCALIBRATED]),
         "others": errors(probabilities, BETWEEN_KINDS),
@@ -179,6 +177,18 @@ def probabilities_of(scorer: str, seed: int, scores: pd.DataFrame, painted: pd.D
         for calibrator, protocol, judged, probabilities in found
     ]
     return pd.concat(tables, ignore_index=True)
+
+
+def by_calibrator(probabilities: pd.DataFrame) -> pd.DataFrame:
+    """scorer, seed, name, label, and the uncalibrated and cross-fitted probabilities, a column for every calibrator.
+
+    Only the first seed of every scorer, to five decimals; probabilities that a scorer lacks are missing.
+    """
+    first = probabilities["seed"] == probabilities.groupby("scorer")["seed"].transform("min")
+    shown = probabilities[first & probabilities["protocol"].isin([CROSS_FITTED, UNCALIBRATED])]
+    keys = ["scorer", "seed", "name", "label"]
+    table = shown.set_index([*keys, "calibrator"])["probability"].unstack("calibrator", sort=False)
+    return table.round(5).reset_index()
 
 
 def errors(probabilities: pd.DataFrame, protocols: Sequence[str]) -> pd.DataFrame:
@@ -329,7 +339,7 @@ def functions(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
     curves, images = [], []
     for example, (title, values, kinds) in examples.items():
         reach = np.ptp(values) * 0.15
-        at = np.linspace(values.min() - reach, values.max() + reach, 400)
+        at = np.linspace(values.min() - reach, values.max() + reach, 200)
         for name in (PLATT, BOUNDED):
             fitted = CALIBRATORS[name]().fit(values, kinds != "good").predict_proba(at)
             named = {"example": example, "title": title, "calibrator": name}

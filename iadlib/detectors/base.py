@@ -151,8 +151,12 @@ class Detector(ABC):
     def save(self, path: str | Path) -> None:
         """Write hyperparameters and learned state into one .safetensors file, whole or not at all."""
         state = {key: tensor.detach().contiguous().cpu() for key, tensor in self.state_dict().items()}
-        with whole_file(path) as unfinished:  # one entry of metadata, since several have no fixed order
-            save_file(state, unfinished, metadata={"detector": json.dumps(self._described(), sort_keys=True)})
+        metadata = {"detector": json.dumps(self._described(), sort_keys=True)}  # one, since several have no fixed order
+        with whole_file(path) as unfinished:
+            try:
+                save_file(state, unfinished, metadata=metadata)
+            except SafetensorError as error:  # the disk is full
+                raise OSError(f"{path}: cannot be written ({error})") from error
 
     @final
     def load(self, path: str | Path) -> Self:

@@ -19,6 +19,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 DPI, FILE_DPI = 90, 110  # pixels an inch, of a figure in a cell and of its file
 KIND_COLOURS = {"good": "0.55", "logical": "#0072B2", "structural": "#D55E00"}
@@ -189,10 +190,14 @@ def _texts(artist: Artist) -> Iterator[Text]:
             yield from _texts(child)
 
 
-def encoded(figure: Figure) -> tuple[str, bytes]:
-    """The ending of the figure's file and its content: JPEG where it shows photographs, PNG else."""
+def encoded(figure: Figure, dpi: int = FILE_DPI) -> tuple[str, bytes]:
+    """The ending of the figure's file and its content: JPEG where it shows photographs, else PNG of 256 colours."""
     photographs = any(np.ndim(image.get_array()) == 3 for axis in figure.axes for image in axis.images)
-    ending, content = "jpg" if photographs else "png", io.BytesIO()
-    options = {"quality": 85} if photographs else {}
-    figure.savefig(content, format=ending, dpi=FILE_DPI, bbox_inches="tight", pil_kwargs=options)
-    return ending, content.getvalue()
+    drawn, content = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=dpi, bbox_inches="tight", pil_kwargs={"compress_level": 1})
+    picture = Image.open(drawn).convert("RGB")
+    if photographs:
+        picture.save(content, "JPEG", quality=75)
+        return "jpg", content.getvalue()
+    picture.quantize(256, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
+    return "png", content.getvalue()

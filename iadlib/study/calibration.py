@@ -5,11 +5,13 @@ calibrators and the protocols. A *scorer* is a detector or an ensemble. A catego
 all good, and no others.csv if they have one kind of anomaly only: its tables are empty, its figures None.
 """
 
+from collections.abc import Iterator
+
 import pandas as pd
 from matplotlib.figure import Figure
 
 from iadlib import calibration, figures
-from iadlib.calibration import BOUNDED, CROSS_FITTED, NONE
+from iadlib.calibration import BOUNDED, CALIBRATORS, CROSS_FITTED, NONE
 from iadlib.figures.text import ordered, titled, with_ends
 from iadlib.metrics.curves import curve_table
 from iadlib.study.paths import Study
@@ -109,20 +111,26 @@ def functions_figure(study: Study, category: str, example: str) -> Figure | None
 
 
 def reliability_figure(probabilities: pd.DataFrame, scorer: str) -> Figure | None:
-    """Reliability diagrams of every calibrator for one scorer, from its cross-fitted or uncalibrated probabilities."""
-    rows = probabilities[probabilities["scorer"] == scorer]
-    found = {}
-    for name in sorted(dict.fromkeys(rows["calibrator"]), key=lambda name: name != NONE):
-        part = rows[rows["calibrator"] == name]
-        values = part["probability"].to_numpy()
-        found[name] = calibration.reliability_curve(values, part["label"] != "good"), values
+    """Reliability diagrams of every calibrator for one scorer, from probabilities.csv."""
+    found = {
+        name: (calibration.reliability_curve(values, anomalous), values.to_numpy())
+        for name, values, anomalous in _of_calibrators(probabilities, scorer)
+    }
     return figures.reliability_diagrams(found, titled(scorer)) if found else None
 
 
 def reliability_table(probabilities: pd.DataFrame, scorer: str) -> pd.DataFrame:
     """The share of anomalous images by calibrator and probability, for `dvc plots`; linear between bins."""
     curves = {}
-    for name, part in probabilities[probabilities["scorer"] == scorer].groupby("calibrator", sort=False):
-        curve = calibration.reliability_curve(part["probability"], part["label"] != "good")
+    for name, values, anomalous in _of_calibrators(probabilities, scorer):
+        curve = calibration.reliability_curve(values, anomalous)
         curves[name] = curve.probability, curve.share
     return curve_table(curves, "probability")
+
+
+def _of_calibrators(probabilities: pd.DataFrame, scorer: str) -> Iterator[tuple[str, pd.Series, pd.Series]]:
+    """The calibrators that a scorer has probabilities of, with these and whether the images are anomalous."""
+    rows = probabilities[probabilities["scorer"] == scorer]
+    for name in (NONE, *CALIBRATORS):
+        if name in rows and rows[name].notna().any():
+            yield name, rows[name], rows["label"] != "good"

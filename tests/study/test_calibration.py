@@ -35,9 +35,8 @@ def write(folder: Path, kinds: np.ndarray) -> pd.DataFrame:
     painted = normal.assign(score=normal["score"] + 2)[["scorer", "seed", "name", "score"]]
     parts = [calibrate.probabilities_of(*key, part, painted) for key, part in scores.groupby(["scorer", "seed"])]
     every = pd.concat(parts, ignore_index=True)
-    shown = every[(every["seed"] == 0) & every["protocol"].isin(["cross-fitted", "uncalibrated"])]
     tables = {
-        "probabilities": shown,
+        "probabilities": calibrate.by_calibrator(every),
         "errors": calibrate.errors(every, ["cross-fitted", "uncalibrated"]),
         "others": calibrate.errors(every, calibrate.BETWEEN_KINDS),
         "decisions": calibrate.decisions(every, settings),
