@@ -21,7 +21,8 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-DPI, FILE_DPI = 90, 110  # pixels an inch, of a figure in a cell and of its file
+DPI = 90  # pixels an inch, of a figure in a cell
+FILE_DPI, PHOTOGRAPH_DPI = 110, 80  # of its file, and of one that shows photographs
 KIND_COLOURS = {"good": "0.55", "logical": "#0072B2", "structural": "#D55E00"}
 KIND_MARKERS = {"good": "D", "logical": "o", "structural": "^"}
 NOTHING = "nothing to draw"
@@ -190,11 +191,12 @@ def _texts(artist: Artist) -> Iterator[Text]:
             yield from _texts(child)
 
 
-def encoded(figure: Figure, dpi: int = FILE_DPI) -> tuple[str, bytes]:
+def encoded(figure: Figure) -> tuple[str, bytes]:
     """The ending of the figure's file and its content: JPEG where it shows photographs, else PNG of 256 colours."""
     photographs = any(np.ndim(image.get_array()) == 3 for axis in figure.axes for image in axis.images)
     drawn, content = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=dpi, bbox_inches="tight", pil_kwargs={"compress_level": 1})
+    options = {"dpi": PHOTOGRAPH_DPI if photographs else FILE_DPI, "pil_kwargs": {"compress_level": 1}}
+    figure.savefig(drawn, format="png", bbox_inches="tight", **options)
     picture = Image.open(drawn).convert("RGB")
     if photographs:
         picture.save(content, "JPEG", quality=75)

@@ -6,7 +6,7 @@ import pandas as pd
 from IPython.display import Image
 from matplotlib.figure import Figure
 
-from iadlib.figures.style import DPI, encoded
+from iadlib.figures.style import encoded
 from iadlib.files import whole_folder, write_json, write_tables
 from iadlib.study.paths import ROOT
 
@@ -37,4 +37,4 @@ def save(
 
 def show(figure: Figure | None) -> Image | None:
     """The figure as the output of a cell, at the resolution of a screen."""
-    return None if figure is None else Image(encoded(figure, DPI)[1])
+    return None if figure is None else Image(encoded(figure)[1])
