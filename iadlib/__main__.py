@@ -48,6 +48,7 @@ SEEDS = setting("--seeds", type=int, nargs="+", metavar="N", help="fit once a se
 SEED_HELP = "of all random numbers (default: the first seed of the settings, or 0)"
 SEED = argument("--seed", "--seeds", dest=f"{SETTING}seeds", type=int, nargs=1, metavar="N", help=SEED_HELP)
 SOURCES_HELP = "a folder of photographs of good parts, or a category; with several, --out holds a folder for each"
+DEFECTS_HELP = "photographs of defective parts, with which `score` adds the probability that a part is defective"
 DESCRIPTION_HELP = "names the defects, their masks and more: see the first lines of iadlib/data/description.py"
 RADIUS_HELP = (
     "in pixels; 0 keeps the object alone; with several, --out holds a copy for each, and one that is not masked"
@@ -59,7 +60,7 @@ COMMANDS = {
     "fit": (
         "Fit a detector to photographs of good parts.",
         argument("--data", nargs="+", required=True, metavar="DIR", help=SOURCES_HELP),
-        *(*FIT, SEEDS),
+        *(*FIT, SEEDS, argument("--defects", type=Path, metavar="DIR", help=DEFECTS_HELP)),
     ),
     "score": (
         "Score photographs with a detector that `fit` or `detect` has fitted.",

@@ -6,6 +6,7 @@
     maps.npz              the test images' maps (H, W) float32 by image name, at the detector's image size; only where
                           the detector localises
     training.csv          phase, step, loss; only where weights are learned
+    calibration.csv       score, anomalous: validation images and known defects; only where defects were given
 
 This module is the only writer and the only reader of such folders.
 """
@@ -19,6 +20,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -31,12 +33,16 @@ from iadlib.detectors.base import EXECUTION
 from iadlib.files import PARTIAL, write_json
 from iadlib.types import Prediction
 
-SETTINGS, STATE, SCORES, MAPS, TRAINING = (
+if TYPE_CHECKING:
+    from iadlib.calibration import BoundedSigmoid
+
+SETTINGS, STATE, SCORES, MAPS, TRAINING, CALIBRATION = (
     "settings.json",
     "detector.safetensors",
     "scores.csv",
     "maps.npz",
     "training.csv",
+    "calibration.csv",
 )
 PACKAGES = ("iadlib", "numpy", "torch", "timm")
 ODD_NAMES = "surrogateescape"  # how file names that are no valid UTF-8 are written and read
@@ -85,11 +91,18 @@ def hyperparameters_of(detector: Detector) -> dict:
     return {name: value for name, value in asdict(detector).items() if name not in EXECUTION}
 
 
-def write(folder: Path, detector: Detector, settings: dict, category: Category, validation: np.ndarray) -> None:
+def write(
+    folder: Path,
+    detector: Detector,
+    settings: dict,
+    category: Category,
+    validation: np.ndarray,
+    defects: np.ndarray | None = None,
+) -> None:
     """Write all files into an existing, empty `folder`; the caller makes it appear whole (`files.whole_folder`).
 
-    `validation` are the scores of the validation images. The test images are scored here, in batches: neither they nor
-    their maps are in memory together.
+    `validation` are the scores of the validation images, `defects` those of known defects, if there are any. The test
+    images are scored here, in batches: neither they nor their maps are in memory together.
     """
     detector.save(folder / STATE)
     names, scores = iter(category.of("test")["name"]), [validation]
@@ -112,6 +125,10 @@ def write(folder: Path, detector: Detector, settings: dict, category: Category, 
             for phase, losses in detector.losses.items()
         ]
         pd.concat(phases).to_csv(folder / TRAINING, index=False, float_format="%.6g")
+    if defects is not None:
+        known = pd.DataFrame({"score": np.append(validation, defects)})
+        known["anomalous"] = np.arange(len(known)) >= len(validation)
+        known.to_csv(folder / CALIBRATION, index=False, float_format=EXACT)
     write_json(folder / SETTINGS, settings)
 
 
@@ -179,6 +196,20 @@ def read_maps(folder: str | Path, names: list[str] | None = None) -> dict[str, n
             return {name: arrays[name] for name in (arrays.files if names is None else names)}
     except (KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: incomplete or damaged ({error}); fit the detector again") from error
+
+
+def read_calibrator(folder: str | Path) -> "BoundedSigmoid | None":
+    """Fitted to the scores of validation images and known defects; None where `fit` was given no defects."""
+    path = Path(folder) / CALIBRATION
+    if not path.is_file():
+        return None
+    from iadlib.calibration import BoundedSigmoid  # imports parts of scipy that nothing else here needs
+
+    try:
+        known = pd.read_csv(path)
+        return BoundedSigmoid().fit(known["score"], known["anomalous"])
+    except (ValueError, KeyError) as error:
+        raise DataError(f"{path}: not the scores and labels of a calibration ({error})") from error
 
 
 def read_training(folder: str | Path) -> pd.DataFrame:

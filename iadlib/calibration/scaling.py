@@ -228,6 +228,25 @@ class BoundedSigmoid:
         """Probabilities (N,) of being anomalous."""
         return self._at((checked_scores(scores) - self._center) / self._unit)
 
+    def interval(self, scores: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+        """The ends (N,), (N,) of the central interval that holds the share `level` of the possible curves at a score.
+
+        >>> calibrator = BoundedSigmoid().fit([1, 1.5, 2, 8, 8.5, 9], [0, 0, 0, 1, 1, 1])
+        >>> low, high = calibrator.interval([1.5])
+        >>> bool(low[0] < calibrator.predict_proba([1.5])[0] < high[0])
+        True
+        """
+        z = (checked_scores(scores) - self._center) / self._unit
+        lower, upper = expit(self._curves[:, 2:3]), expit(self._curves[:, 3:4])
+        shares, ends = ((1 - level) / 2, (1 + level) / 2), []
+        for score in z:
+            values = (lower + (upper - lower) * rises(self._curves, np.array([score])))[:, 0]
+            order = values.argsort()
+            below = self._weights[order].cumsum()
+            ends.append(values[order][np.searchsorted(below, np.multiply(shares, below[-1]))])
+        low, high = np.array(ends).reshape(-1, 2).T
+        return low, high
+
     def _at(self, z: np.ndarray) -> np.ndarray:
         """q (N,) at standardised scores, summed in the same order for every score, so that rounding keeps it rising."""
         lower, upper = expit(self._curves[:, 2:3]), expit(self._curves[:, 3:4])

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from iadlib import results
-from iadlib.data import Category, DataError, fit_size, load_category
+from iadlib.data import Category, DataError, find_photographs, fit_size, load_category, load_images
 from iadlib.detectors import DETECTORS, create, detector_class
 from iadlib.files import require_new, whole_folder
 from iadlib.metrics import alarm_interval, threshold_from_normals
@@ -38,6 +38,7 @@ def fit(
     out: str | Path,
     settings: FitSettings | None = None,
     bits: int | None = None,
+    defects: str | Path | None = None,
 ) -> list[Path]:
     """Fit `detector` to every folder of `data` with every seed, and return the folders of the fitted detectors.
 
@@ -45,6 +46,9 @@ def fit(
     fitted detector; with several folders of data it holds one folder for each, by their names, and where `seeds` are
     named one for each seed, below them. `bits` is the depth of the camera where photographs of 16 bit do not tell.
     Detectors are fitted side by side, one thread each.
+
+    `defects` is a folder of photographs of defective parts, for one folder of data. No detector is fitted to them; with
+    their scores `score` turns scores into probabilities.
     """
     settings, detector = settings or FitSettings(), detector or next(iter(DETECTORS))
     out = require_new(out)
@@ -56,6 +60,12 @@ def fit(
     for category in categories:
         require_normal_images(category, detector)
         print(category.summary())
+    defective = None
+    if defects is not None:
+        if len(categories) > 1:
+            raise ValueError("defects are those of one folder of data")
+        defective = load_defects(defects, categories[0], working_size(categories[0], detector, settings.image_size))
+        print(f"{len(defective)} photographs of defects, for probabilities")
     tasks = [
         (Path(*[category.name] * (len(data) > 1), *[str(seed)] * (settings.seeds is not None)), category, seed)
         for category in categories
@@ -69,7 +79,7 @@ def fit(
 
     def fit_into(place: Path, category: Category, seed: int) -> str:
         (folder / place).mkdir(parents=True, exist_ok=True)
-        fitted = fit_one(folder / place, category, *normal_images(category), detector, settings, seed)
+        fitted = fit_one(folder / place, category, *normal_images(category), detector, settings, seed, defective)
         return describe_threshold(fitted)
 
     with whole_folder(out) as folder:
@@ -96,17 +106,33 @@ def require_normal_images(category: Category, detector: str) -> None:
         )
 
 
+def load_defects(folder: str | Path, category: Category, size: tuple[int, int]) -> Tensor:
+    """Photographs (N, 3, H, W) of defective parts; a `DataError` if one of them is also used as a good part."""
+    files = find_photographs(folder)
+    normal = {Path(path).resolve() for split in ("train", "validation") for path in category.of(split)["image"]}
+    if both := [file for file in files if file.resolve() in normal]:
+        raise DataError(f"{both[0]}: given as a defect, but it lies in {category.root} among the good parts")
+    return load_images(files, size, category.bits)
+
+
 def working_size(category: Category, detector: str, image_size: int | Sequence[int] | None) -> tuple[int, int]:
     """The (height, width) that photographs are resized to; None means the detector's own size."""
     return fit_size(category.sizes(), detector_class(detector).image_size if image_size is None else image_size)
 
 
 def fit_one(
-    folder: Path, category: Category, train: Tensor, validation: Tensor, detector: str, settings: FitSettings, seed: int
+    folder: Path,
+    category: Category,
+    train: Tensor,
+    validation: Tensor,
+    detector: str,
+    settings: FitSettings,
+    seed: int,
+    defects: Tensor | None = None,
 ) -> dict:
     """Fit with one seed, set the thresholds from the validation images, and write all files into an existing folder.
 
-    Returns the content of settings.json.
+    The scores of `defects` are kept for probabilities. Returns the content of settings.json.
     """
     fitted = create(detector, **settings.hyperparameters, seed=seed).fit(train, validation)
     predicted, rate = fitted.predict(validation), settings.false_positive_rate
@@ -114,7 +140,8 @@ def fit_one(
     if predicted.maps is not None:
         thresholds["pixel"] = float(threshold_from_normals(predicted.maps, rate))
     described = results.settings_of(fitted, category.bits, rate, thresholds, predicted)
-    results.write(folder, fitted, described, category, predicted.scores)
+    defective = None if defects is None else fitted.predict(defects).scores
+    results.write(folder, fitted, described, category, predicted.scores, defective)
     return described
 
 

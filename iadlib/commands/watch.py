@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 
 from iadlib import results
-from iadlib.commands.score import BATCH, COLUMNS, NO_MAPS, Scorer, picture_name, score_line
+from iadlib.commands.score import BATCH, NO_MAPS, Scorer, picture_name, score_line
 from iadlib.data import DataError
 from iadlib.data.images import require_depth
 from iadlib.data.photographs import photographs_below
@@ -60,7 +60,7 @@ def watch(
     with _locked(out):
         if not (out / MARK).is_file():
             write_json(out / MARK, mark)
-        scores, errors = Table(out / "scores.csv", COLUMNS), Table(out / "errors.csv", ("file", "error"))
+        scores, errors = Table(out / "scores.csv", scorer.columns), Table(out / "errors.csv", ("file", "error"))
         arrivals = Arrivals(folder, scores.keys, errors.keys, without=out.resolve())
         print(f"watching {folder}; {len(scores.keys)} photographs are scored already; Ctrl-C ends", flush=True)
         with suppress(KeyboardInterrupt):
@@ -192,9 +192,10 @@ def _score_batch(
             continue
         if maps is not None and (error := scorer.save_picture(path, outcome, maps / picture_name(name))):
             _report(errors, name, error)
-        scores.append(name, results.EXACT % outcome.score, outcome.anomalous)
+        exact = [results.EXACT % value for value in (outcome.score, *outcome.chances)]
+        scores.append(name, exact[0], outcome.anomalous, *exact[1:])
         arrivals.done(path)
-        print(score_line(outcome.score, outcome.anomalous, name), flush=True)
+        print(score_line(outcome.score, outcome.anomalous, name, *outcome.chances), flush=True)
 
 
 def _report(errors: Table, name: str, error: DataError) -> None:
@@ -212,10 +213,11 @@ def _state(path: Path) -> tuple[int, int] | None:
 
 
 def _digest(result: Path) -> str:
-    """A checksum of what decides scores and alarms: the learned state and the settings, with the threshold."""
+    """A checksum of what decides scores, alarms and probabilities: learned state, settings, known defects."""
     digest = hashlib.sha256()
-    for name in (results.SETTINGS, results.STATE):
-        digest.update((result / name).read_bytes())
+    for name in (results.SETTINGS, results.STATE, results.CALIBRATION):
+        if (result / name).is_file():
+            digest.update((result / name).read_bytes())
     return digest.hexdigest()
 
 

@@ -8,8 +8,10 @@ from PIL import Image
 
 from iadlib import results
 from iadlib.__main__ import main
+from iadlib.calibration import BoundedSigmoid
 from iadlib.commands.fit import FitSettings, fit
 from iadlib.commands.score import Scorer, picture_name, score
+from iadlib.commands.watch import watch
 from iadlib.data import DataError
 from iadlib.types import Prediction
 from tests.commands.conftest import plate
@@ -185,3 +187,55 @@ def test_heat_maps_of_an_earlier_score_are_not_photographs(result, arrivals, tmp
 def test_a_folder_without_a_fitted_detector_is_named(arrivals, tmp_path):
     with pytest.raises(DataError, match=f"{tmp_path}.*no fitted detector"):
         score(tmp_path, [arrivals], tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def calibrated(good_parts, tmp_path_factory):
+    """A detector that was fitted with six known defects."""
+    folder = tmp_path_factory.mktemp("calibrated")
+    (folder / "defects").mkdir()
+    for number in range(6):
+        plate(80 + number, defective=True).save(folder / f"defects/{number}.png")
+    settings = FitSettings(image_size=64, hyperparameters={"channels": 20})
+    [result] = fit([good_parts], "padim", folder / "result", settings, defects=folder / "defects")
+    return result
+
+
+def test_with_known_defects_every_photograph_has_a_probability_with_its_interval(
+    calibrated, arrivals, tmp_path, capsys
+):
+    main(["score", str(calibrated), str(arrivals), "--out", str(tmp_path / "out"), "--no-pictures"])
+    table = pd.read_csv(tmp_path / "out/scores.csv")
+    assert list(table.columns) == ["file", "score", "anomalous", "probability", "low", "high"]
+    assert table["probability"].is_monotonic_decreasing
+    assert table["probability"].between(table["low"], table["high"]).all()
+    assert table["probability"].iloc[0] > 0.8 > 0.5 > table["probability"].iloc[-1]
+    assert f"{table['probability'][0]:.2f} [{table['low'][0]:.2f}, {table['high'][0]:.2f}]" in capsys.readouterr().out
+
+
+def test_probabilities_are_those_of_a_calibrator_of_validation_images_and_defects(calibrated, arrivals, tmp_path):
+    known = pd.read_csv(calibrated / results.CALIBRATION)
+    assert list(known["anomalous"]) == [False] * 2 + [True] * 6
+    assert np.array_equal(known["score"][:2], results.read_scores(calibrated)["score"])
+    table, _ = score(calibrated, [arrivals], tmp_path / "out", pictures=False)
+    expected = BoundedSigmoid().fit(known["score"], known["anomalous"]).predict_proba(table["score"])
+    assert np.allclose(table["probability"], expected)
+
+
+def test_without_known_defects_there_is_no_probability(result, arrivals, tmp_path):
+    table, _ = score(result, [arrivals], tmp_path / "out", pictures=False)
+    assert list(table.columns) == ["file", "score", "anomalous"]
+
+
+def test_watched_photographs_have_the_same_probabilities(calibrated, arrivals, tmp_path):
+    expected, _ = score(calibrated, [arrivals], tmp_path / "out", pictures=False)
+    done = tmp_path / "watched/scores.csv"
+    watch(calibrated, arrivals, done.parent, False, lambda: done.is_file() and len(done.read_text().splitlines()) > 5)
+    found = pd.read_csv(done).set_index("file").loc[expected["file"]]
+    assert np.allclose(found["probability"], expected["probability"])
+
+
+def test_a_good_part_cannot_be_a_defect_too(good_parts, tmp_path):
+    with pytest.raises(DataError, match="given as a defect, but it lies in"):
+        fit([good_parts], "padim", tmp_path / "out", defects=good_parts)
+    assert not list(tmp_path.iterdir())
