@@ -55,7 +55,7 @@ def commands(inputs: Path, disk: Path) -> Iterator[tuple[str, list[str]]]:
     yield "fit", product("fit", "--data", good, "--detector", "padim", "--out", disk / "out")
     yield "score", product("score", fitted, good, "--out", disk / "out")
     yield "detect", product("detect", "--data", category, "--detector", "padim", "--out", disk / "out")
-    yield "mask", product("mask", category, "--out", disk / "out")
+    yield "mask", product("mask", category, "--radius", "4", "--out", disk / "out")
     yield "build", product("build", good, "--description", inputs / "d.yaml", "--out", disk / "out")
     yield "render", product("render", "metal_nut", "--out", disk / "out", "--scale", "quick")
 

@@ -38,6 +38,7 @@ class Task(NamedTuple):
     reset: Callable[[], None]  # removes what it has made
     content: Callable[[], dict[str, object]]  # what it has made, by name
     check: Callable[[], str | None]  # after a kill: what is half-written, or None
+    done: Callable[[], bool]  # after a kill: whether all was written, so that the command would refuse to run again
     seconds: float
 
 
@@ -82,14 +83,14 @@ def campaign(name: str, task: Task, kills: int, seed: int) -> int:
         return bool(differing)
 
     while done < kills:
-        if run(task.command, task.folder, draw.uniform(0, task.seconds)):
-            finished += 1
-            wrong += compare()
-            continue
-        done += 1
-        if half := task.check():
+        ended = run(task.command, task.folder, draw.uniform(0, task.seconds))
+        done += not ended
+        if not ended and (half := task.check()):
             wrong += 1
             print(f"  kill {done}: {half}", flush=True)
+        if ended or task.done():
+            finished += 1
+            wrong += compare()
     run(task.command, task.folder)
     finished += 1
     wrong += compare()
@@ -127,7 +128,7 @@ def of_pipeline(workplace: Path) -> Task:
         return {f"{part}/{name}": data for part in made for name, data in tree(clone / ".quick" / part).items()}
 
     command = ["make", "-o", ".venv/.ready", "quick"]
-    return Task(command, clone, reset, content, lambda: None, seconds=25)
+    return Task(command, clone, reset, content, lambda: None, lambda: False, seconds=25)
 
 
 def _only(folder: Path, allowed: set[str]) -> str | None:
@@ -151,6 +152,7 @@ def of_fit(workplace: Path) -> Task:
         lambda: shutil.rmtree(out, ignore_errors=True),
         lambda: tree(out / "result"),
         check,
+        lambda: (out / "result").exists(),
         seconds=12,
     )
 
@@ -179,6 +181,7 @@ def of_score(workplace: Path) -> Task:
         lambda: shutil.rmtree(out, ignore_errors=True),
         content,
         lambda: None,
+        lambda: False,
         seconds=14,
     )
 
@@ -204,7 +207,8 @@ def of_build(workplace: Path) -> Task:
         lambda: shutil.rmtree(out, ignore_errors=True),
         lambda: tree(out / "category"),
         check,
-        seconds=5,
+        lambda: (out / "category").exists(),
+        seconds=4,
     )
 
 
