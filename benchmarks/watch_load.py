@@ -9,6 +9,7 @@ less than 5 per cent. The exit status is 1 otherwise.
 """
 
 import argparse
+import functools
 import io
 import os
 import signal
@@ -81,7 +82,9 @@ if __name__ == "__main__":
         (workplace / "new").mkdir()
         watch = product("score", workplace / "fitted", workplace / "new", "--watch", "--out", workplace / "out")
         with (workplace / "log").open("w") as log:
-            process = subprocess.Popen(watch, env=environment, stdout=log, stderr=log)
+            # A shell lets its background jobs ignore Ctrl-C, and they pass that on.
+            listen = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+            process = subprocess.Popen(watch, env=environment, stdout=log, stderr=log, preexec_fn=listen)
             memory = feed(workplace / "new", count, bad, process, workplace / "out")
             process.send_signal(signal.SIGINT)
             process.wait(60)
