@@ -7,10 +7,13 @@ image is the sum over the layers of its Mahalanobis distances (not squared). Sug
 Simple Method for Robust Anomaly Detection", ICIP 2024, arXiv:2402.15143, add such a score to that of a local detector.
 
 Where we differ from the paper and its code: layers are the last ones of each stride, where the code takes all nine
-stages of EfficientNet-B4 with its stem and head; images keep their aspect ratio.
+stages of EfficientNet-B4 with its stem and head; images keep their aspect ratio; besides the whole image, every cell of
+a grid has Gaussians of its own (`grids`), so that a part which is missing in its place weighs more than in the average
+over the image. The distance by a grid is that of its most anomalous cell, divided by its mean over normal validation
+images; distances by all grids are added. With `grids=(1,)` the score is that of the paper, up to this factor.
 
-The average over all positions does not say which position makes an image anomalous: the detector gives no map. With
-`own`, a training image is compared with the Gaussians of the other images, see `without_itself`.
+Averages over a third of the image are too coarse to mark a part: the detector gives no map. With `own`, a training
+image is compared with the Gaussians of the other images, see `without_itself`.
 """
 
 from collections.abc import Iterator
@@ -19,9 +22,10 @@ from functools import cached_property
 from typing import ClassVar, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from iadlib.detectors.base import Detector, check_own, without_itself
+from iadlib.detectors.base import LEAST_WITHOUT_ONE, Detector, check_own, without_itself
 from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
 
@@ -32,9 +36,9 @@ RIDGE = 1e-6  # variance added to every channel: identical training images have 
 class PooledGaussian(Detector):
     title: ClassVar = "Pooled Gaussian"
     cuts: ClassVar = {"embedding": "features", "deviation": "deviation"}
-    # Means (d,), lower Cholesky factor of the block-diagonal covariance (d, d), channels (L,) and shrinkage (L,) of the
-    # L layers, number of training images ().
-    learned: ClassVar = ("mean_", "factor_", "channels_", "shrinkage_", "count_")
+    # Of the P cells of all grids: means (P, 1, d), lower Cholesky factors of block-diagonal covariances (P, d, d) and
+    # shrinkage (P, L) of the L layers. Channels (L,), number of training images (), scale of each grid's distance (G,).
+    learned: ClassVar = ("mean_", "factor_", "channels_", "shrinkage_", "count_", "scale_")
     paths: ClassVar = ("checkpoint",)
     least_images: ClassVar = 2
     localises: ClassVar = False
@@ -42,45 +46,86 @@ class PooledGaussian(Detector):
     backbone: str = "tf_efficientnet_lite0"  # timm's name
     layers: tuple[int | str, ...] = (1, 2, 3, 4)  # of the backbone: numbers, or names of modules
     checkpoint: str | None = None  # file with the backbone's weights; None: packaged or downloaded weights
+    grids: tuple[int, ...] = (1, 3)  # cells a side
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.grids or min(self.grids) < 1:
+            raise ValueError(f"grids {list(self.grids)}: one or more numbers of cells a side, 1 or more")
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
-        """Fit one Gaussian for each layer; validation images are not used."""
+        """Fit one Gaussian for each layer and cell; validation images give the scales.
+
+        Without validation images the training images give the scales, each compared with the others.
+        """
         from sklearn.covariance import ledoit_wolf  # here, because its import takes time and only `fit` needs it
 
         count, device = len(train_images), resolve_device(self.device)
         if count < 2:
             raise ValueError("one training image: covariances need two or more")
         batches = track(train_images.split(self.batch_size), "pooled_gaussian: features")
-        pooled = [torch.cat(parts) for parts in zip(*map(self.pooled, batches), strict=True)]  # (n, C) a layer
-        covariances, shrinkage = zip(*(ledoit_wolf(each.double().cpu().numpy()) for each in pooled), strict=True)
-        covariance = torch.block_diag(*map(torch.from_numpy, covariances))  # (d, d)
-        covariance.diagonal().add_(RIDGE)
-        self.mean_ = torch.cat(pooled, dim=1).mean(dim=0)  # (d,)
-        self.factor_ = torch.linalg.cholesky(covariance).float().contiguous().to(device)
-        self.channels_ = torch.tensor([each.shape[1] for each in pooled], device=device)
+        pooled = [torch.cat(parts, dim=1) for parts in zip(*map(self.pooled, batches), strict=True)]  # (P, n, C) each
+        factors, shrinkage = [], []
+        for cells in zip(*pooled, strict=True):  # the layers of one cell
+            covariances, weights = zip(*(ledoit_wolf(each.double().cpu().numpy()) for each in cells), strict=True)
+            covariance = torch.block_diag(*map(torch.from_numpy, covariances))  # (d, d)
+            covariance.diagonal().add_(RIDGE)
+            factors.append(torch.linalg.cholesky(covariance).float())
+            shrinkage.append(weights)
+        self.mean_ = torch.cat(pooled, dim=2).mean(dim=1, keepdim=True)  # (P, 1, d)
+        self.factor_ = torch.stack(factors).to(device)
+        self.channels_ = torch.tensor([each.shape[2] for each in pooled], device=device)
         self.shrinkage_ = torch.tensor(shrinkage, dtype=torch.float32, device=device)
         self.count_ = torch.tensor(count, device=device)
+        self.scale_ = torch.ones(len(self.grids), device=device)
+        self.scale_ = self._scale(train_images, validation_images)
         return self
 
     def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
-        embedding = torch.cat(self.pooled(images), dim=1)  # (N, d)
-        yield "embedding", embedding[:, :, None, None]  # (N, d, 1, 1)
-        residual = (embedding - self.mean_).T  # (d, N)
-        whitened = torch.linalg.solve_triangular(self.factor_, residual, upper=False).T  # (N, d)
-        by_layer = list(whitened.split(self.channels_.tolist(), dim=1))
-        if own is not None:
-            count = int(self.count_)
-            check_own(own, count)
-            pairs = zip(by_layer, self.shrinkage_.tolist(), strict=True)
-            by_layer = [without_itself(part, count, shrinkage) for part, shrinkage in pairs]
-        yield "deviation", torch.cat(by_layer, dim=1)[:, :, None, None]  # (N, d, 1, 1)
-        distances = torch.stack([each.norm(dim=1) for each in by_layer])  # (L, N), Mahalanobis distances
-        yield "image_scores", distances.sum(dim=0)  # (N,)
+        embedding = torch.cat(self.pooled(images), dim=2)  # (P, N, d)
+        yield "embedding", as_channels(embedding)  # (N, P d, 1, 1)
+        by_layer = self._deviation(embedding, own)
+        yield "deviation", as_channels(torch.cat(by_layer, dim=2))  # (N, P d, 1, 1)
+        yield "image_scores", self._by_grid(by_layer).sum(dim=0)  # (N,)
 
     def pooled(self, images: Tensor) -> list[Tensor]:
-        """The average of each layer's map over all positions: one (N, C) a layer."""
-        return [features.mean(dim=(2, 3)) for features in self._backbone(images)]
+        """The averages of each layer's map in the cells of all grids: one (P, N, C) a layer."""
+        maps = self._backbone(images)
+        averages = [[F.adaptive_avg_pool2d(each, side).flatten(2) for side in self.grids] for each in maps]
+        return [torch.cat(of_layer, dim=2).permute(2, 0, 1) for of_layer in averages]
+
+    def _deviation(self, embedding: Tensor, own: Tensor | None) -> list[Tensor]:
+        """Whitened deviations (P, N, C) by layer of embeddings (P, N, d)."""
+        whitened = torch.linalg.solve_triangular(self.factor_, (embedding - self.mean_).mT, upper=False).mT
+        by_layer = list(whitened.split(self.channels_.tolist(), dim=2))
+        if own is None:
+            return by_layer
+        count = int(self.count_)
+        check_own(own, count)
+        pairs = zip(by_layer, self.shrinkage_.T[:, :, None, None], strict=True)
+        return [without_itself(part, count, shrinkage) for part, shrinkage in pairs]
+
+    def _by_grid(self, by_layer: list[Tensor]) -> Tensor:
+        """Scaled distances (G, N) by every grid."""
+        distances = sum(each.norm(dim=2) for each in by_layer)  # (P, N), sums of Mahalanobis distances
+        cells = distances.split([side**2 for side in self.grids])
+        return torch.stack([each.amax(dim=0) for each in cells]) / self.scale_[:, None]
+
+    def _scale(self, train_images: Tensor, validation_images: Tensor | None) -> Tensor:
+        """The mean distance (G,) of normal images by every grid."""
+        images = train_images if validation_images is None else validation_images
+        itself = validation_images is None and len(images) >= LEAST_WITHOUT_ONE
+        found = []
+        for indices in torch.arange(len(images)).split(self.batch_size):
+            embedding = torch.cat(self.pooled(images[indices]), dim=2)
+            found.append(self._by_grid(self._deviation(embedding, indices if itself else None)))
+        return torch.cat(found, dim=1).mean(dim=1).clamp(min=RIDGE)
 
     @cached_property
     def _backbone(self) -> Backbone:
         return Backbone(self.backbone, self.layers, self.checkpoint, self.device)
+
+
+def as_channels(values: Tensor) -> Tensor:
+    """Values (P, N, C) of cells as maps (N, P C, 1, 1) of the image as a whole."""
+    return values.transpose(0, 1).flatten(1)[:, :, None, None]
