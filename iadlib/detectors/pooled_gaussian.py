@@ -35,7 +35,7 @@ RIDGE = 1e-6  # variance added to every channel: identical training images have 
 @dataclass(kw_only=True, eq=False)
 class PooledGaussian(Detector):
     title: ClassVar = "Pooled Gaussian"
-    cuts: ClassVar = {"embedding": "features", "deviation": "deviation"}
+    cuts: ClassVar = {"embedding": "features", "distances": "distance"}
     # Of the P cells of all grids: means (P, 1, d), lower Cholesky factors of block-diagonal covariances (P, d, d) and
     # shrinkage (P, L) of the L layers. Channels (L,), number of training images (), scale of each grid's distance (G,).
     learned: ClassVar = ("mean_", "factor_", "channels_", "shrinkage_", "count_", "scale_")
@@ -84,9 +84,9 @@ class PooledGaussian(Detector):
     def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
         embedding = torch.cat(self.pooled(images), dim=2)  # (P, N, d)
         yield "embedding", as_channels(embedding)  # (N, P d, 1, 1)
-        by_layer = self._deviation(embedding, own)
-        yield "deviation", as_channels(torch.cat(by_layer, dim=2))  # (N, P d, 1, 1)
-        yield "image_scores", self._by_grid(by_layer).sum(dim=0)  # (N,)
+        distances = self._distances(embedding, own)
+        yield "distances", as_channels(distances)  # (N, P L, 1, 1)
+        yield "image_scores", self._by_grid(distances).sum(dim=0)  # (N,)
 
     def pooled(self, images: Tensor) -> list[Tensor]:
         """The averages of each layer's map in the cells of all grids: one (P, N, C) a layer."""
@@ -94,21 +94,20 @@ class PooledGaussian(Detector):
         averages = [[F.adaptive_avg_pool2d(each, side).flatten(2) for side in self.grids] for each in maps]
         return [torch.cat(of_layer, dim=2).permute(2, 0, 1) for of_layer in averages]
 
-    def _deviation(self, embedding: Tensor, own: Tensor | None) -> list[Tensor]:
-        """Whitened deviations (P, N, C) by layer of embeddings (P, N, d)."""
+    def _distances(self, embedding: Tensor, own: Tensor | None) -> Tensor:
+        """Mahalanobis distances (P, N, L) of embeddings (P, N, d)."""
         whitened = torch.linalg.solve_triangular(self.factor_, (embedding - self.mean_).mT, upper=False).mT
-        by_layer = list(whitened.split(self.channels_.tolist(), dim=2))
-        if own is None:
-            return by_layer
-        count = int(self.count_)
-        check_own(own, count)
-        pairs = zip(by_layer, self.shrinkage_.T[:, :, None, None], strict=True)
-        return [without_itself(part, count, shrinkage) for part, shrinkage in pairs]
+        by_layer = list(whitened.split(self.channels_.tolist(), dim=2))  # L of (P, N, C)
+        if own is not None:
+            count = int(self.count_)
+            check_own(own, count)
+            pairs = zip(by_layer, self.shrinkage_.T[:, :, None, None], strict=True)
+            by_layer = [without_itself(part, count, shrinkage) for part, shrinkage in pairs]
+        return torch.stack([each.norm(dim=2) for each in by_layer], dim=2)
 
-    def _by_grid(self, by_layer: list[Tensor]) -> Tensor:
-        """Scaled distances (G, N) by every grid."""
-        distances = sum(each.norm(dim=2) for each in by_layer)  # (P, N), sums of Mahalanobis distances
-        cells = distances.split([side**2 for side in self.grids])
+    def _by_grid(self, distances: Tensor) -> Tensor:
+        """Scaled distances (G, N) by every grid from those (P, N, L) of its cells and layers."""
+        cells = distances.sum(dim=2).split([side**2 for side in self.grids])
         return torch.stack([each.amax(dim=0) for each in cells]) / self.scale_[:, None]
 
     def _scale(self, train_images: Tensor, validation_images: Tensor | None) -> Tensor:
@@ -118,7 +117,7 @@ class PooledGaussian(Detector):
         found = []
         for indices in torch.arange(len(images)).split(self.batch_size):
             embedding = torch.cat(self.pooled(images[indices]), dim=2)
-            found.append(self._by_grid(self._deviation(embedding, indices if itself else None)))
+            found.append(self._by_grid(self._distances(embedding, indices if itself else None)))
         return torch.cat(found, dim=1).mean(dim=1).clamp(min=RIDGE)
 
     @cached_property

@@ -68,11 +68,11 @@ def test_without_itself_is_the_distance_to_the_gaussian_of_the_others():
 
 def test_own_makes_a_training_image_no_closer_than_it_is(normal_images):
     detector = PooledGaussian(layers=(2,)).fit(normal_images)
-    naive = detector.features(normal_images, "deviation").norm(dim=1)
-    own = detector.features(normal_images, "deviation", torch.arange(8)).norm(dim=1)
+    naive = detector.features(normal_images, "distances")
+    own = detector.features(normal_images, "distances", torch.arange(8))
     assert (own > naive).all()
     with pytest.raises(ValueError, match="indices below 8"):
-        detector.features(normal_images[:1], "deviation", torch.tensor([8]))
+        detector.features(normal_images[:1], "distances", torch.tensor([8]))
 
 
 def test_identical_training_images_give_finite_scores(normal_images, test_images):

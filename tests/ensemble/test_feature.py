@@ -106,7 +106,7 @@ def test_a_preset_keeps_its_values():
     ("others", "localises"), [({"padim": "deviation"}, True), ({"set_features": "distances"}, False)]
 )
 def test_members_that_see_the_image_as_a_whole_join_those_with_maps(others, localises, normal_images, test_images):
-    ensemble = FeatureEnsemble(members={"pooled_gaussian": "deviation"} | others, steps=5, heads=1)
+    ensemble = FeatureEnsemble(members={"pooled_gaussian": "distances"} | others, steps=5, heads=1)
     found = ensemble.fit(normal_images[:6], normal_images[6:]).predict(test_images)
     assert ensemble.localises == localises
     assert (found.maps is not None) == localises
