@@ -20,7 +20,7 @@ TERMINAL = "IADLIB_TERMINAL"
 Item = TypeVar("Item")
 
 
-def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
+def track(items: Iterable[Item], description: str) -> Iterator[Item]:
     """The items, with a bar of how many are done, which disappears at the end.
 
     Processes that work side by side draw no bars: the one that started them draws one for all.
@@ -28,4 +28,4 @@ def track(items: Iterable[Item], description: str, total: int | None = None) -> 
     terminal = os.environ.get(TERMINAL, "")
     with Path(terminal).open("w") if terminal and Path(terminal).exists() else nullcontext(sys.stderr) as stream:
         hidden = not stream.isatty() or multiprocessing.parent_process() is not None
-        yield from tqdm(items, desc=description, total=total, file=stream, leave=False, disable=hidden)
+        yield from tqdm(items, desc=description, file=stream, leave=False, disable=hidden)

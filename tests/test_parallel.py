@@ -54,3 +54,15 @@ def test_an_error_of_one_task_ends_the_others(monkeypatch):
     with pytest.raises(ValueError, match="no seconds"):
         in_parallel(work, [(0,), (60,)], "waiting")
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_is_the_only_one_while_many_tasks_wait(monkeypatch):
+    def work(number):
+        time.sleep(0.05)
+        raise ValueError(f"task {number}")
+
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="task 0"):
+            in_parallel(work, [(number,) for number in range(200)], "failing")
