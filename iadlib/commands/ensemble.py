@@ -28,7 +28,7 @@ from torch import Tensor
 from iadlib import metrics, results
 from iadlib.commands.judge import Truth, with_first_columns
 from iadlib.data import Category, DataError, load_category
-from iadlib.detectors import Detector, create
+from iadlib.detectors import Detector, create, detector_class
 from iadlib.ensemble.feature import PRESETS, FeatureEnsemble, kinds_of
 from iadlib.ensemble.head import JointHead
 from iadlib.ensemble.members import Members, share_backbones
@@ -80,11 +80,15 @@ class EnsembleSettings:
             design.head(self)  # checks names and values of its hyperparameters
 
     def all_designs(self, ablations: bool) -> list["Design"]:
-        """The feature ensembles that are fitted with every seed, and those with the ablation seeds only."""
+        """The feature ensembles that are fitted with every seed, and those with the ablation seeds only.
+
+        Without the members' own distances, those that see the image as a whole have nothing to say beside others.
+        """
+        of_patches = tuple(name for name in self.members if detector_class(name).localises) or self.members
         designs = [
             Design("feature", FEATURE, self.members, {}),
-            Design("feature", ALONE, self.members, {"distances": False}),
-            Design("feature", THESIS, self.members, THESIS_DESIGN | self.thesis),
+            Design("feature", ALONE, of_patches, {"distances": False}),
+            Design("feature", THESIS, of_patches, THESIS_DESIGN | self.thesis),
         ]
         if not ablations:
             return designs
@@ -470,8 +474,9 @@ def save_ensemble(folder: Path, feature: FeatureEnsemble, bits: int) -> None:
 
 def variances(feature: FeatureEnsemble) -> pd.DataFrame:
     """member, component, cumulative share of the variance, kept (whether it is part of the joint maps)."""
-    transform = feature.head_.transform_
-    members = list(feature.members) if len(transform.components_) == len(feature.members) else ["all members"]
+    transform, members = feature.head_.transform_, feature.head_.joined_members()
+    if len(transform.components_) < len(members):
+        members = ["all members"]
     tables = []
     for member, components, count in zip(members, transform.components_, transform.counts_, strict=True):
         number = np.arange(1, len(components.variances) + 1)

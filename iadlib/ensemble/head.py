@@ -4,11 +4,14 @@ A member's map that is a distance to normal features may pass a linear projectio
 and concatenated (`transforms`, after Heller et al. 2023); a discriminator tells them from the same maps with noise
 (`discriminator`, after SimpleNet). The score of a patch is the negative output of the discriminator. If `distances` is
 set, it is averaged with the norms of the members' distances, all standardised on normal validation images.
+
+A member that sees the image as a whole, with maps (N, C, 1, 1), says nothing about patches. Beside members that do, its
+distance counts for the image score only, and the discriminator does not see it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +24,7 @@ from iadlib.ensemble.transforms import Covariance, GlobalTransform, IndividualTr
 from iadlib.features import resolve_device
 from iadlib.types import Prediction
 
+Item = TypeVar("Item")
 TRANSFORMS = {"individual": IndividualTransform, "global": GlobalTransform}
 DISTANCES = ("distance", "deviation")  # kinds of cuts whose norm is a distance to normal features
 UNSIGNED = "distance"  # the kind whose channels are never negative
@@ -70,11 +74,11 @@ class JointHead(HeadSettings):
         """
         if self.needs_validation and validation_maps is None:
             raise ValueError("validation images: needed to standardise distances and the discriminator's score")
-        maps = list(train_maps)
-        widths = [each.shape[1] for each in maps]
+        widths = self._widths(train_maps)
         self.widths_, self.scales_ = torch.tensor([*widths, 0, 0]), torch.zeros(0, 4)
+        kinds, maps = self._joined(self.kinds.items()), self._joined(train_maps)
         self.projections_ = self._new_projections()
-        for index, name in enumerate(self.kinds):
+        for index, (name, _) in enumerate(kinds):
             if name in self.projections_:
                 maps[index] = self._fit_projection(name, maps[index])
 
@@ -85,12 +89,12 @@ class JointHead(HeadSettings):
         if covariances is None or self.projections_:
             self.transform_.fit(stream)
         else:
-            self.transform_.fit(stream, [each.to(resolve_device(self.device)) for each in covariances])
+            self.transform_.fit(stream, [each.to(resolve_device(self.device)) for each in self._joined(covariances)])
         projected = self.transform_.counts_[0] if self.projection == "joint" else 0
         self.widths_ = torch.tensor([*widths, sum(self.transform_.counts_), projected])
         self.discriminator_ = self._new_discriminator()
         if self.noise_place == "members":
-            distances = [kind == UNSIGNED and name not in self.projections_ for name, kind in self.kinds.items()]
+            distances = [kind == UNSIGNED and name not in self.projections_ for name, kind in kinds]
             how = {"join": self.transform_, "distances": distances}
         else:
             maps, how = [torch.cat([self.transform_(batch).cpu() for batch in stream()])], {}
@@ -122,9 +126,14 @@ class JointHead(HeadSettings):
                 found.append(Prediction(image_scores.cpu().numpy(), shown))
         return Prediction.concatenated(found)
 
+    def joined_members(self) -> list[str]:
+        """The members whose maps are joined."""
+        return self._joined(self.kinds)
+
     def joint(self, maps: Sequence[Tensor]) -> Tensor:
         """The joint maps (N, C, h, w) of one batch."""
-        return self.transform_([self._projected(name, each) for name, each in zip(self.kinds, maps, strict=True)])
+        named = self._joined(zip(self.kinds, maps, strict=True))
+        return self.transform_([self._projected(name, each) for name, each in named])
 
     def score(self, joint: Tensor, maps: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Patch scores (N, 1, h, w) and image scores (N,) of one batch, from its joint maps and the members' maps."""
@@ -135,7 +144,9 @@ class JointHead(HeadSettings):
         grid = joint.shape[-2:]
         scales = self.scales_.tolist()
         scores = [
-            (resized(part, grid) - mean) / spread for part, (mean, spread, _, _) in zip(parts, scales, strict=True)
+            (resized(part, grid) - mean) / spread
+            for part, (mean, spread, _, _) in zip(parts, scales, strict=True)
+            if part.shape[-2:] != (1, 1) or grid == (1, 1)
         ]
         images = [(value - mean) / spread for value, (_, _, mean, spread) in zip(maxima, scales, strict=True)]
         return torch.stack(scores).mean(dim=0), torch.stack(images).mean(dim=0)
@@ -188,6 +199,24 @@ class JointHead(HeadSettings):
             parts += [each.norm(dim=1, keepdim=True) for kind, each in named if kind in DISTANCES]
         return parts
 
+    def _widths(self, maps: Sequence[Tensor]) -> list[int]:
+        """The members' channels; 0 for those that see the image as a whole, beside others that do not."""
+        whole = [each.shape[-2:] == (1, 1) for each in maps]
+        if all(whole):
+            return [each.shape[1] for each in maps]
+        for (name, kind), sees_whole in zip(self.kinds.items(), whole, strict=True):
+            if sees_whole and not (self.distances and kind in DISTANCES):
+                raise ValueError(
+                    f"{name} sees the image as a whole: beside members with patches, its cut must be a distance, "
+                    "and `distances` be set"
+                )
+        return [0 if sees_whole else each.shape[1] for sees_whole, each in zip(whole, maps, strict=True)]
+
+    def _joined(self, of_members: Iterable[Item]) -> list[Item]:
+        """What belongs to the members whose maps are joined; the others have a width of 0."""
+        widths = self.widths_.tolist()[: len(self.kinds)]
+        return [each for each, width in zip(of_members, widths, strict=True) if width]
+
     def _fit_projection(self, name: str, maps: Tensor) -> Tensor:
         """Train the projection of one member, and return its projected maps."""
         with seeded(self.seed):
@@ -205,7 +234,7 @@ class JointHead(HeadSettings):
             layers = {
                 name: nn.Linear(width, width)
                 for (name, kind), width in widths
-                if self.projection == "adapter" and kind == UNSIGNED
+                if self.projection == "adapter" and kind == UNSIGNED and width
             }
         return nn.ModuleDict(layers).eval().requires_grad_(False).to(resolve_device(self.device))
 

@@ -157,3 +157,32 @@ def test_the_noise_of_an_adapter_is_the_same_in_all_channels_behind_it(monkeypat
 def test_a_hyperparameter_out_of_range_raises(values, message):
     with pytest.raises(ValueError, match=message):
         JointHead(**{"kinds": KINDS} | values)
+
+
+WHOLE = {"whole": "distance"}
+
+
+def whole_image_distances(distances: list[float]) -> torch.Tensor:
+    return torch.tensor(distances)[:, None, None, None] + torch.tensor([0.0, 0.01])[:, None, None]
+
+
+def test_a_member_that_sees_the_image_as_a_whole_counts_for_the_image_score_alone(fitted):
+    head = JointHead(**SMALL | {"kinds": KINDS | WHOLE})
+    train, validation = whole_image_distances([1.0] * 8), whole_image_distances([1.0, 2.0, 1.0, 2.0])
+    head.fit([*TRAIN, train], [*VALIDATION, validation], SIZE)
+    found = head.predict([*TEST, whole_image_distances([1.0, 9.0, 1.0, 9.0])], SIZE)
+    assert np.array_equal(found.maps, fitted.predict(TEST, SIZE).maps)
+    normal = validation.norm(dim=1).flatten().numpy()
+    distances = (
+        whole_image_distances([1.0, 9.0, 1.0, 9.0]).norm(dim=1).flatten().numpy() - normal.mean()
+    ) / normal.std()
+    assert found.scores == pytest.approx((2 * fitted.predict(TEST, SIZE).scores + distances) / 3, rel=1e-4)
+    again = JointHead(**SMALL | {"kinds": KINDS | WHOLE})
+    again.load_state_dict(head.state_dict())
+    assert np.array_equal(again.predict([*TEST, train[:4]], SIZE).scores, head.predict([*TEST, train[:4]], SIZE).scores)
+
+
+def test_features_of_the_whole_image_cannot_join_those_of_patches():
+    head = JointHead(**SMALL | {"kinds": KINDS | {"whole": "features"}})
+    with pytest.raises(ValueError, match="whole sees the image as a whole"):
+        head.fit([*TRAIN, torch.ones(8, 2, 1, 1)], [*VALIDATION, torch.ones(4, 2, 1, 1)], SIZE)
