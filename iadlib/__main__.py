@@ -76,6 +76,14 @@ COMMANDS = {
         argument("--data", required=True, help="a category in MVTec AD, MVTec LOCO AD or magnetic-tile layout"),
         *(*FIT, SEED),
     ),
+    "show": (
+        "Write a page to look through the results of score or detect, with a threshold to move.",
+        argument("result", type=Path, metavar="RESULT", help="the folder that score or detect has made"),
+        argument(
+            "--photographs", type=Path, metavar="DIR", help="where the photographs are, if there are no heat maps"
+        ),
+        argument("--out", type=Path, required=True, metavar="FILE", help="the HTML file to write"),
+    ),
     "evaluate": (
         "Judge anybody's anomaly maps, an image by its map's maximum, against a category in MVTec LOCO AD layout.",
         argument("--dataset", type=Path, required=True, help="the category's folder"),
