@@ -32,11 +32,16 @@ MORE = {
     "noise scale 2.0": {"noise_scale": 2.0},
     "twice the steps": {"steps": 400},
     "six heads": {"heads": 6},
-    "and PaDiM": {"members": ["patchcore", "simplenet", "padim"]},
-    "and reverse distillation": {"members": ["patchcore", "simplenet", "reverse_distillation"]},
+    "PaDiM in place of SimpleNet": {"members": ["patchcore", "padim", "set_features"]},
+    "the pooled Gaussian in place of SINBAD": {"members": ["patchcore", "simplenet", "pooled_gaussian"]},
+    "the pooled Gaussian in place of SimpleNet": {"members": ["patchcore", "pooled_gaussian", "set_features"]},
 }
 FOR_THE_THESIS = {
-    f"thesis design, noise {noise}, {steps} steps": {"noise_scale": noise, "steps": steps}
+    f"thesis design, noise {noise}, {steps} steps": {
+        "members": ["patchcore", "simplenet"],
+        "noise_scale": noise,
+        "steps": steps,
+    }
     for noise in (0.125, 0.25, 0.5, 1.0, 2.0)
     for steps in (200, 600)
     if (noise, steps) != (1.0, 200)  # an entry of every comparison

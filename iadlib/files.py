@@ -1,8 +1,11 @@
 """Write files and folders whole or not at all: an interruption leaves the old content or the new one, never a part."""
 
+import errno
 import fcntl
+import glob
 import json
 import os
+import platform
 import secrets
 import shutil
 import tempfile
@@ -16,7 +19,9 @@ if TYPE_CHECKING:  # its import takes longer than most commands' help
     import pandas as pd
 
 PARTIAL = ".partial"  # suffix of what is being written; ignored by git, DVC and every reader of photographs
-ABANDONED = 60  # seconds since the last change of an unlocked partial folder, after which it is removed
+OWN = f".iadlib-{platform.node()}-"  # before the names of partial folders that processes of this machine make
+ABANDONED = 60  # seconds after which a partial folder that nobody has locked is removed
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)  # errors of a disk
 
 
 def require_new(path: str | Path) -> Path:
@@ -41,8 +46,8 @@ def whole_folder(folder: str | Path, overwrite: bool = False) -> Iterator[Path]:
     _remove_abandoned(folder.parent)
     with (
         _named(folder),
-        tempfile.TemporaryDirectory(prefix=".", suffix=PARTIAL, dir=folder.parent) as workplace,
-        _locked(workplace),
+        tempfile.TemporaryDirectory(prefix=OWN, suffix=PARTIAL, dir=folder.parent) as workplace,
+        locked(workplace),
     ):
         unfinished = Path(workplace) / "new"
         unfinished.mkdir()
@@ -81,37 +86,42 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Name the path in errors of the system that name none: no space is left, the quota is used up."""
+    """Name the path in errors of the disk that name none."""
     try:
         yield
     except OSError as error:
-        if error.errno is None or error.filename is not None:
+        if error.errno not in FULL or error.filename is not None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextmanager
-def _locked(folder: str) -> Iterator[None]:
-    """Hold a lock on the folder, which ends with the process."""
+def locked(folder: str | Path, required: bool = False) -> Iterator[None]:
+    """Hold a lock on a folder, which ends with the process; `BlockingIOError` where another process holds it.
+
+    On a file system without locks nothing is locked, or with `required` `OSError` is raised.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if required or error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
         yield
     finally:
         os.close(descriptor)
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove partial folders that no process holds a lock on; new ones stay, since they may be locked in a moment."""
-    for path in parent.glob(f".*{PARTIAL}"):
-        with suppress(OSError):
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if time.time() - path.stat().st_mtime > ABANDONED:
-                    shutil.rmtree(path, ignore_errors=True)
-            finally:
-                os.close(descriptor)
+    """Remove partial folders of this machine that no process holds a lock on.
+
+    New ones stay, since they may be locked in a moment, and those that hold the content that was being replaced.
+    """
+    for path in parent.glob(f"{glob.escape(OWN)}*{PARTIAL}"):
+        with suppress(OSError), locked(path, required=True):
+            if time.time() - path.stat().st_mtime > ABANDONED and not os.path.lexists(path / "old"):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def write_json(path: str | Path, content: dict) -> None:

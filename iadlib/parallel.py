@@ -42,10 +42,10 @@ def in_parallel(function: Callable[..., Outcome], tasks: Iterable[tuple], descri
         _inherited = function, tasks
         context = multiprocessing.get_context("fork")
         with ProcessPoolExecutor(processes, context, initializer=_begin) as pool:
-            outcomes = [pool.submit(_run, index) for index in range(len(tasks))]
             try:
+                outcomes = [pool.submit(_run, index) for index in range(len(tasks))]
                 return [outcome.result() for outcome in track(outcomes, description)]
-            except BaseException:  # no outcome is cancelled: the pool fails on those when its processes end
+            except BaseException:  # futures are not cancelled: the pool's thread raises on cancelled ones
                 for process in multiprocessing.active_children():
                     process.terminate()  # its task may take minutes, and nobody waits for the outcome
                 raise

@@ -199,7 +199,7 @@ def read_maps(folder: str | Path, names: list[str] | None = None) -> dict[str, n
 
 
 def read_calibrator(folder: str | Path) -> "BoundedSigmoid | None":
-    """Fitted to the scores of validation images and known defects; None where `fit` was given no defects."""
+    """The calibrator, fitted to scores of validation images and known defects; None where `fit` was given none."""
     path = Path(folder) / CALIBRATION
     if not path.is_file():
         return None

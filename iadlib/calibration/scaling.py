@@ -124,7 +124,7 @@ class BoundedSigmoid:
         scores, labels = checked(scores, labels)
         z, self._center, spread = standardised(scores)
         self._unit = spread or 1.0
-        anomalous, normal = labels.sum(), len(labels) - labels.sum()
+        self._counts = anomalous, normal = labels.sum(), len(labels) - labels.sum()
         if spread:
             curves, weights, evidence = self._possible(z, labels)
             alone = betaln(anomalous + 0.5, normal + 0.5) - betaln(0.5, 0.5)
@@ -237,13 +237,17 @@ class BoundedSigmoid:
         True
         """
         z = (checked_scores(scores) - self._center) / self._unit
-        lower, upper = expit(self._curves[:, 2:3]), expit(self._curves[:, 3:4])
-        shares, ends = ((1 - level) / 2, (1 + level) / 2), []
+        curves, shares, ends = self._curves[:-1], np.array([(1 - level) / 2, (1 + level) / 2]), []
+        # Without information in the scores, every image's probability is the prevalence, with Jeffreys' prior.
+        anomalous, normal = self._counts
+        blind = beta.ppf((np.arange(len(UNIFORM)) + 0.5) / len(UNIFORM), anomalous + 0.5, normal + 0.5)
+        weights = np.append(self._weights[:-1], np.full(len(blind), self.blind_ / len(blind)))
+        lower, upper = expit(curves[:, 2]), expit(curves[:, 3])
         for score in z:
-            values = (lower + (upper - lower) * rises(self._curves, np.array([score])))[:, 0]
+            values = np.append(lower + (upper - lower) * rises(curves, np.array([score]))[:, 0], blind)
             order = values.argsort()
-            below = self._weights[order].cumsum()
-            ends.append(values[order][np.searchsorted(below, np.multiply(shares, below[-1]))])
+            below = weights[order].cumsum()
+            ends.append(values[order][np.searchsorted(below, shares * below[-1])])
         low, high = np.array(ends).reshape(-1, 2).T
         return low, high
 

@@ -70,7 +70,8 @@ def calibrate(
     `fits` holds the fitted detectors, which score normal validation images with painted anomalies; `benchmark` and
     `ensemble` hold the scores.csv of detectors and of ensembles (None: none). The tables:
 
-    - probabilities.csv: of the first seed of every scorer, a column for every calibrator (cross-fitted) and for none
+    - probabilities.csv: of the first seed of every scorer, cross-fitted, a column for every calibrator; and a column
+      `none`, uncalibrated
     - errors.csv, others.csv, artificial_errors.csv: errors by scorer, protocol and calibrator; cross-fitted, between
       the kinds of anomaly (only where there are two), and from painted anomalies, whose scores are in artificial.csv
     - averages.csv: errors of averages of members that are calibrated before, after, and both
@@ -97,7 +98,7 @@ def calibrate(
     tasks = [(*key, part, painted) for key, part in scores.groupby(["scorer", "seed"], sort=False)]
     probabilities = pd.concat(in_parallel(probabilities_of, tasks, "calibrating"), ignore_index=True)
     tables = {
-        "probabilities": by_calibrator(probabilities),
+        "probabilities": probability_columns(probabilities),
         "artificial": painted,
         "errors": errors(probabilities, [CROSS_FITTED, UNCALIBRATED]),
         "others": errors(probabilities, BETWEEN_KINDS),
@@ -179,16 +180,15 @@ def probabilities_of(scorer: str, seed: int, scores: pd.DataFrame, painted: pd.D
     return pd.concat(tables, ignore_index=True)
 
 
-def by_calibrator(probabilities: pd.DataFrame) -> pd.DataFrame:
+def probability_columns(probabilities: pd.DataFrame) -> pd.DataFrame:
     """scorer, seed, name, label, and the uncalibrated and cross-fitted probabilities, a column for every calibrator.
 
-    Only the first seed of every scorer, to five decimals; probabilities that a scorer lacks are missing.
+    Only the first seed of every scorer; probabilities that a scorer lacks are missing.
     """
     first = probabilities["seed"] == probabilities.groupby("scorer")["seed"].transform("min")
     shown = probabilities[first & probabilities["protocol"].isin([CROSS_FITTED, UNCALIBRATED])]
     keys = ["scorer", "seed", "name", "label"]
-    table = shown.set_index([*keys, "calibrator"])["probability"].unstack("calibrator", sort=False)
-    return table.round(5).reset_index()
+    return shown.set_index([*keys, "calibrator"])["probability"].unstack("calibrator", sort=False).reset_index()
 
 
 def errors(probabilities: pd.DataFrame, protocols: Sequence[str]) -> pd.DataFrame:

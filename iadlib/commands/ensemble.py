@@ -28,8 +28,8 @@ from torch import Tensor
 from iadlib import metrics, results
 from iadlib.commands.judge import Truth, with_first_columns
 from iadlib.data import Category, DataError, load_category
-from iadlib.detectors import Detector, create, detector_class
-from iadlib.ensemble.feature import PRESETS, FeatureEnsemble, kinds_of
+from iadlib.detectors import Detector, create
+from iadlib.ensemble.feature import PRESETS, FeatureEnsemble, check_whole, kinds_of, of_patches
 from iadlib.ensemble.head import JointHead
 from iadlib.ensemble.members import Members, share_backbones
 from iadlib.ensemble.output import COMBINATIONS, cawpe, combined, stacked
@@ -76,19 +76,19 @@ class EnsembleSettings:
                 raise ValueError(f"{where}: {unknown[0]!r} has no cut; cuts has {', '.join(self.cuts)}")
         if not self.members:
             raise ValueError("members: one detector or more")
-        for design in self.all_designs(ablations=True):
-            design.head(self)  # checks names and values of its hyperparameters
+        for first, *_ in grouped(self.all_designs(ablations=True), self):  # checks all names and values
+            check_whole({name: self.cuts[name] for name in first.members}, first.head(self).distances)
 
     def all_designs(self, ablations: bool) -> list["Design"]:
         """The feature ensembles that are fitted with every seed, and those with the ablation seeds only.
 
-        Without the members' own distances, those that see the image as a whole have nothing to say beside others.
+        The thesis's design has no distances of the members: one that sees the image as a whole cannot be part of it.
         """
-        of_patches = tuple(name for name in self.members if detector_class(name).localises) or self.members
+        joined = tuple(of_patches({name: self.cuts[name] for name in self.members}))
         designs = [
             Design("feature", FEATURE, self.members, {}),
-            Design("feature", ALONE, of_patches, {"distances": False}),
-            Design("feature", THESIS, of_patches, THESIS_DESIGN | self.thesis),
+            Design("feature", ALONE, self.members, {"distances": False}),
+            Design("feature", THESIS, joined, THESIS_DESIGN | self.thesis),
         ]
         if not ablations:
             return designs
@@ -195,8 +195,9 @@ def ensemble(
     The new folder `report` gets values.csv, a row for every entry, seed and test image; pixel_auroc.csv, a row for
     every entry with maps and seed; scores.csv, the scores of validation and test images by the mean of the outputs and
     by the feature ensemble; curves.csv, the training with the first seed; and variances.csv, the cumulative variance of
-    each member's principal components. The new folder `out` gets the test images' maps of the members, of the mean and
-    of the feature ensemble, ENTRY/maps.npz, and the fitted feature ensemble, all of the first seed.
+    the principal components of each member with patches. The new folder `out` gets the test images' maps of the
+    members, of the mean and of the feature ensemble, ENTRY/maps.npz, and the fitted feature ensemble, all of the first
+    seed.
     """
     out, report = require_new(out), require_new(report)
     category = load_category(data)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from iadlib import results
@@ -52,6 +53,8 @@ def fit(
     """
     settings, detector = settings or FitSettings(), detector or next(iter(DETECTORS))
     out = require_new(out)
+    if defects is not None and len(data) > 1:
+        raise ValueError(f"--defects goes with one folder of --data, not with {len(data)}: fit them one by one")
     create(detector, **settings.hyperparameters)  # refuses wrong names and values before any image is read
     categories = [load_category(folder, bits=bits) for folder in data]
     names = [category.name for category in categories]
@@ -62,10 +65,14 @@ def fit(
         print(category.summary())
     defective = None
     if defects is not None:
-        if len(categories) > 1:
-            raise ValueError("defects are those of one folder of data")
-        defective = load_defects(defects, categories[0], working_size(categories[0], detector, settings.image_size))
-        print(f"{len(defective)} photographs of defects, for probabilities")
+        [category] = categories
+        defective = load_defects(defects, category, working_size(category, detector, settings.image_size))
+        normal = len(category.of("validation"))
+        share = len(defective) / (len(defective) + normal)
+        print(
+            f"known defects: {len(defective)} photographs; with {normal} normal validation images, probabilities are those"
+        )
+        print(f"of parts of which {share:.0%} are defective")
     tasks = [
         (Path(*[category.name] * (len(data) > 1), *[str(seed)] * (settings.seeds is not None)), category, seed)
         for category in categories
@@ -141,6 +148,8 @@ def fit_one(
         thresholds["pixel"] = float(threshold_from_normals(predicted.maps, rate))
     described = results.settings_of(fitted, category.bits, rate, thresholds, predicted)
     defective = None if defects is None else fitted.predict(defects).scores
+    if defective is not None and not np.isfinite(defective).all():
+        raise ValueError(f"{fitted.title}: the score of a known defect is not finite; no probabilities follow from it")
     results.write(folder, fitted, described, category, predicted.scores, defective)
     return described
 

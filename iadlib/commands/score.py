@@ -21,7 +21,7 @@ from iadlib.parallel import in_parallel
 from iadlib.progress import track
 
 COLUMNS = ("file", "score", "anomalous")
-CHANCES = ("probability", "low", "high")  # further columns, where the detector was fitted with known defects
+PROBABILITY = ("probability", "low", "high")  # further columns, where the detector was fitted with known defects
 BATCH = 16  # photographs predicted together
 LONGEST_NAME = 255  # bytes that file systems allow
 ENDING = ".jpg"  # of a heat map
@@ -31,14 +31,14 @@ NO_MAPS = "the detector scores whole images and cannot say where an anomaly is: 
 class Scored(NamedTuple):
     """The score of one photograph, whether it is above the threshold, and its map (H, W) at the detector's size.
 
-    The map is None where the detector does not localise. `chances` are the probability of a defect and the ends of its
-    95 % interval, or empty where no defects were known to the fit.
+    The map is None where the detector does not localise. `probability` is that of a defect with the ends of its 95 %
+    interval, or empty where no defects were known to the fit.
     """
 
     score: float
     anomalous: bool
     heat: np.ndarray | None
-    chances: tuple[float, ...] = ()
+    probability: tuple[float, ...] = ()
 
 
 class Scorer:
@@ -53,7 +53,7 @@ class Scorer:
         self.size, self.bits = tuple(settings["image_size"]), bits or settings["bits"]
         self.threshold, self.map_range = settings["thresholds"]["image"], settings["map_range"]
         self.calibrator = results.read_calibrator(result)
-        self.columns = COLUMNS if self.calibrator is None else COLUMNS + CHANCES
+        self.columns = COLUMNS if self.calibrator is None else COLUMNS + PROBABILITY
 
     def score(self, files: Sequence[Path]) -> Iterator[Scored | DataError]:
         """The outcome of every file, in their order: an error where it cannot be read, or its score is not finite."""
@@ -74,11 +74,11 @@ class Scorer:
             else:
                 score, heat = next(predicted)
                 if math.isfinite(score) and (heat is None or np.isfinite(heat).all()):
-                    yield Scored(score, score > self.threshold, heat, self._chances(score))
+                    yield Scored(score, score > self.threshold, heat, self._probability(score))
                 else:  # NaN is not above a threshold: the part would pass
                     yield DataError(f"{file}: its score is {score}, or its map has values that are not finite")
 
-    def _chances(self, score: float) -> tuple[float, ...]:
+    def _probability(self, score: float) -> tuple[float, ...]:
         if self.calibrator is None:
             return ()
         values = self.calibrator.predict_proba([score]), *self.calibrator.interval([score])
@@ -113,7 +113,7 @@ def score(
     """Score photographs: the table (file, score, anomalous), highest score first, and the errors.
 
     Where the detector was fitted with known defects, the table also has the probability that a part is defective, at
-    the share of defects among the images that are known, with the ends of its 95 % interval.
+    the share of defects among the validation images and the known defects, with the ends of its 95 % interval.
 
     An error names a file that is left out, or that has no heat map because it could not be read again. `photographs`
     are files, folders or glob patterns; `bits` is their depth, that of the fit where it is None. `out` becomes a folder
@@ -145,7 +145,7 @@ def _score_into(
             if isinstance(outcome, DataError):
                 errors.append(str(outcome))
             else:
-                rows.append((names[file], outcome.score, outcome.anomalous, *outcome.chances))
+                rows.append((names[file], outcome.score, outcome.anomalous, *outcome.probability))
                 path = folder / "maps" / picture_name(names[file])
                 if pictures and (error := scorer.save_picture(file, outcome, path)):
                     errors.append(str(error))
@@ -174,10 +174,10 @@ def picture_name(name: str) -> str:
     return os.path.join(folder, file + ENDING)  # noqa: PTH118
 
 
-def score_line(score: float, anomalous: bool, name: str, *chances: float) -> str:
-    """One line of text for a photograph; `chances` as in `Scored`."""
-    probability = f"{chances[0]:.2f} [{chances[1]:.2f}, {chances[2]:.2f}]  " if chances else ""
-    return f"{score:12.5g}  {'anomalous' if anomalous else '':9}  {probability}{name}"
+def score_line(score: float, anomalous: bool, name: str, *probability: float) -> str:
+    """One line of text for a photograph; `probability` as in `Scored`."""
+    chance = "{:.2f} [{:.2f}, {:.2f}]  ".format(*probability) if probability else ""
+    return f"{score:12.5g}  {'anomalous' if anomalous else '':9}  {chance}{name}"
 
 
 def run(

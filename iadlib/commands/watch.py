@@ -6,14 +6,13 @@ name: one that replaces a scored photograph of the same name is reported and not
 """
 
 import csv
-import fcntl
 import hashlib
 import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from iadlib.commands.score import BATCH, NO_MAPS, Scorer, picture_name, score_li
 from iadlib.data import DataError
 from iadlib.data.images import require_depth
 from iadlib.data.photographs import photographs_below
-from iadlib.files import write_json
+from iadlib.files import locked, write_json
 
 PAUSE = 0.5  # seconds between two looks into the folder; longer where a look takes longer
 PATIENCE = 10.0  # seconds that an unreadable file may take to change before it counts as bad
@@ -57,7 +56,11 @@ def watch(
     if pictures and not scorer.detector.localises:
         print(NO_MAPS)
     out.mkdir(parents=True, exist_ok=True)
-    with _locked(out):
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(out))
+        except BlockingIOError:
+            raise ValueError(f"{out}: another `score --watch` writes into this folder; name another one") from None
         if not (out / MARK).is_file():
             write_json(out / MARK, mark)
         scores, errors = Table(out / "scores.csv", scorer.columns), Table(out / "errors.csv", ("file", "error"))
@@ -192,10 +195,10 @@ def _score_batch(
             continue
         if maps is not None and (error := scorer.save_picture(path, outcome, maps / picture_name(name))):
             _report(errors, name, error)
-        exact = [results.EXACT % value for value in (outcome.score, *outcome.chances)]
-        scores.append(name, exact[0], outcome.anomalous, *exact[1:])
+        score, *probability = (results.EXACT % value for value in (outcome.score, *outcome.probability))
+        scores.append(name, score, outcome.anomalous, *probability)
         arrivals.done(path)
-        print(score_line(outcome.score, outcome.anomalous, name, *outcome.chances), flush=True)
+        print(score_line(outcome.score, outcome.anomalous, name, *outcome.probability), flush=True)
 
 
 def _report(errors: Table, name: str, error: DataError) -> None:
@@ -221,19 +224,6 @@ def _digest(result: Path) -> str:
     return digest.hexdigest()
 
 
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Keep other processes from writing into the folder; raises where another one does."""
-    descriptor = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise ValueError(f"{out}: another `score --watch` writes into this folder; name another one") from None
-    finally:
-        os.close(descriptor)
-
-
 def _require_own(out: Path, mark: dict) -> None:
     """Raise where `out` belongs to something else than the same fitted detector."""
     path = out / MARK
@@ -245,7 +235,7 @@ def _require_own(out: Path, mark: dict) -> None:
             raise ValueError(f"{path}: not written by --watch; name another folder") from None
         if not same:
             raise ValueError(
-                f"{out} was begun with another fitted detector or threshold, or with other bits; name another folder"
+                f"{out} was begun with another fitted detector, threshold, known defects or bits; name another folder"
             )
     elif os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
         raise FileExistsError(f"{out} exists and is not the output of --watch; name another folder")

@@ -29,7 +29,10 @@ OTHER_FORMATS = (
 DESKTOP_FILES = ("Thumbs.db", "desktop.ini", "__MACOSX")
 LISTED_PROBLEMS = 10
 SCORES = "scores.csv"
-HEAT_MAPS = {b"file,score,anomalous": "maps", b"split,name,label,defect,score,anomalous": "pictures"}  # by its columns
+HEAT_MAPS = {
+    b"file,score,anomalous": "maps",
+    b"split,name,label,defect,score,anomalous": "pictures",
+}  # by first columns
 
 
 def find_photographs(paths: str | Path | Iterable[str | Path]) -> list[Path]:
@@ -142,7 +145,8 @@ def _walk(folder: Path, real: Path, skipped: tuple[Path, ...], problems: list[st
 def _folder_of_heat_maps(folder: Path) -> str | None:
     """The subfolder of heat maps that `score` or `detect` has drawn, if they wrote the table of scores here."""
     with suppress(OSError), (folder / SCORES).open("rb") as file:
-        return HEAT_MAPS.get(file.readline().strip())
+        columns = file.readline().strip()
+        return next((folder for first, folder in HEAT_MAPS.items() if columns.startswith(first)), None)
     return None
 
 

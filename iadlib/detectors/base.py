@@ -42,8 +42,8 @@ class Detector(ABC):
     - "distance": channels that are never negative and whose norm is a distance to what is normal;
     - "deviation": signed channels whose norm is a distance to what is normal.
 
-    A detector of the image as a whole yields (N, C, 1, 1) at its cuts. One that cannot say where an anomaly is sets
-    `localises` to False: it gives no map, and counts for image metrics only.
+    Cuts in `whole` describe the image as a whole: features there are (N, C, 1, 1). A detector that cannot say where an
+    anomaly is sets `localises` to False: it gives no map, and counts for image metrics only.
 
     Hyperparameters: `smoothing_sigma` is the standard deviation, in pixels of the image, of the Gaussian that smooths
     maps (0: no smoothing); `batch_size` is the number of images that pass a network together; `device` is "auto",
@@ -54,7 +54,8 @@ class Detector(ABC):
     cuts: ClassVar[dict[str, str]]
     learned: ClassVar[tuple[str, ...]]  # attributes that `fit` sets: tensors, and modules that `build` creates
     paths: ClassVar[tuple[str, ...]] = ()  # fields that are paths: saved, but not compared when a file is loaded
-    localises: ClassVar[bool] = True  # False: all cuts are (N, C, 1, 1), and predictions have no maps
+    whole: ClassVar[tuple[str, ...]] = ()  # cuts without places
+    localises: ClassVar[bool] = True  # False: predictions have no maps
     slow: ClassVar[bool] = False  # takes minutes to fit with its defaults
     least_images: ClassVar[int] = 1  # training images that `fit` needs
     image_size: ClassVar[int] = 224  # the default working size: about n x n pixels at the photographs' aspect ratio

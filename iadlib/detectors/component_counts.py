@@ -49,6 +49,7 @@ PROPERTIES = {"area": 1, "count": 1, "colour": 3, "position": 2, "distance": 1} 
 class ComponentCounts(Detector):
     title: ClassVar = "Component counts"
     cuts: ClassVar = {"embedding": "features", "composition": "features", "deviation": "deviation"}
+    whole: ClassVar = ("composition", "deviation")
     # of R repetitions with K components, P properties and D numbers: centres (R, K, C), root mean square distance of
     # patches to them (R, K), mean areas (R, K), means (R, D), symmetric whitening matrices (R, D, D) with a block for
     # each property, Ledoit and Wolf's shrinkages (R, P), the distances' scales (R, P), the components' contributions to

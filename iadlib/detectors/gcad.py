@@ -44,6 +44,7 @@ SLOPE = 0.1  # of the leaky rectifiers
 class GCAD(Detector):
     title: ClassVar = "GCAD"
     cuts: ClassVar = {"embedding": "features", "latent": "features", "local": "deviation", "global": "deviation"}
+    whole: ClassVar = ("latent",)
     # per-channel mean and standard deviation (C,) of the teacher's features and (B,) of the student's input, the
     # networks, the losses, and mean and standard deviation of both branches' scores on validation images (2, 2)
     learned: ClassVar = (

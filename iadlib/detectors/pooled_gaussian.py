@@ -12,7 +12,7 @@ a grid has Gaussians of its own (`grids`), so that a part which is missing in it
 over the image. The distance by a grid is that of its most anomalous cell, divided by its mean over normal validation
 images; distances by all grids are added. With `grids=(1,)` the score is that of the paper, up to this factor.
 
-Averages over a third of the image are too coarse to mark a part: the detector gives no map. With `own`, a training
+Averages over a cell are too coarse to mark a part: the detector gives no map. With `own`, a training
 image is compared with the Gaussians of the other images, see `without_itself`.
 """
 
@@ -36,6 +36,7 @@ RIDGE = 1e-6  # variance added to every channel: identical training images have 
 class PooledGaussian(Detector):
     title: ClassVar = "Pooled Gaussian"
     cuts: ClassVar = {"embedding": "features", "distances": "distance"}
+    whole: ClassVar = ("embedding", "distances")
     # Of the P cells of all grids: means (P, 1, d), lower Cholesky factors of block-diagonal covariances (P, d, d) and
     # shrinkage (P, L) of the L layers. Channels (L,), number of training images (), scale of each grid's distance (G,).
     learned: ClassVar = ("mean_", "factor_", "channels_", "shrinkage_", "count_", "scale_")
@@ -78,7 +79,14 @@ class PooledGaussian(Detector):
         self.shrinkage_ = torch.tensor(shrinkage, dtype=torch.float32, device=device)
         self.count_ = torch.tensor(count, device=device)
         self.scale_ = torch.ones(len(self.grids), device=device)
-        self.scale_ = self._scale(train_images, validation_images)
+        if validation_images is None:
+            own = torch.arange(count) if count >= LEAST_WITHOUT_ONE else None
+            distances = self._distances(torch.cat(pooled, dim=2), own)
+        else:
+            batches = validation_images.split(self.batch_size)
+            embeddings = [torch.cat(self.pooled(batch), dim=2) for batch in batches]
+            distances = self._distances(torch.cat(embeddings, dim=1), None)
+        self.scale_ = self._by_grid(distances).mean(dim=1).clamp(min=RIDGE)
         return self
 
     def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
@@ -109,16 +117,6 @@ class PooledGaussian(Detector):
         """Scaled distances (G, N) by every grid from those (P, N, L) of its cells and layers."""
         cells = distances.sum(dim=2).split([side**2 for side in self.grids])
         return torch.stack([each.amax(dim=0) for each in cells]) / self.scale_[:, None]
-
-    def _scale(self, train_images: Tensor, validation_images: Tensor | None) -> Tensor:
-        """The mean distance (G,) of normal images by every grid."""
-        images = train_images if validation_images is None else validation_images
-        itself = validation_images is None and len(images) >= LEAST_WITHOUT_ONE
-        found = []
-        for indices in torch.arange(len(images)).split(self.batch_size):
-            embedding = torch.cat(self.pooled(images[indices]), dim=2)
-            found.append(self._by_grid(self._distances(embedding, indices if itself else None)))
-        return torch.cat(found, dim=1).mean(dim=1).clamp(min=RIDGE)
 
     @cached_property
     def _backbone(self) -> Backbone:

@@ -13,7 +13,7 @@ does so for the raw pixels alone, and scores are averaged, where the code takes 
 
 A histogram that counts too few patches of a kind does not say where one is missing, and a crop is too coarse to mark a
 part: the detector gives no map. With `own`, a training image is compared with the other images, and the whitening is
-that of the other images: see `Whitened`.
+that of the other images: see `without_own`.
 """
 
 import math
@@ -42,6 +42,7 @@ LEAST = 1e-6  # variance and distance are never smaller: identical training imag
 class SetFeatures(Detector):
     title: ClassVar = "SINBAD"
     cuts: ClassVar = {"distances": "distance"}
+    whole: ClassVar = ("distances",)
     # Projections of all S sets, one set below the other (channels, r); thresholds (S, r, K). A space is a set, a repeat
     # and a crop: for each of the D spaces the mean (D, 1, d), whitening directions (D, d, n - 1) with their variances
     # (D, 1, n - 1), the variance elsewhere (D, 1), the n training images (D, n, n - 1), the scale of distances (D, 1).

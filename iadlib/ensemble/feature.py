@@ -26,7 +26,7 @@ from torch import Tensor
 
 from iadlib.detectors import Detector, create, detector_class
 from iadlib.detectors.base import EXECUTION
-from iadlib.ensemble.head import JointHead
+from iadlib.ensemble.head import DISTANCES, JointHead
 from iadlib.ensemble.members import Members
 from iadlib.ensemble.settings import HeadSettings, settings_of
 
@@ -64,7 +64,7 @@ class FeatureEnsemble(HeadSettings, Detector):
             raise ValueError("members: one detector or more, each with its cut")
         if unknown := sorted(set(self.settings) - set(self.members)):
             raise ValueError(f"settings of {unknown[0]!r}, which is not a member")
-        self._new_head()  # checks its hyperparameters
+        check_whole(self.members, self._new_head().distances)  # a new head checks its hyperparameters
 
     @classmethod
     def preset(cls, name: str, **hyperparameters) -> Self:
@@ -94,8 +94,8 @@ class FeatureEnsemble(HeadSettings, Detector):
 
     @property
     def localises(self) -> bool:
-        """Whether one of the members can say where an anomaly is."""
-        return any(detector_class(name).localises for name in self.members)
+        """Whether features of one of the members have places."""
+        return any(cut not in detector_class(name).whole for name, cut in self.members.items())
 
     @property
     def losses(self) -> dict[str, Tensor]:
@@ -144,6 +144,22 @@ class FeatureEnsemble(HeadSettings, Detector):
 
     def _new_head(self) -> JointHead:
         return JointHead(kinds=kinds_of(self.members), **settings_of(self))
+
+
+def of_patches(members: dict[str, str]) -> list[str]:
+    """Those of the members, by detector and cut, whose features have places; all where none has."""
+    return [name for name, cut in members.items() if cut not in detector_class(name).whole] or [*members]
+
+
+def check_whole(members: dict[str, str], distances: bool) -> None:
+    """Raise `ValueError` for a member that sees the image as a whole, where others do not, but adds no distance."""
+    kinds, joined = kinds_of(members), of_patches(members)
+    for name in members:
+        if name not in joined and not (distances and kinds[name] in DISTANCES):
+            raise ValueError(
+                f"{name} cut at {members[name]!r} sees the image as a whole: beside members with patches, its cut must "
+                "be a distance, and `distances` be set"
+            )
 
 
 def kinds_of(members: dict[str, str]) -> dict[str, str]:

@@ -78,6 +78,8 @@ class JointHead(HeadSettings):
         self.widths_, self.scales_ = torch.tensor([*widths, 0, 0]), torch.zeros(0, 4)
         kinds, maps = self._joined(self.kinds.items()), self._joined(train_maps)
         self.projections_ = self._new_projections()
+        if self.projection == "adapter" and not self.projections_:
+            raise ValueError("projection 'adapter': no member with patches has a distance to project")
         for index, (name, _) in enumerate(kinds):
             if name in self.projections_:
                 maps[index] = self._fit_projection(name, maps[index])
@@ -202,15 +204,7 @@ class JointHead(HeadSettings):
     def _widths(self, maps: Sequence[Tensor]) -> list[int]:
         """The members' channels; 0 for those that see the image as a whole, beside others that do not."""
         whole = [each.shape[-2:] == (1, 1) for each in maps]
-        if all(whole):
-            return [each.shape[1] for each in maps]
-        for (name, kind), sees_whole in zip(self.kinds.items(), whole, strict=True):
-            if sees_whole and not (self.distances and kind in DISTANCES):
-                raise ValueError(
-                    f"{name} sees the image as a whole: beside members with patches, its cut must be a distance, "
-                    "and `distances` be set"
-                )
-        return [0 if sees_whole else each.shape[1] for sees_whole, each in zip(whole, maps, strict=True)]
+        return [0 if alone and not all(whole) else each.shape[1] for alone, each in zip(whole, maps, strict=True)]
 
     def _joined(self, of_members: Iterable[Item]) -> list[Item]:
         """What belongs to the members whose maps are joined; the others have a width of 0."""

@@ -45,10 +45,9 @@ def results(study: Study, categories: Sequence[str] = ()) -> tuple[pd.DataFrame,
     return values, metrics_by_seed(values, read(study, "pixel_auroc", categories))
 
 
-def members(study: Study, categories: Sequence[str] = ()) -> list[str]:
-    """The members of the feature ensemble, from variances.csv, or from params/ensemble.yaml without that file."""
-    found = list(dict.fromkeys(read(study, "variances", categories)["member"]))
-    return found or yaml.safe_load((ROOT / "params/ensemble.yaml").read_text())["common"]["members"]
+def members() -> list[str]:
+    """The members of the feature ensemble."""
+    return yaml.safe_load((ROOT / "params/ensemble.yaml").read_text())["common"]["members"]
 
 
 def saved(study: Study, category: str) -> dict[str, Path]:
@@ -56,7 +55,7 @@ def saved(study: Study, category: str) -> dict[str, Path]:
 
     The folder of the feature ensemble holds its learned state too. One printed line where there is none.
     """
-    entries = [*members(study, [category]), MEAN, FEATURE]
+    entries = [*members(), MEAN, FEATURE]
     return study.fitted({entry: f"ensemble/{category}/{entry.replace(' ', '_')}" for entry in entries})
 
 

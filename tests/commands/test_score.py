@@ -235,6 +235,12 @@ def test_watched_photographs_have_the_same_probabilities(calibrated, arrivals, t
     assert np.allclose(found["probability"], expected["probability"])
 
 
+def test_heat_maps_beside_probabilities_are_not_photographs(calibrated, arrivals, tmp_path):
+    score(calibrated, [arrivals], arrivals / "scored")
+    table, errors = score(calibrated, [arrivals], tmp_path / "out", pictures=False)
+    assert (len(table), errors) == (5, [])
+
+
 def test_a_good_part_cannot_be_a_defect_too(good_parts, tmp_path):
     with pytest.raises(DataError, match="given as a defect, but it lies in"):
         fit([good_parts], "padim", tmp_path / "out", defects=good_parts)

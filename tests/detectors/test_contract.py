@@ -140,7 +140,7 @@ def test_features_at_a_cut_are_vectors_of_the_kind_that_the_class_names(fitted, 
         assert features.ndim == 4
         assert len(features) == 4
         assert features.dtype == torch.float32
-        assert fitted.localises or features.shape[2:] == (1, 1)
+        assert (features.shape[2:] == (1, 1)) == (cut in fitted.whole)
         assert kind in ("features", "distance", "deviation")
         if kind != "features":
             assert (features.min() >= 0) == (kind == "distance")

@@ -180,9 +180,3 @@ def test_a_member_that_sees_the_image_as_a_whole_counts_for_the_image_score_alon
     again = JointHead(**SMALL | {"kinds": KINDS | WHOLE})
     again.load_state_dict(head.state_dict())
     assert np.array_equal(again.predict([*TEST, train[:4]], SIZE).scores, head.predict([*TEST, train[:4]], SIZE).scores)
-
-
-def test_features_of_the_whole_image_cannot_join_those_of_patches():
-    head = JointHead(**SMALL | {"kinds": KINDS | {"whole": "features"}})
-    with pytest.raises(ValueError, match="whole sees the image as a whole"):
-        head.fit([*TRAIN, torch.ones(8, 2, 1, 1)], [*VALIDATION, torch.ones(4, 2, 1, 1)], SIZE)

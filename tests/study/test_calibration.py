@@ -36,7 +36,7 @@ def write(folder: Path, kinds: np.ndarray) -> pd.DataFrame:
     parts = [calibrate.probabilities_of(*key, part, painted) for key, part in scores.groupby(["scorer", "seed"])]
     every = pd.concat(parts, ignore_index=True)
     tables = {
-        "probabilities": calibrate.by_calibrator(every),
+        "probabilities": calibrate.probability_columns(every),
         "errors": calibrate.errors(every, ["cross-fitted", "uncalibrated"]),
         "others": calibrate.errors(every, calibrate.BETWEEN_KINDS),
         "decisions": calibrate.decisions(every, settings),

@@ -185,7 +185,8 @@ def test_the_variance_that_is_kept_is_read_by_member(study):
     assert kept == {"PatchCore": 1, "PaDiM": 1}
 
 
-def test_maps_of_members_and_ensembles_are_found_or_missing_in_one_line(study, capsys):
+def test_maps_of_members_and_ensembles_are_found_or_missing_in_one_line(study, capsys, monkeypatch):
+    monkeypatch.setattr(ensemble, "members", lambda: ["patchcore", "padim"])
     folder = study.artifacts / "ensemble/pins"
     assert ensemble.saved(study, "pins") == {
         "patchcore": folder / "patchcore",
