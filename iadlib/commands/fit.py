@@ -67,12 +67,9 @@ def fit(
     if defects is not None:
         [category] = categories
         defective = load_defects(defects, category, working_size(category, detector, settings.image_size))
-        normal = len(category.of("validation"))
-        share = len(defective) / (len(defective) + normal)
-        print(
-            f"known defects: {len(defective)} photographs; with {normal} normal validation images, probabilities are those"
-        )
-        print(f"of parts of which {share:.0%} are defective")
+        count, normal = len(defective), len(category.of("validation"))
+        print(f"known defects: {count} photographs, beside {normal} normal ones of the validation split")
+        print(f"probabilities hold where {count / (count + normal):.0%} of the parts are defective")
     tasks = [
         (Path(*[category.name] * (len(data) > 1), *[str(seed)] * (settings.seeds is not None)), category, seed)
         for category in categories

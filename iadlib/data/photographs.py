@@ -29,10 +29,8 @@ OTHER_FORMATS = (
 DESKTOP_FILES = ("Thumbs.db", "desktop.ini", "__MACOSX")
 LISTED_PROBLEMS = 10
 SCORES = "scores.csv"
-HEAT_MAPS = {
-    b"file,score,anomalous": "maps",
-    b"split,name,label,defect,score,anomalous": "pictures",
-}  # by first columns
+# By the first columns of the table beside them.
+HEAT_MAPS = {b"file,score,anomalous": "maps", b"split,name,label,defect,score,anomalous": "pictures"}
 
 
 def find_photographs(paths: str | Path | Iterable[str | Path]) -> list[Path]:
