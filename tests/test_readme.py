@@ -1,4 +1,4 @@
-"""What README.md names exists: files, anchors, commands, names to import."""
+"""What README.md and docs/ name exists: files, anchors, commands, names to import."""
 
 import ast
 import re
@@ -13,8 +13,15 @@ from iadlib.__main__ import parser
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-LINKS = [target for target in re.findall(r"\]\(([^)]+)\)", README) if not target.startswith("http")]
-COMMANDS = sorted(set(re.findall(r"python -m iadlib (\w+)", README)))
+PAGES = {path: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+TEXT = "\n".join(PAGES.values())
+LINKS = [
+    (path.parent, target)
+    for path, text in PAGES.items()
+    for target in re.findall(r"\]\(([^)]+)\)", text)
+    if not target.startswith("http")
+]
+COMMANDS = sorted(set(re.findall(r"python -m iadlib (\w+)", TEXT)))
 
 
 def anchors(markdown: str) -> set[str]:
@@ -25,16 +32,16 @@ def anchors(markdown: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("target", LINKS)
-def test_what_a_link_points_to_exists(target):
+@pytest.mark.parametrize(("folder", "target"), LINKS)
+def test_what_a_link_points_to_exists(folder, target):
     name, _, anchor = target.partition("#")
-    assert (ROOT / name).exists()
+    assert (folder / name).exists()
     if anchor:
-        assert anchor in anchors((ROOT / name).read_text())
+        assert anchor in anchors((folder / name).read_text())
 
 
 def test_no_number_is_left_to_be_filled_in():
-    assert not re.search(r"@\w+@|TODO|to be written", README, flags=re.IGNORECASE)
+    assert not re.search(r"@\w+@|TODO|to be written", TEXT, flags=re.IGNORECASE)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -45,7 +52,7 @@ def test_a_command_exists(command):
 
 
 def test_examples_in_python_import_what_there_is():
-    blocks = re.findall(r"(?:^    .*\n|^\n)+", README, flags=re.MULTILINE)
+    blocks = re.findall(r"(?:^    .*\n|^\n)+", TEXT, flags=re.MULTILINE)
     lines = [line.strip() for block in blocks for line in block.splitlines() if line.startswith("    from iadlib")]
     imports = [ast.parse(line).body[0] for line in lines]
     assert len(imports) >= 3

@@ -112,7 +112,7 @@ def test_a_folder_that_was_begun_with_another_threshold_is_not_continued(result,
     settings = results.read_settings(result)
     settings["thresholds"]["image"] /= 2
     (tmp_path / "stricter" / results.SETTINGS).write_text(json.dumps(settings))
-    with pytest.raises(ValueError, match="another fitted detector or threshold"):
+    with pytest.raises(ValueError, match="another fitted detector, threshold, known defects or bits"):
         watch(tmp_path / "stricter", tmp_path / "camera", tmp_path / "out", stop=lambda: True)
 
 
