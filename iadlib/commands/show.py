@@ -33,7 +33,8 @@ def show(result: str | Path, out: str | Path, photographs: str | Path | None = N
             path = paths.get(row.name, Path(photographs) / row.name)
         known = {"label": row.label, "defect": None if row.defect == "good" else row.defect} if is_fitted else {}
         images.append(Photograph(row.name, {name: picture(path)}, {name: row.score}, **known))
-    page = explorer(result.name, [Collection(result.name, [name], {name: threshold}, images)])
+    title = f"{name} on the test images in {result}" if is_fitted else f"Photographs scored in {result}"
+    page = explorer(title, [Collection(result.name, [name], {name: threshold}, images)])
     with whole_file(out) as unfinished:
         unfinished.write_text(page, encoding="utf-8")
     print(f"{len(images)} photographs, {out.stat().st_size / 1e6:.1f} MB, in {out}")
