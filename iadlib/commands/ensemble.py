@@ -31,7 +31,7 @@ from iadlib.data import Category, DataError, load_category
 from iadlib.detectors import Detector, create
 from iadlib.ensemble.feature import PRESETS, FeatureEnsemble, check_whole, kinds_of, of_patches
 from iadlib.ensemble.head import JointHead
-from iadlib.ensemble.members import Members, share_backbones
+from iadlib.ensemble.members import Members, check_validation, share_backbones
 from iadlib.ensemble.output import COMBINATIONS, cawpe, combined, stacked
 from iadlib.ensemble.settings import SCORING, HeadSettings, settings_of
 from iadlib.ensemble.transforms import Covariance, covariances
@@ -205,6 +205,7 @@ def ensemble(
         needed = "ensembles are judged by good and by anomalous test images"
         return write_nothing(out, report, f"{category.name} has no ensembles: {needed}, and one kind is missing")
     category.require("train", "validation")
+    check_validation(len(category.of("validation")))
     folders = folders_by_seed(Path(members), settings)
     size = common_size(folders)
     images = {split: category.images(split, size) for split in ("train", "validation", "test")}

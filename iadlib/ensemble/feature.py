@@ -27,7 +27,7 @@ from torch import Tensor
 from iadlib.detectors import Detector, create, detector_class
 from iadlib.detectors.base import EXECUTION
 from iadlib.ensemble.head import DISTANCES, JointHead
-from iadlib.ensemble.members import Members
+from iadlib.ensemble.members import Members, check_validation
 from iadlib.ensemble.settings import HeadSettings, settings_of
 
 PRESETS = {
@@ -116,6 +116,8 @@ class FeatureEnsemble(HeadSettings, Detector):
         head = self._new_head()
         if head.needs_validation and validation_images is None:
             raise ValueError("validation_images: needed to standardise distances and the discriminator's score")
+        if head.needs_validation:
+            check_validation(len(validation_images))
         self.members_ = self._new_members()
         self.members_.fit(train_images, validation_images, fitted)
         self.members_.share_backbones()

@@ -4,6 +4,7 @@ Members with the same backbone and weights share one run of it for each batch: t
 that any of them needs, and each takes its own layers. This makes an ensemble cheaper than its members one by one.
 """
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,6 +16,17 @@ from iadlib.detectors import Detector
 from iadlib.detectors.base import under
 from iadlib.features import Backbone
 from iadlib.progress import track
+
+FEW = 5  # validation images with which a spread is uncertain
+
+
+def check_validation(count: int) -> None:
+    """Raise `ValueError` for one validation image, whose scores have no spread, and warn of a few."""
+    if count < 2:
+        raise ValueError(f"{count} normal validation image: standardising the members' scores needs 2, better 10")
+    if count < FEW:
+        sentence = f"{count} normal validation images: the spread of the members' scores is uncertain; 10 are better"
+        warnings.warn(sentence, stacklevel=3)
 
 
 @dataclass(frozen=True, eq=False)

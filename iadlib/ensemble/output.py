@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from iadlib.detectors import Detector, create, detector_class
-from iadlib.ensemble.members import Members
+from iadlib.ensemble.members import Members, check_validation
 from iadlib.types import Prediction
 
 COMBINATIONS = ("mean", "maximum", "vote")
@@ -75,6 +75,7 @@ class OutputEnsemble(Detector):
         """
         if validation_images is None:
             raise ValueError("validation_images: needed to standardise the members' scores")
+        check_validation(len(validation_images))
         self.members_ = self._new_members()
         self.members_.fit(train_images, validation_images, fitted)
         predictions = [detector.predict(validation_images) for detector in self.members_.detectors.values()]

@@ -104,3 +104,11 @@ def test_what_is_no_combination_raises():
         OutputEnsemble(members={"padim": {}}, combination="median")
     with pytest.raises(ValueError, match="members"):
         OutputEnsemble()
+
+
+def test_one_validation_image_is_refused_and_a_few_are_warned_of(normal_images):
+    ensemble = OutputEnsemble(members={"pooled_gaussian": {}, "set_features": {}})
+    with pytest.raises(ValueError, match="1 normal validation image: standardising the members' scores needs 2"):
+        ensemble.fit(normal_images[:7], normal_images[7:])
+    with pytest.warns(UserWarning, match="2 normal validation images: the spread of the members' scores is uncertain"):
+        ensemble.fit(normal_images[:6], normal_images[6:])
