@@ -43,8 +43,9 @@ class Task(NamedTuple):
 
 
 def tree(folder: Path) -> dict[str, object]:
-    """The bytes of every file below a folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """The bytes of every file below a folder, without what killed processes have left half-written."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and ".partial" not in str(path)]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def run(command: list[str], folder: Path, seconds: float | None = None) -> bool:

@@ -22,8 +22,12 @@ MAY_IMPORT = {
     "noise": set(),
     "detectors": {"features", "noise"},
     "ensemble": {"features", "noise", "detectors"},
-    "results": {"data", "detectors"},
-    "commands": {"results", "data", "detectors", "ensemble", "rendering", "metrics", "calibration", "figures", "noise"},
+    "explorer": {"data"},
+    "results": {"data", "detectors", "calibration"},
+    "commands": {
+        *("results", "data", "detectors", "ensemble", "rendering", "metrics", "calibration", "figures", "noise"),
+        "explorer",
+    },
     "study": {"results", "data", "detectors", "metrics", "calibration", "figures"},
     "__main__": {"commands", "detectors"},
 }
