@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
+from scipy.stats import beta
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
@@ -142,3 +143,21 @@ def test_the_score_at_a_probability_has_that_probability():
     calibrator = BoundedSigmoid().fit(*drawn(2.0))
     probabilities = np.linspace(calibrator.lower_, calibrator.upper_, 9)[1:-1]
     np.testing.assert_allclose(calibrator.predict_proba(calibrator.score_at(probabilities)), probabilities, atol=1e-6)
+
+
+def test_the_interval_is_that_of_the_prevalence_where_scores_carry_no_information():
+    labels = [0] * 4 + [1] * 6
+    low, high = BoundedSigmoid().fit([1.0] * 10, labels).interval([1.0])
+    assert [low[0], high[0]] == pytest.approx(beta.ppf([0.025, 0.975], 6.5, 4.5), abs=0.002)
+
+
+def test_the_interval_holds_the_probability_and_shrinks_with_more_images():
+    rng = np.random.default_rng(0)
+    widths = []
+    for count in (10, 200):
+        scores, labels = np.append(rng.normal(0, 1, count), rng.normal(2, 1, count)), np.repeat([0, 1], count)
+        fitted = BoundedSigmoid().fit(scores, labels)
+        low, high = fitted.interval([1.0])
+        assert low[0] < fitted.predict_proba([1.0])[0] < high[0]
+        widths.append(high[0] - low[0])
+    assert widths[1] < widths[0] / 2
