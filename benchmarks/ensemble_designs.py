@@ -32,9 +32,7 @@ MORE = {
     "noise scale 2.0": {"noise_scale": 2.0},
     "twice the steps": {"steps": 400},
     "six heads": {"heads": 6},
-    "PaDiM in place of SimpleNet": {"members": ["patchcore", "padim", "set_features"]},
-    "the pooled Gaussian in place of SINBAD": {"members": ["patchcore", "simplenet", "pooled_gaussian"]},
-    "the pooled Gaussian in place of SimpleNet": {"members": ["patchcore", "pooled_gaussian", "set_features"]},
+    "PaDiM in place of SimpleNet": {"members": ["patchcore", "padim", "set_features", "pooled_gaussian"]},
 }
 FOR_THE_THESIS = {
     f"thesis design, noise {noise}, {steps} steps": {

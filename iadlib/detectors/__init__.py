@@ -1,4 +1,4 @@
-"""The detectors of the study, by name, in the order of the tables."""
+"""The detectors of the study, by name, in the order of the tables, and the ensembles of them."""
 
 import importlib
 
@@ -20,6 +20,11 @@ DETECTORS = {
     "pooled_gaussian": "PooledGaussian",
     "gcad": "GCAD",
 }
+# Ensembles answer to the same calls: `fit` and `detect` take their names, too. They are no rows of the tables.
+ENSEMBLES = {
+    "feature_ensemble": ("iadlib.ensemble.feature", "FeatureEnsemble"),
+    "output_ensemble": ("iadlib.ensemble.output", "OutputEnsemble"),
+}
 
 
 def create(name: str, **hyperparameters) -> Detector:
@@ -29,10 +34,14 @@ def create(name: str, **hyperparameters) -> Detector:
 
 
 def detector_class(name: str) -> type[Detector]:
-    """The class of that name, for its class variables: title, cuts, paths, slow."""
-    if name not in DETECTORS:
-        raise ValueError(f"no detector {name!r}; there are {', '.join(DETECTORS)}")
-    return getattr(importlib.import_module(f"iadlib.detectors.{name}"), DETECTORS[name])
+    """The class of a detector's or an ensemble's name, for its class variables: title, cuts, paths, slow."""
+    if name in ENSEMBLES:
+        module, class_name = ENSEMBLES[name]
+    elif name in DETECTORS:
+        module, class_name = f"iadlib.detectors.{name}", DETECTORS[name]
+    else:
+        raise ValueError(f"no detector {name!r}; there are {', '.join((*DETECTORS, *ENSEMBLES))}")
+    return getattr(importlib.import_module(module), class_name)
 
 
 def titles() -> dict[str, str]:
@@ -43,4 +52,5 @@ def titles() -> dict[str, str]:
 def name_of(detector: Detector) -> str:
     """The name under which the detector's class is registered."""
     names = {class_name: name for name, class_name in DETECTORS.items()}
+    names |= {class_name: name for name, (_, class_name) in ENSEMBLES.items()}
     return names[type(detector).__name__]

@@ -65,7 +65,7 @@ class AnoDDPM(Detector):
     layers_per_level: int = 1
     attention: tuple[int, ...] = ()  # levels with attention, 0 the finest, besides the middle of the U-Net
     patch_size: int = 2  # side of the squares of pixels that are folded into channels
-    steps: int = 300
+    steps: int = 150
     learning_rate: float = 0.002
     training_batch_size: int = 8
     average_decay: float = 0.98  # of the moving average of the weights

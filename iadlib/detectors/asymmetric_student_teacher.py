@@ -54,8 +54,8 @@ class AsymmetricStudentTeacher(Detector):
     clamp: float = 1.9  # bound of the logarithm of a coupling's scale
     student_blocks: int = 2  # residual blocks
     student_hidden_channels: int = 64
-    teacher_epochs: int = 20
-    student_epochs: int = 20
+    teacher_epochs: int = 10
+    student_epochs: int = 10
     training_batch_size: int = 8
     learning_rate: float = 0.001
     weight_decay: float = 1e-5

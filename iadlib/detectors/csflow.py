@@ -53,7 +53,7 @@ class CSFlow(Detector):
     kernel_sizes: tuple[int, ...] = (3, 3, 3, 5)  # of the networks in the coupling blocks, one for each block
     hidden_channels: int = 32  # of these networks
     clamp: float = 3.0  # bound of the logarithm of a coupling's scale
-    epochs: int = 15
+    epochs: int = 8
     training_batch_size: int = 4
     learning_rate: float = 0.002
     weight_decay: float = 1e-5

@@ -92,9 +92,9 @@ class PooledGaussian(Detector):
     def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
         embedding = torch.cat(self.pooled(images), dim=2)  # (P, N, d)
         yield "embedding", as_channels(embedding)  # (N, P d, 1, 1)
-        distances = self._distances(embedding, own)
-        yield "distances", as_channels(distances)  # (N, P L, 1, 1)
-        yield "image_scores", self._by_grid(distances).sum(dim=0)  # (N,)
+        distances = self._by_grid(self._distances(embedding, own)).T  # (N, G), 1 for the average normal image
+        yield "distances", distances[:, :, None, None].contiguous()  # (N, G, 1, 1)
+        yield "image_scores", distances.sum(dim=1)  # (N,)
 
     def pooled(self, images: Tensor) -> list[Tensor]:
         """The averages of each layer's map in the cells of all grids: one (P, N, C) a layer."""

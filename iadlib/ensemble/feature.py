@@ -25,11 +25,18 @@ from typing import ClassVar, Self
 from torch import Tensor
 
 from iadlib.detectors import Detector, create, detector_class
-from iadlib.detectors.base import EXECUTION
+from iadlib.detectors.base import EXECUTION, LEAST_WITHOUT_ONE
 from iadlib.ensemble.head import DISTANCES, JointHead
 from iadlib.ensemble.members import Members, check_validation
 from iadlib.ensemble.settings import HeadSettings, settings_of
 
+# The members by default, with their cuts: two that look at patches, and two that look at the image as a whole.
+MEMBERS = {
+    "patchcore": "difference",
+    "simplenet": "adapted",
+    "set_features": "distances",
+    "pooled_gaussian": "distances",
+}
 PRESETS = {
     "thesis": {
         "members": {"patchcore": "difference", "simplenet": "adapted"},
@@ -54,8 +61,9 @@ class FeatureEnsemble(HeadSettings, Detector):
     title: ClassVar = "Feature ensemble"
     cuts: ClassVar = {"joint": "features"}
     learned: ClassVar = ("members_", "head_")
+    least_images: ClassVar = LEAST_WITHOUT_ONE  # one is left out of the members' statistics
 
-    members: dict[str, str] = field(default_factory=lambda: dict(PRESETS["thesis"]["members"]))
+    members: dict[str, str] = field(default_factory=lambda: dict(MEMBERS))
     settings: dict[str, dict] = field(default_factory=dict)
 
     def __post_init__(self):

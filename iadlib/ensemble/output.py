@@ -22,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from iadlib.detectors import Detector, create, detector_class
+from iadlib.ensemble.feature import MEMBERS
 from iadlib.ensemble.members import Members, check_validation
 from iadlib.types import Prediction
 
@@ -43,7 +44,7 @@ class OutputEnsemble(Detector):
     # localise, (members, N, H, W).
     learned: ClassVar = ("members_", "validation_scores_", "validation_maps_")
 
-    members: dict[str, dict] = field(default_factory=dict)
+    members: dict[str, dict] = field(default_factory=lambda: {name: {} for name in MEMBERS})
     combination: str = "mean"
     smoothing_sigma: float = 0.0
 

@@ -42,6 +42,17 @@ def test_the_table_lists_every_photograph_with_the_defective_one_first(result, a
     assert np.array_equal(written["score"].to_numpy(np.float32), table["score"].to_numpy(np.float32))
 
 
+@pytest.mark.parametrize(
+    ("name", "changes"), [("feature_ensemble", {"steps": 10, "heads": 1}), ("output_ensemble", {})]
+)
+def test_an_ensemble_is_fitted_and_scores_like_a_detector(name, changes, good_parts, arrivals, tmp_path):
+    fit([good_parts], name, tmp_path / "result", FitSettings(image_size=96, hyperparameters=changes))
+    assert results.read_settings(tmp_path / "result")["detector"] == name
+    table, errors = score(tmp_path / "result", [arrivals], tmp_path / "out")
+    assert errors == []
+    assert table["file"].iloc[0] == "day 2/bad.png"
+
+
 def test_every_photograph_has_a_heat_map(result, arrivals, tmp_path):
     score(result, [arrivals], tmp_path / "out")
     pictures = {path.relative_to(tmp_path / "out/maps").as_posix() for path in (tmp_path / "out/maps").rglob("*.jpg")}

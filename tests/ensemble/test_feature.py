@@ -14,7 +14,14 @@ SETTINGS = {
     "simplenet": {"hidden_channels": 32, "noise_std": 3.0, "epochs": 5, "training_batch_size": 128, "layers": (2, 3)},
 }
 CUTS = PRESETS["thesis"]["members"]
-SMALL = {"settings": SETTINGS, "steps": 60, "projection_steps": 20, "hidden_channels": 64, "batch_size": 3}
+SMALL = {
+    "members": CUTS,
+    "settings": SETTINGS,
+    "steps": 60,
+    "projection_steps": 20,
+    "hidden_channels": 64,
+    "batch_size": 3,
+}
 
 
 @pytest.fixture(scope="module")

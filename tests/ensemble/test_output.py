@@ -103,7 +103,7 @@ def test_what_is_no_combination_raises():
     with pytest.raises(ValueError, match="one of mean, maximum, vote"):
         OutputEnsemble(members={"padim": {}}, combination="median")
     with pytest.raises(ValueError, match="members"):
-        OutputEnsemble()
+        OutputEnsemble(members={})
 
 
 def test_one_validation_image_is_refused_and_a_few_are_warned_of(normal_images):
