@@ -45,8 +45,12 @@ def test_the_table_lists_every_photograph_with_the_defective_one_first(result, a
 @pytest.mark.parametrize(
     ("name", "changes"), [("feature_ensemble", {"steps": 10, "heads": 1}), ("output_ensemble", {})]
 )
-def test_an_ensemble_is_fitted_and_scores_like_a_detector(name, changes, good_parts, arrivals, tmp_path):
-    fit([good_parts], name, tmp_path / "result", FitSettings(image_size=96, hyperparameters=changes))
+def test_an_ensemble_is_fitted_and_scores_like_a_detector(name, changes, arrivals, tmp_path):
+    good = tmp_path / "good"
+    good.mkdir()
+    for number in range(25):
+        plate(number).save(good / f"{number}.png")
+    fit([good], name, tmp_path / "result", FitSettings(image_size=96, hyperparameters=changes))
     assert results.read_settings(tmp_path / "result")["detector"] == name
     table, errors = score(tmp_path / "result", [arrivals], tmp_path / "out")
     assert errors == []
