@@ -31,16 +31,17 @@ def save(
 ) -> None:
     """Write tables as CSV and LaTeX (for the package booktabs) and figures as PDF, by their names.
 
-    The folder `out`, relative to the repository, is replaced as a whole; None writes nothing. An index is written if
-    it has a name. Empty tables and figures that are None are not written. The figures named in `pictures` are also
-    written as PNG, or JPEG where they show photographs. `metrics` are written as metrics.json, for `dvc metrics`.
+    The folder `out`, relative to the repository, is replaced as a whole; None writes nothing. Empty tables and figures
+    that are None are not written. The figures named in `pictures` are also written as PNG, or JPEG where they show
+    photographs. `metrics` are written as metrics.json, for `dvc metrics`.
     """
     if out is None:
         return
     with whole_folder(ROOT / out, overwrite=True) as folder:
+        tables = {name: flat(table) for name, table in tables.items() if len(table)}
         write_tables(folder, tables, digits=6)
         for name, table in tables.items():
-            if 0 < len(table) <= LONGEST:
+            if len(table) <= LONGEST:
                 (folder / f"{name}.tex").write_text(latex(table), encoding="utf-8")
         for name, figure in figures.items():
             if figure is not None:
@@ -52,10 +53,28 @@ def save(
             write_json(folder / "metrics.json", metrics)
 
 
+def flat(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with one row of column names, and with its index as columns unless it only numbers the rows.
+
+    >>> flat(pd.DataFrame({("AU-sPRO", "logical"): [0.5]}, index=["PaDiM"]))
+         row  AU-sPRO, logical
+    0  PaDiM               0.5
+    """
+    numbers = table.index.nlevels == 1 and table.index.name is None and pd.api.types.is_integer_dtype(table.index.dtype)
+    if not numbers:
+        unnamed = (
+            ["row"] if table.index.nlevels == 1 else [f"row {number + 1}" for number in range(table.index.nlevels)]
+        )
+        table = table.rename_axis(index=[name or other for name, other in zip(table.index.names, unnamed, strict=True)])
+    columns = [", ".join(map(str, name)) if isinstance(name, tuple) else str(name) for name in table.columns]
+    table = table.set_axis(columns, axis="columns")
+    return table.reset_index(drop=numbers)
+
+
 def latex(table: pd.DataFrame) -> str:
     r"""The table for `\usepackage{booktabs}`, with three digits.
 
-    >>> print(latex(pd.DataFrame({"AU-sPRO": [0.5], "what": ["a_b"]})))
+    >>> print(latex(pd.DataFrame({"AU-sPRO": [0.5], "what": ["a_b"]})).strip())
     \begin{tabular}{rl}
     \toprule
     AU-sPRO & what \\
@@ -63,15 +82,9 @@ def latex(table: pd.DataFrame) -> str:
     0.500 & a\_b \\
     \bottomrule
     \end{tabular}
-    <BLANKLINE>
     """
-    indexed = any(level is not None for level in table.index.names)
-    flat = table.reset_index() if indexed else table
-    cells = flat.map(_cell)
-    cells.columns = [
-        escaped(" ".join(map(str, name)) if isinstance(name, tuple) else str(name)) for name in flat.columns
-    ]
-    alignment = "".join("r" if pd.api.types.is_numeric_dtype(dtype) else "l" for dtype in flat.dtypes)
+    cells = table.map(_cell).set_axis([escaped(name) for name in table.columns], axis="columns")
+    alignment = "".join("r" if pd.api.types.is_numeric_dtype(dtype) else "l" for dtype in table.dtypes)
     return cells.to_latex(index=False, escape=False, column_format=alignment)
 
 
