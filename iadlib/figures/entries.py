@@ -58,7 +58,8 @@ def critical_differences(ranks: pd.DataFrame, p_values: pd.DataFrame) -> Figure:
     """
     from scikit_posthocs import critical_difference_diagram  # its import takes two seconds
 
-    ranked = ranks.set_index("entry")["rank"]
+    ranked = ranks.set_index("entry")["rank"].rename(index=style.label)
+    p_values = p_values.rename(index=style.label, columns=style.label)
     figure, axis = style.axes_of(size=(WIDTH + 0.6, 0.9 + 0.19 * len(ranked)))
     with plt.rc_context({"font.size": 8}):
         critical_difference_diagram(

@@ -12,7 +12,7 @@ import pandas as pd
 from IPython.display import Image
 from matplotlib.figure import Figure
 
-from iadlib.figures.style import as_pdf, encoded
+from iadlib.figures.style import DPI, as_pdf, encoded
 from iadlib.files import whole_folder, write_json, write_tables
 from iadlib.study.paths import ROOT
 
@@ -101,4 +101,4 @@ def escaped(text: str) -> str:
 
 def show(figure: Figure | None) -> Image | None:
     """The figure as the output of a cell, at the resolution of a screen."""
-    return None if figure is None else Image(encoded(figure)[1])
+    return None if figure is None else Image(encoded(figure, DPI)[1])
