@@ -4,7 +4,6 @@ import io
 import re
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
@@ -13,7 +12,7 @@ from iadlib.calibration import BOUNDED, CALIBRATORS, NONE
 from iadlib.data.examples import counts
 from iadlib.figures.text import spaced, titled, with_titles
 from iadlib.metrics.defects import size_curves
-from iadlib.report.sentences import change, number, within
+from iadlib.report.sentences import BEST, change, number, within
 from iadlib.study import Study, calibration
 from iadlib.study.defects import with_panels
 from iadlib.study.ensemble import FEATURE, GROUPS
@@ -95,9 +94,10 @@ def short_names(against: pd.Series) -> pd.Series:
     >>> list(short_names(pd.Series(["alone: PaDiM (best)", "output level: mean", "feature level: features alone"])))
     ['PaDiM', 'mean of outputs', 'features alone']
     """
-    parts = against.str.removesuffix(" (best)").str.partition(": ")
-    of_outputs = parts[0] == GROUPS["output"]
-    return parts[2] + np.where(of_outputs, " of outputs", "")
+    names = []
+    for group, _, name in (text.removesuffix(BEST).partition(": ") for text in against):
+        names.append(f"{name} of outputs" if group == GROUPS["output"] else name)
+    return pd.Series(names, index=against.index, dtype=str)
 
 
 def by_size(study: Study) -> tuple[pd.DataFrame, pd.DataFrame] | None:
