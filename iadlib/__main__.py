@@ -84,6 +84,11 @@ COMMANDS = {
         ),
         argument("--out", type=Path, required=True, metavar="FILE", help="the HTML file to write"),
     ),
+    "compare": (
+        "Show what has moved in the results since another git revision, and whether beyond the interval.",
+        argument("revision", metavar="REVISION", help="a commit, branch or tag, as HEAD or main"),
+        argument("--profile", default="embedded", help="whose results (default: embedded)"),
+    ),
     "evaluate": (
         "Judge anybody's anomaly maps, an image by its map's maximum, against a category in MVTec LOCO AD layout.",
         argument("--dataset", type=Path, required=True, help="the category's folder"),

@@ -29,6 +29,7 @@ MAY_IMPORT = {
         "explorer",
     },
     "study": {"results", "data", "detectors", "metrics", "calibration", "figures"},
+    "report": {"study", "results", "data", "metrics", "calibration", "figures", "explorer"},
     "__main__": {"commands", "detectors"},
 }
 

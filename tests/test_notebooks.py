@@ -10,12 +10,13 @@ import time
 from pathlib import Path
 
 import nbformat
-import numpy as np
 import pandas as pd
 import pytest
 
 from iadlib.__main__ import main as command
 from iadlib.notebook import canonical, main
+from iadlib.report.page import main as report_page
+from tests.prose import missing
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "tests/sample/flat_connector"
@@ -79,15 +80,7 @@ def test_sources_are_stripped(cells):
 @pytest.mark.parametrize("name", TABLES)
 def test_every_number_of_the_last_cell_is_in_a_committed_table(name):
     text = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4).cells[-1].source
-    files = [path for folder in TABLES[name] for path in (ROOT / "reports/embedded" / folder).glob("*.csv")]
-    columns = [pd.read_csv(path).select_dtypes("number").to_numpy().ravel() for path in files]
-    values = np.abs(np.concatenate(columns))
-    missing = [
-        number
-        for number in re.findall(r"\d+\.\d+", text)
-        if not np.any(np.abs(values - float(number)) <= 0.5 * 10.0 ** -len(number.partition(".")[2]) + 1e-9)
-    ]
-    assert missing == []
+    assert missing(text, [ROOT / "reports/embedded" / folder for folder in TABLES[name]]) == []
 
 
 @pytest.fixture(scope="module")
@@ -119,9 +112,25 @@ def test_a_category_is_shown_with_the_maps_and_losses_of_all_detectors(judged, t
     outputs = executed("02_benchmark", tmp_path / "02.ipynb", profile="quick", folder=judged, out=tmp_path / "out")
     assert sum("image/jpeg" in output.get("data", {}) for output in outputs) == 3
     assert printed(outputs) == ""
-    names = {path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".csv"}
-    assert names == {"scores.png", "roc.png", "learning.png", "disputed.jpg", "missed.jpg", "false_alarms.jpg"}
+    names = {path.name for path in (tmp_path / "out").iterdir() if path.suffix not in {".csv", ".tex"}}
+    assert names == {"scores.pdf", "roc.pdf", "learning.pdf", "disputed.pdf", "missed.pdf", "false_alarms.pdf"}
     assert (tmp_path / "02.ipynb").stat().st_size < 1_000_000
+
+
+def test_the_report_leaves_out_what_has_no_results_and_shows_photographs_with_maps(judged, tmp_path):
+    notebook, index = tmp_path / "07.ipynb", tmp_path / "index.html"
+    executed("07_report", notebook, profile="quick", folder=judged, out=tmp_path / "out")
+    report_page([str(notebook), "--profile", "quick", "--folder", str(judged), "--out", str(index)])
+    text = index.read_text()
+    assert "There are no results with a masked background." in text
+    assert "Average ranks need at least two categories" in text
+    assert "nan" not in re.sub(r"data:image/\w+;base64,[\w+/=]+", "", text).lower().replace("finance", "")
+    [collection] = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text)[1])
+    assert collection["methods"] == ["PaDiM", "SimpleNet"]
+    assert {"photograph", "ground truth", "PaDiM", "SimpleNet"} == set(
+        next(image for image in collection["images"] if image["label"] != "good")["pictures"]
+    )
+    assert {"main.csv", "main.tex", "main.pdf"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
 def test_good_test_images_alone_are_lines_and_no_traceback(judged, tmp_path):

@@ -10,6 +10,7 @@ from typing import Any
 _NAMES = {
     "calibration": ["calibration_functions", "reliability_diagrams"],
     "connector": ["defect_heat_map", "detection_by_size", "radius_curves", "size_and_strength"],
+    "entries": ["costs", "critical_differences", "kinds_of_entries", "leads"],
     "images": ["gallery", "image_grid", "maps_by_detector", "saturation_curves", "saturation_steps"],
     "intervals": ["differences", "differences_in_panels"],
     "learning": ["cumulative_variance", "discriminator_curves", "learning_curves"],

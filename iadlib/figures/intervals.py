@@ -11,17 +11,17 @@ from iadlib.figures import style
 
 
 @style.drawn_from("what", "kind", "difference", "low", "high")
-def differences(table: pd.DataFrame, label: str) -> Figure:
+def differences(table: pd.DataFrame, label: str, width: float = 7) -> Figure:
     """Differences with their intervals, and a line at no difference.
 
-    `table` has the columns what, kind, difference, low, high; `label` names the difference.
+    `table` has the columns what, kind, difference, low, high; `label` names the difference; `width` is in inches.
     """
     rows = style.in_order(table["what"])
-    figure, axis = style.axes_of(size=(7, 0.6 + 0.27 * len(rows)))
+    figure, axis = style.axes_of(size=(width, 0.6 + 0.27 * len(rows)))
     draw_intervals(axis, table, "what", "difference", rows)
     axis.set_xlabel(label)
     if table["kind"].nunique() > 1:
-        style.legend_beside(figure, [axis])
+        (style.legend_beside if width > 6 else style.legend_above)(figure, [axis])
     return style.finished(figure)
 
 
@@ -54,6 +54,6 @@ def draw_intervals(
         axis.plot(part[values_are], positions, marker, color=colour, markersize=5, label=kind)
     axis.axvline(at, color="0.4", linewidth=1, zorder=1.5)
     style.few_ticks(axis)
-    axis.set_title(style.label(title, 24))
+    axis.set_title(style.label(title, 24), fontsize=10)
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.set_yticks(range(len(rows)), [style.label(row) for row in rows])

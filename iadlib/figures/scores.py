@@ -93,17 +93,17 @@ def roc_by_detector(table: pd.DataFrame) -> Figure:
 
 
 @style.drawn_from("category", "method", "kind", "mean", "low", "high")
-def kind_comparison(table: pd.DataFrame, label: str) -> Figure:
+def kind_comparison(table: pd.DataFrame, label: str, columns: int = 3, width: float = 3.1) -> Figure:
     """Logical beside structural anomalies for every method, one panel for each category; a line at 0.5.
 
     `table` has the columns category, method, kind, mean, and low and high, the ends of an interval. `label` names the
-    values.
+    values; `width` is that of a panel, in inches.
     """
     categories, methods = (style.in_order(table[column]) for column in ("category", "method"))
-    cell = (3.1, 0.7 + 0.3 * len(methods))
-    figure, axes = style.panels(len(categories), 3, cell, (1.8, 0.2), sharex=True, sharey=True)
+    cell, beside = (width, 0.7 + 0.26 * len(methods)), 1.8 if width > 2 else 1.5
+    figure, axes = style.panels(len(categories), columns, cell, (beside, 0.2), sharex=True, sharey=True)
     for axis, category in zip(axes, categories, strict=True):
         draw_intervals(axis, table[table["category"] == category], "method", "mean", methods, at=0.5, title=category)
     figure.supxlabel(label, fontsize=9)
-    style.legend_beside(figure, axes)
+    (style.legend_above if columns < 3 else style.legend_beside)(figure, axes)
     return style.finished(figure)

@@ -6,6 +6,7 @@ can be read in grey.
 """
 
 import io
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import wraps
 from textwrap import fill
@@ -21,8 +22,11 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from iadlib.figures.text import titles
+
 DPI = 90  # pixels an inch, of a figure in a cell
-FILE_DPI, PHOTOGRAPH_DPI = 110, 80  # of its file, and of one that shows photographs
+FILE_DPI, PHOTOGRAPH_DPI = 110, 72  # of its file, and of one that shows photographs
+PHOTOGRAPH_QUALITY = 60  # of a JPEG
 KIND_COLOURS = {"good": "0.55", "logical": "#0072B2", "structural": "#D55E00"}
 KIND_MARKERS = {"good": "D", "logical": "o", "structural": "^"}
 NOTHING = "nothing to draw"
@@ -80,15 +84,20 @@ def kinds_present(kinds: Iterable[str]) -> list[str]:
 def line_styles(methods: Sequence[str], coloured: Collection[str] | None = None) -> dict[str, dict]:
     """Colour, line style and marker of every method, as keyword arguments of `plot`.
 
-    They depend on the place of a method in `methods` alone: figures that are given the same methods in the same order
-    agree. Methods that are not `coloured` (None: all) are grey and lie behind the others.
+    A detector has the same style in every figure. Other names, such as ensembles, follow in the order of `methods`:
+    figures that are given the same names in the same order agree. Methods that are not `coloured` (None: all) are grey
+    and lie behind the others.
     """
+    detectors = list(titles().values())
+    others = [method for method in methods if method not in detectors]
+    first = len(detectors) if len(others) < len(methods) else 0  # where others begin
     styles = {}
-    for place, method in enumerate(methods):
+    for method in methods:
+        place = detectors.index(method) if method in detectors else first + others.index(method)
         grey = coloured is not None and method not in coloured
         styles[method] = {
             "color": GREY if grey else _COLOURS[place % len(_COLOURS)],
-            "linestyle": _LINES[(place // len(_COLOURS) + place) % len(_LINES)],
+            "linestyle": _LINES[(place // 2 + place) % len(_LINES)],
             "marker": _MARKERS[place % len(_MARKERS)],
             "zorder": 1.5 if grey else 2,
         }
@@ -138,10 +147,19 @@ def few_ticks(axis: Axes, count: int = 5) -> None:
 
 def legend_beside(figure: Figure, axes: Sequence[Axes]) -> None:
     """The legend of the first of the axes, right of all panels."""
+    _legend(figure, axes, loc="outside right upper")
+
+
+def legend_above(figure: Figure, axes: Sequence[Axes], columns: int = 3) -> None:
+    """The legend of the first of the axes, above all panels: the figure stays narrow."""
+    _legend(figure, axes, loc="outside upper right", ncols=columns)
+
+
+def _legend(figure: Figure, axes: Sequence[Axes], **options) -> None:
     handles, names = axes[0].get_legend_handles_labels() if axes else ([], [])
     different = dict(zip(names, handles, strict=True))
     if different:
-        figure.legend(different.values(), different.keys(), loc="outside right upper", frameon=False, fontsize=9)
+        figure.legend(different.values(), different.keys(), frameon=False, fontsize=9, **options)
 
 
 def message(text: str) -> Figure:
@@ -191,15 +209,35 @@ def _texts(artist: Artist) -> Iterator[Text]:
             yield from _texts(child)
 
 
-def encoded(figure: Figure) -> tuple[str, bytes]:
-    """The ending of the figure's file and its content: JPEG where it shows photographs, else PNG of 256 colours."""
-    photographs = any(np.ndim(image.get_array()) == 3 for axis in figure.axes for image in axis.images)
-    drawn, content = io.BytesIO(), io.BytesIO()
-    options = {"dpi": PHOTOGRAPH_DPI if photographs else FILE_DPI, "pil_kwargs": {"compress_level": 1}}
-    figure.savefig(drawn, format="png", bbox_inches="tight", **options)
-    picture = Image.open(drawn).convert("RGB")
-    if photographs:
-        picture.save(content, "JPEG", quality=75)
+def encoded(figure: Figure, dpi: int = FILE_DPI) -> tuple[str, bytes]:
+    """The ending of the figure's file and its content: JPEG where it shows photographs, else PNG of 64 colours.
+
+    `dpi` is that of figures without photographs.
+    """
+    content = io.BytesIO()
+    if shows_photographs(figure):
+        drawn(figure, PHOTOGRAPH_DPI).save(content, "JPEG", quality=PHOTOGRAPH_QUALITY)
         return "jpg", content.getvalue()
-    picture.quantize(256, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
+    drawn(figure, dpi).quantize(64, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
     return "png", content.getvalue()
+
+
+def as_pdf(figure: Figure) -> bytes:
+    """The figure as PDF: lines and text where it shows no photographs, else one JPEG, which is much smaller."""
+    content, never = io.BytesIO(), time.gmtime(0)  # no time of creation: the same figure is the same bytes
+    if shows_photographs(figure):
+        options = {"quality": PHOTOGRAPH_QUALITY, "resolution": PHOTOGRAPH_DPI}
+        drawn(figure, PHOTOGRAPH_DPI).save(content, "PDF", creationDate=never, modDate=never, **options)
+    else:
+        figure.savefig(content, format="pdf", bbox_inches="tight", metadata={"CreationDate": None})
+    return content.getvalue()
+
+
+def shows_photographs(figure: Figure) -> bool:
+    return any(np.ndim(image.get_array()) == 3 for axis in figure.axes for image in axis.images)
+
+
+def drawn(figure: Figure, dpi: int) -> Image.Image:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", bbox_inches="tight", dpi=dpi, pil_kwargs={"compress_level": 1})
+    return Image.open(content).convert("RGB")

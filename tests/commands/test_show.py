@@ -54,7 +54,7 @@ def test_pictures_are_inside_the_page(scored, tmp_path):
     page = (tmp_path / "page.html").read_text()
     assert "http" not in page
     [collection] = data_of(page)
-    content = collection["images"][0]["pictures"]["score"].removeprefix("data:image/jpeg;base64,")
+    content = collection["images"][0]["pictures"]["score"].removeprefix("data:image/webp;base64,")
     assert Image.open(io.BytesIO(base64.b64decode(content))).size[0] > 100
 
 
@@ -80,7 +80,7 @@ def test_without_heat_maps_the_photographs_are_shown(result, scored, tmp_path):
     assert not (tmp_path / "page.html").exists()
     show(tmp_path / "scores", tmp_path / "page.html", photographs)
     [collection] = data_of((tmp_path / "page.html").read_text())
-    content = collection["images"][0]["pictures"]["score"].removeprefix("data:image/jpeg;base64,")
+    content = collection["images"][0]["pictures"]["score"].removeprefix("data:image/webp;base64,")
     assert np.asarray(Image.open(io.BytesIO(base64.b64decode(content)))).shape == (64, 96, 3)
 
 

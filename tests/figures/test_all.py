@@ -52,9 +52,15 @@ def saturation() -> tuple:
 
 SIZES = crossed(panel=["cut_corner: leg, mm"], method=METHODS, size=[1.0, 2.0, 3.0])
 AREAS = pd.DataFrame({"median area": [100, 50], "median saturation area": [40, 50]}, index=["ho_le$", "dent"])
+COSTS = pd.DataFrame({"entry": METHODS, "seconds to fit": [1.0, 20, 70], "milliseconds an image": [12.0, 30, 135]})
 DRAW = {
     "calibration_functions": lambda: figures.calibration_functions(
         np.array([0.1, 0.5, 0.9]), KINDS, np.array([0.0, 1.0]), {"Platt_$": np.array([0.1, 0.9])}, "parts $"
+    ),
+    "costs": lambda: figures.costs(COSTS),
+    "critical_differences": lambda: figures.critical_differences(
+        pd.DataFrame({"entry": METHODS, "rank": [1.2, 1.9, 2.9]}),
+        pd.DataFrame([[1, 0.5, 0.01], [0.5, 1, 0.2], [0.01, 0.2, 1]], index=METHODS, columns=METHODS),
     ),
     "cumulative_variance": lambda: figures.cumulative_variance({"patch_core$": [0.5, 1.0]}, {"patch_core$": 1}),
     "defect_heat_map": lambda: figures.defect_heat_map(crossed(defect=["cut_$", "hole"], method=METHODS), "AUROC"),
@@ -69,6 +75,8 @@ DRAW = {
     "kind_comparison": lambda: figures.kind_comparison(
         crossed(category=["cut_$", "b"], method=METHODS, kind=KINDS[1:]), "image AUROC"
     ),
+    "kinds_of_entries": lambda: figures.kinds_of_entries(crossed(entry=METHODS, kind=KINDS[1:]), "image AUROC"),
+    "leads": lambda: figures.leads(crossed(category=["cut_$", "b"], entry=METHODS, kind=["logical"]), "PaDiM"),
     "learning_curves": lambda: figures.learning_curves({"a_$": crossed(phase=["x_$", "y"], step=range(60))}),
     "maps_by_detector": lambda: figures.maps_by_detector(
         IMAGES, {name: list(RNG.random((3, 8, 12))) for name in METHODS}, REGIONS, TITLES

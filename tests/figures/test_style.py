@@ -13,6 +13,7 @@ from iadlib.figures.style import (
     line_styles,
     panels,
 )
+from iadlib.figures.text import titles
 
 METHODS = [f"method {i}" for i in range(12)]
 
@@ -28,6 +29,13 @@ def test_twelve_methods_have_twelve_colours():
 def test_methods_next_to_each_other_differ_without_colour():
     looks = [(style["linestyle"], style["marker"]) for style in line_styles(METHODS).values()]
     assert all(a[0] != b[0] and a[1] != b[1] for a, b in itertools.pairwise(looks))
+
+
+def test_a_detector_has_one_style_whatever_else_a_figure_shows():
+    names = list(titles().values())
+    alone = line_styles(names)
+    assert line_styles([*names[::-1], "an ensemble"])[names[3]] == alone[names[3]]
+    assert line_styles([names[7], names[3]]) == {names[7]: alone[names[7]], names[3]: alone[names[3]]}
 
 
 def test_methods_that_are_not_coloured_are_grey_and_behind():

@@ -1,0 +1,123 @@
+"""A card for each detector and ensemble: what it is, settings, data, metrics, cost and known failures."""
+
+import ast
+import html
+from collections.abc import Sequence
+
+import pandas as pd
+import yaml
+from IPython.display import HTML
+
+from iadlib.figures.text import spaced
+from iadlib.report.findings import Findings, name_of
+from iadlib.report.sentences import counted, listed, within
+from iadlib.study import ROOT, ensemble
+
+FAILURES = 3  # defects of a card
+CHANCE = 0.6  # below this image AUROC a defect is hardly found
+ABOUT = {
+    ensemble.MEAN: (
+        "The mean of the scores and of the maps of the members, each standardised on normal validation images."
+    ),
+    ensemble.FEATURE: (
+        "The features of the members, projected and joined, with discriminators that learn to tell them from the same "
+        "features with noise; their output is averaged with the members' own distances."
+    ),
+}
+
+
+def cards(findings: Findings, costs: pd.DataFrame) -> HTML:
+    """All cards, closed; `costs` has a row for each measured entry."""
+    parts = [card(findings, entry, costs) for entry in findings.groups]
+    return HTML("\n".join(parts))
+
+
+def card(findings: Findings, entry: str, costs: pd.DataFrame) -> str:
+    """One card as HTML."""
+    what, differs = described(entry)
+    lines = {
+        "What it is": what,
+        "Where it differs from the paper": differs,
+        "Settings": settings(findings, entry),
+        "Data": data(findings),
+        "Metrics": metrics(findings, entry),
+        "Cost": cost(costs, entry),
+        "Known failures": failures(findings, entry),
+    }
+    rows = "".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in lines.items() if text)
+    return f"<details><summary>{html.escape(name_of(entry))}</summary><dl>{rows}</dl></details>"
+
+
+def described(entry: str) -> tuple[str, str]:
+    """What a detector is and where it differs from its paper, from the docstring of its module."""
+    path = ROOT / f"iadlib/detectors/{entry}.py"
+    if not path.is_file():
+        return ABOUT.get(entry, "The mean of the outputs of one detector with several backbones."), ""
+    paragraphs = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n\n")
+    differs = [text for text in paragraphs if "differ" in text.partition(".")[0].partition(":")[0]]
+    return " ".join(" ".join(paragraphs[:2]).split()), " ".join(" ".join(differs[:1]).split())
+
+
+def settings(findings: Findings, entry: str) -> str:
+    """The values of the params files for this profile; what they do not name are the defaults of the class."""
+    path = ROOT / f"params/methods/{entry}.yaml"
+    if not path.is_file():
+        return f"Members: {listed([name_of(name) for name in ensemble.members()])}. All settings: params/ensemble.yaml."
+    blocks = yaml.safe_load(path.read_text())
+    chosen = merged(blocks.get("common") or {}, blocks.get(findings.study.profile) or {})
+    text = ", ".join(f"{name}: {value}" for name, value in chosen.items()) or "the defaults of its class"
+    return f"{text} (params/methods/{entry}.yaml)."
+
+
+def merged(first: dict, second: dict) -> dict:
+    """The values of two blocks, with hyperparameters in one level; the second overrides the first."""
+    flat = {}
+    for block in (first, second):
+        flat |= {key: value for key, value in block.items() if key != "hyperparameters"}
+        flat |= block.get("hyperparameters") or {}
+    return flat
+
+
+def data(findings: Findings) -> str:
+    names = [spaced(name) for name in findings.categories]
+    return f"Fitted to normal images alone, separately for each of {len(names)} categories: {listed(names)}."
+
+
+def metrics(findings: Findings, entry: str) -> str:
+    rows = findings.main[findings.main["entry"] == name_of(entry)]
+    values = [f"{row.metric} on {row.kind} anomalies {within(row)}" for row in rows.itertuples()]
+    seeds = int(findings.values.loc[findings.values["entry"] == entry, "seed"].nunique())
+    over = counted(len(findings.both_kinds), "category", "categories")
+    return f"{'; '.join(values)}. Means over {over} and {counted(seeds, 'seed')}."
+
+
+def cost(costs: pd.DataFrame, entry: str) -> str:
+    rows = costs[costs["entry"] == name_of(entry)]
+    if rows.empty:
+        return "Not measured."
+    row = rows.iloc[0]
+    return (
+        f"{row['seconds to fit']:.1f} s to fit, {row['milliseconds an image']:.1f} ms an image, "
+        f"{row['peak MiB']:.0f} MiB at most (the conditions are in the section on cost)."
+    )
+
+
+def failures(findings: Findings, entry: str) -> str:
+    """The defects with the lowest image AUROC."""
+    rows = findings.by_defect[findings.by_defect["entry"] == name_of(entry)]
+    worst = rows.nsmallest(FAILURES, "value").itertuples()
+    parts = [f"{spaced(row.defect)} ({spaced(row.category)}) {within(row)}" for row in worst]
+    low = int((rows["value"] < CHANCE).sum())
+    return f"Lowest image AUROC: {'; '.join(parts)}. Below {CHANCE}: {low} of {counted(len(rows), 'defect')}."
+
+
+def costs_of(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """entry, image, seconds to fit, milliseconds an image, peak MiB of the tables in benchmarks/, detectors first."""
+    parts = []
+    for table in tables:
+        rows = table.reset_index().rename(columns={"method": "entry", "fit s": "seconds to fit"})
+        if len(rows):
+            rows["milliseconds an image"] = 1000 / rows["images/s, one by one"]
+            parts.append(rows[["entry", "image", "seconds to fit", "milliseconds an image", "peak MiB", "device"]])
+    columns = ["entry", "image", "seconds to fit", "milliseconds an image", "peak MiB", "device"]
+    return pd.concat(parts).drop_duplicates("entry").reset_index(drop=True) if parts else pd.DataFrame(columns=columns)

@@ -1,0 +1,101 @@
+"""Sentences say what the numbers are, also when the numbers turn round."""
+
+import pandas as pd
+import pytest
+
+from iadlib.report import Findings, best_by_category, best_by_defect, layout, sentences
+from iadlib.study import Study
+from tests.study.conftest import study  # noqa: F401
+
+
+@pytest.fixture
+def findings(study) -> Findings:  # noqa: F811
+    """PatchCore separates logical anomalies alone, PaDiM structural ones alone."""
+    made = Findings(study)
+    kind = made.values["entry"].map({"patchcore": "structural", "padim": "logical"})
+    lower = made.values["label"] == kind
+    made.__dict__["values"] = made.values.assign(score=made.values["score"] - 0.7 * lower)
+    return made
+
+
+def row(difference: float, low: float, high: float) -> pd.Series:
+    return pd.Series({"difference": difference, "low": low, "high": high})
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ((0.1, 0.05, 0.2), "better"),
+        ((-0.1, -0.2, -0.05), "worse"),
+        ((0.1, -0.1, 0.3), "the same"),
+        ((0, 0, 0), "the same"),
+    ],
+)
+def test_a_difference_is_a_finding_only_beyond_its_interval(values, word):
+    assert sentences.verdict(row(*values), "the same") == word
+
+
+def test_the_answer_names_the_best_detectors_of_the_tables(findings):
+    loss, best, *_ = sentences.answer(findings)
+    assert "1 of 2 detectors find logical anomalies less well" in loss
+    assert "PaDiM, the best on structural anomalies" in loss
+    assert "On logical anomalies, PatchCore is the best detector" in best
+
+
+def test_the_answer_turns_with_the_results(findings):
+    turned = findings.values.replace({"label": {"logical": "structural", "structural": "logical"}})
+    other = Findings(findings.study)
+    other.__dict__["values"] = turned
+    loss, best, *_ = sentences.answer(other)
+    assert "PatchCore, the best on structural anomalies" in loss
+    assert "On logical anomalies, PaDiM is the best detector" in best
+
+
+def test_every_number_of_the_answer_is_in_the_tables(findings):
+    tables = [findings.main, findings.leads, findings.by_category]
+    known = {sentences.number(value) for table in tables for value in table.select_dtypes("number").to_numpy().ravel()}
+    text = " ".join(sentences.answer(findings))
+    found = pd.Series(text).str.findall(r"−?\d\.\d{3}").iloc[0]
+    assert found
+    assert set(found) <= known
+
+
+def test_defects_name_the_missing_part(findings):
+    table = best_by_defect(findings.by_defect, "PaDiM", "logical", ["PatchCore", "PaDiM"])
+    assert "In 1 defect a part is missing. The best detector is PatchCore in 1 (parts)." in sentences.logical(table)[0]
+    assert list(layout.best_by_defect(table)["defect"]) == ["missing hole (parts)"]
+
+
+def test_the_best_detector_of_every_category_and_kind(findings):
+    table = best_by_category(findings.by_category, ["PatchCore", "PaDiM"])
+    assert list(table["entry"]) == ["PatchCore", "PaDiM", "PaDiM"]
+    assert "PaDiM is the best detector in 2" in sentences.benchmark(table)[0]
+
+
+def test_ranks_need_three_entries_and_say_so(findings):
+    assert findings.ranks.empty
+    assert sentences.ranks(findings) == ["Average ranks need at least two categories and three detectors."]
+
+
+def test_studies_without_results_say_nothing_or_that(tmp_path):
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params/grid.yaml").write_text("methods: []\ncategories: {}\nbackgrounds: []\n")
+    nothing = Findings(Study("quick", tmp_path))
+    assert sentences.calibration(nothing) == []
+    assert sentences.against_others(nothing) == []
+    assert sentences.masking(pd.DataFrame()) == ["There are no results with a masked background."]
+    assert sentences.costs(pd.DataFrame()) == ["There is no measurement for this profile."]
+
+
+def test_a_score_that_is_worse_than_a_constant_is_called_no_probability(findings, tmp_path):
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params/grid.yaml").write_text("methods: []\ncategories: {}\n")
+    folder = tmp_path / "reports/quick/calibration_tables"
+    folder.mkdir(parents=True)
+    names = ["none", "Platt scaling", "bounded sigmoid"]
+    for raw, head in ((2.0, "no probability until"), (0.5, "a rough probability")):
+        losses = {"log loss": [raw, 0.4, 0.3], "expected error": 0.1, "expected error if right": 0.2}
+        pd.DataFrame({"calibrator": names} | losses).to_csv(folder / "overall.csv", index=False)
+        first, *_ = sentences.calibration(Findings(Study("quick", tmp_path)))
+        assert head in first
+        assert "the bounded sigmoid has the lowest, 0.300; Platt scaling has 0.400" in first
