@@ -124,9 +124,9 @@ def test_the_report_leaves_out_what_has_no_results_and_shows_photographs_with_ma
     text = index.read_text()
     assert "There are no results with a masked background." in text
     assert "Average ranks need at least two categories" in text
-    assert "nan" not in re.sub(r"data:image/\w+;base64,[\w+/=]+", "", text).lower().replace("finance", "")
+    assert "nan" not in re.sub(r"data:image/\w+;base64,[\w+/=]+", "", text).lower()
     [collection] = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text)[1])
-    assert collection["methods"] == ["PaDiM", "SimpleNet"]
+    assert sorted(collection["methods"]) == ["PaDiM", "SimpleNet"]
     assert {"photograph", "ground truth", "PaDiM", "SimpleNet"} == set(
         next(image for image in collection["images"] if image["label"] != "good")["pictures"]
     )
