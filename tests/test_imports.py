@@ -26,9 +26,10 @@ MAY_IMPORT = {
     "results": {"data", "detectors", "calibration"},
     "commands": {
         *("results", "data", "detectors", "ensemble", "rendering", "metrics", "calibration", "figures", "noise"),
-        "explorer",
+        *("explorer", "pipeline"),
     },
     "study": {"results", "data", "detectors", "metrics", "calibration", "figures"},
+    "pipeline": set(),
     "__main__": {"commands", "detectors"},
 }
 

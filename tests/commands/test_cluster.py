@@ -1,0 +1,155 @@
+"""The pipeline as jobs, on a small pipeline in a repository of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from dvc.repo import Repo
+
+from iadlib import pipeline
+from iadlib.commands.cluster import ClusterSettings, cluster
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*_NoneStep.value:DeprecationWarning")  # of a library of DVC's
+
+COPY = (
+    "echo ${{item.letter}}.{kind} >> log.txt; test ! -e broken.${{item.letter}}; cat {source} > {kind}.${{item.letter}}"
+)
+
+
+def matrix(kind: str, source: str) -> dict:
+    """A stage for each letter that copies a file, appends its name to log.txt, and fails where a file says so."""
+    return {
+        "matrix": {"letter": ["a", "b"]},
+        "cmd": COPY.format(kind=kind, source=source),
+        "deps": [source],
+        "outs": [f"{kind}.${{item.letter}}"],
+    }
+
+
+STAGES = {
+    "source": {"frozen": True, "cmd": "echo never >> log.txt", "outs": [{"source.txt": {"cache": False}}]},
+    "fit": matrix("fit", "source.txt"),
+    "judge": matrix("judge", "fit.${item.letter}"),
+    "table": {
+        "cmd": "echo table >> log.txt; cat judge.a judge.b > table.txt",
+        "deps": ["judge.a", "judge.b"],
+        "params": ["title"],
+        "outs": [{"table.txt": {"cache": False}}],
+    },
+}
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch) -> Path:
+    """A repository of five stages that are to run: fit@a, fit@b, judge@a, judge@b, table."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, [Path(pipeline.__file__).parents[1], *sys.path])))
+    dvc("init", "--no-scm", "--quiet")
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": STAGES}))
+    Path("params.yaml").write_text("title: first\n")
+    Path("source.txt").write_text("pixels\n")
+    dvc("commit", "--quiet", "--force", "source")
+    return tmp_path
+
+
+def dvc(*arguments: str) -> str:
+    return subprocess.run(["dvc", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def ran() -> list[str]:
+    """The stages whose commands have run since the last call, in order."""
+    log = Path("log.txt")
+    lines = log.read_text().split() if log.is_file() else []
+    log.unlink(missing_ok=True)
+    return lines
+
+
+def run(**settings: object) -> None:
+    cluster(ClusterSettings(jobs_at_once=2, **settings), local=True)
+
+
+def test_every_stage_runs_once_after_those_that_it_depends_on_and_the_lock_is_that_of_dvc_repro(study):
+    run()
+    lines = ran()
+    assert [sorted(lines[:2]), sorted(lines[2:4]), lines[4:]] == [["a.fit", "b.fit"], ["a.judge", "b.judge"], ["table"]]
+    assert json.loads(dvc("status", "--json")) == {}
+    by_jobs = yaml.safe_load(Path("dvc.lock").read_text())
+    dvc("repro", "--force")
+    assert yaml.safe_load(Path("dvc.lock").read_text()) == by_jobs
+
+
+def test_after_a_failure_only_what_is_missing_runs(study):
+    Path("broken.b").touch()
+    with pytest.raises(RuntimeError, match=r"(?s)fit@b \(log: .*judge@b \(not run, after fit@b\).*table \(not run"):
+        run()
+    assert sorted(ran()) == ["a.fit", "a.judge", "b.fit"]
+    assert sorted(json.loads(dvc("status", "--json"))) == ["fit@b", "judge@b", "table"]
+    Path("broken.b").unlink()
+    run()
+    assert ran() == ["b.fit", "b.judge", "table"]
+    run()
+    assert ran() == []
+    assert json.loads(dvc("status", "--json")) == {}
+
+
+def test_only_what_a_change_reaches_runs_again(study):
+    run()
+    ran()
+    Path("params.yaml").write_text("title: second\n")
+    run()
+    assert ran() == ["table"]
+    Path("source.txt").write_text("other pixels\n")
+    run()
+    assert sorted(ran()) == ["a.fit", "a.judge", "b.fit", "b.judge", "table"]
+
+
+def test_a_job_whose_dependencies_came_out_as_before_does_not_run(study):
+    run()
+    ran()
+    Path("fit.a").write_text("damaged")
+    run()
+    assert ran() == ["a.fit"]
+    assert json.loads(dvc("status", "--json")) == {}
+
+
+def test_results_of_dependencies_that_changed_meanwhile_are_not_recorded(study, capsys):
+    root = str(study)
+    pipeline.run_stage(root, "fit@a")
+    pipeline.run_stage(root, "fit@b")
+    Path("source.txt").write_text("other pixels\n")
+    pipeline.run_stage(root, "fit@b")
+    pipeline.record(root)
+    assert "fit@a: a dependency has changed" in capsys.readouterr().out
+    assert "fit@a" in json.loads(dvc("status", "--json"))
+    assert "fit@b" not in json.loads(dvc("status", "--json"))
+
+
+def test_a_job_that_starts_again_after_its_end_does_nothing(study):
+    pipeline.run_stage(str(study), "fit@a")
+    pipeline.run_stage(str(study), "fit@a")
+    assert ran() == ["a.fit"]
+
+
+def test_a_command_that_does_not_make_its_output_has_failed(study):
+    text = Path("dvc.yaml").read_text()
+    Path("dvc.yaml").write_text(text.replace("> fit.${item.letter}", "> /dev/null"))
+    with pytest.raises(RuntimeError, match=r"fit@a has not made fit\.a"):
+        pipeline.run_stage(str(study), "fit@a")
+    assert pipeline.notes(Repo()) == []
+
+
+def test_options_of_a_stage_that_there_is_not_are_an_error(study):
+    with pytest.raises(ValueError, match="options of a stage 'fits'; there are fit, judge"):
+        run(stages={"fits": {"gres": "gpu:1"}})
+
+
+def test_nothing_runs_on_a_dry_run(study, capsys):
+    cluster(ClusterSettings(), local=True, dry=True)
+    assert ran() == []
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "fit@a, fit@b"
+    assert printed[-1] == "5 stages to run; 0 jobs are in the queue"
