@@ -12,19 +12,18 @@ from dvc.repo import Repo
 
 from iadlib import pipeline
 from iadlib.commands.cluster import ClusterSettings, cluster
+from tests.test_benchmarks import script
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*_NoneStep.value:DeprecationWarning")  # of a library of DVC's
 
-COPY = (
-    "echo ${{item.letter}}.{kind} >> log.txt; test ! -e broken.${{item.letter}}; cat {source} > {kind}.${{item.letter}}"
-)
+COPY = "echo ${{item.letter}}.{kind} >> log.txt && test ! -e broken.${{item.letter}} && cat {source} > {out}"
 
 
 def matrix(kind: str, source: str) -> dict:
     """A stage for each letter that copies a file, appends its name to log.txt, and fails where a file says so."""
     return {
         "matrix": {"letter": ["a", "b"]},
-        "cmd": COPY.format(kind=kind, source=source),
+        "cmd": COPY.format(kind=kind, source=source, out=f"{kind}.${{item.letter}}"),
         "deps": [source],
         "outs": [f"{kind}.${{item.letter}}"],
     }
@@ -153,3 +152,88 @@ def test_nothing_runs_on_a_dry_run(study, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "fit@a, fit@b"
     assert printed[-1] == "5 stages to run; 0 jobs are in the queue"
+
+
+# -- the commands that SLURM gets -------------------------------------------------------------------------------------
+
+SBATCH = """#!/bin/sh
+number=$(( $(cat sbatch.count 2> /dev/null || echo 0) + 1 ))
+echo $number > sbatch.count
+cp "$1" job.$number
+echo "Submitted batch job $number"
+"""
+
+
+@pytest.fixture
+def submissions(study, monkeypatch):
+    """A function that submits with an `sbatch` that only notes, and `squeue` that lists what a file names."""
+    programs = study / "bin"
+    programs.mkdir()
+    for name, text in {
+        "sbatch": SBATCH,
+        "srun": "#!/bin/sh\n",
+        "squeue": "#!/bin/sh\ncat queue 2> /dev/null; true\n",
+    }.items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+
+    def submitted(**settings: object) -> list[dict[str, str]]:
+        """The options of every new job or array; their numbers are 1, 2, … over all calls."""
+        before = len(list(study.glob("job.*")))
+        cluster(ClusterSettings(**settings))
+        jobs = [
+            Path(f"job.{before + 1 + number}").read_text() for number in range(len(list(study.glob("job.*"))) - before)
+        ]
+        options = [[line[10:] for line in job.splitlines() if line.startswith("#SBATCH --")] for job in jobs]
+        return [{name: value for name, _, value in (line.partition("=") for line in lines)} for lines in options]
+
+    return submitted
+
+
+def test_alike_stages_are_an_array_and_jobs_wait_for_what_they_depend_on(submissions):
+    jobs = submissions()
+    assert [job["job-name"] for job in jobs] == ["fit", "judge", "judge", "table", "record"]
+    assert jobs[0]["array"] == "0-1%2"
+    found = [job.get("dependency") for job in jobs]
+    assert found == [None, "afterok:1_0", "afterok:1_1", "afterok:2:3", "afterany:1:2:3:4"]
+
+
+def test_no_more_jobs_run_at_once_than_the_settings_say(submissions):
+    jobs = submissions(jobs_at_once=1)
+    assert jobs[0]["array"] == "0-1%1"
+    found = [job.get("dependency") for job in jobs[1:4]]
+    assert found == ["afterok:1_0,afterany:1", "afterok:1_1,afterany:2", "afterok:2:3,afterany:3"]
+
+
+def test_options_of_a_stage_override_the_default(submissions):
+    fit, judge, *_ = submissions(default={"mem": "4G", "time": 30}, stages={"fit": {"gres": "gpu:1", "time": 90}})
+    assert (fit["mem"], fit["gres"], fit["time"]) == ("4G", "gpu:1", "90")
+    assert (judge["mem"], judge["time"], "gres" in judge) == ("4G", "30", False)
+
+
+def test_jobs_that_are_in_the_queue_are_not_submitted_again(submissions):
+    submissions()
+    Path("queue").write_text("1_1\n3\n5\n")  # fit@b, judge@b and the last job
+    jobs = submissions()
+    assert [job["job-name"] for job in jobs] == ["fit", "judge", "table", "record"]
+    assert "array" not in jobs[0]
+    assert [job.get("dependency") for job in jobs] == [None, "afterok:6", "afterok:3:7", "afterany:1_1:3:5:6:7:8"]
+
+
+def test_a_cluster_of_two_nodes_runs_the_pipeline_and_resumes_it(study):
+    slurm = script("slurm")
+    if reason := slurm.missing():
+        pytest.skip(reason)
+    (study / "slurm").mkdir()
+    with slurm.cluster(study / "slurm"):
+        Path("broken.b").touch()
+        cluster(ClusterSettings())
+        slurm.wait_until(lambda: not slurm.queue(), 120)
+        assert sorted(ran()) == ["a.fit", "a.judge", "b.fit"]
+        assert sorted(json.loads(dvc("status", "--json"))) == ["fit@b", "judge@b", "table"]
+        Path("broken.b").unlink()
+        cluster(ClusterSettings(jobs_at_once=1))
+        slurm.wait_until(lambda: not slurm.queue(), 120)
+    assert ran() == ["b.fit", "b.judge", "table"]
+    assert json.loads(dvc("status", "--json")) == {}
