@@ -95,20 +95,12 @@ def test_after_a_failure_only_what_is_missing_runs(study):
     assert json.loads(dvc("status", "--json")) == {}
 
 
-def test_only_what_a_change_reaches_runs_again(study):
+def test_only_what_a_change_reaches_runs_again_and_no_further_than_results_differ(study):
     run()
     ran()
     Path("params.yaml").write_text("title: second\n")
     run()
     assert ran() == ["table"]
-    Path("source.txt").write_text("other pixels\n")
-    run()
-    assert sorted(ran()) == ["a.fit", "a.judge", "b.fit", "b.judge", "table"]
-
-
-def test_a_job_whose_dependencies_came_out_as_before_does_not_run(study):
-    run()
-    ran()
     Path("fit.a").write_text("damaged")
     run()
     assert ran() == ["a.fit"]
