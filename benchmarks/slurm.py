@@ -254,15 +254,21 @@ def most_at_once(folder: Path) -> int:
     return max(accumulate(change for _, change in events))
 
 
-def trial(workplace: Path, pause: float) -> bool:
-    """Whether a disturbed run on the cluster ends with the same files as `dvc repro`, and ran nothing without need."""
+def reference(workplace: Path) -> Path:
+    """Where `dvc repro` has run the quick profile."""
+    task, begun = of_pipeline(workplace), time.monotonic()
+    task.reset()
+    subprocess.run(task.command, cwd=task.folder, check=True, stdout=subprocess.DEVNULL)
+    print(f"dvc repro took {time.monotonic() - begun:.0f} s", flush=True)
+    return task.folder
+
+
+def trial(workplace: Path, expected: Path, pause: float) -> bool:
+    """Whether a disturbed run on the cluster ends with the files in `expected`, and ran nothing twice without need."""
     task = of_pipeline(workplace)  # a clone with the settings of the quick profile
-    quick, begun = task.folder, time.monotonic()
+    quick = task.folder
     for name, first in {"PYTHONPATH": quick, "PATH": Path(sys.executable).parent}.items():
         os.environ[name] = f"{first}{os.pathsep}{os.environ.get(name, '')}".rstrip(os.pathsep)
-    subprocess.run(task.command, cwd=quick, check=True, stdout=subprocess.DEVNULL)
-    expected, lock = task.content(), yaml.safe_load((quick / "dvc.lock").read_text())
-    print(f"dvc repro: {len(expected)} files in {time.monotonic() - begun:.0f} s", flush=True)
     task.reset()
     (quick / "params/cluster.yaml").write_text(yaml.safe_dump({"common": SETTINGS}))
     folder = workplace / "slurm"
@@ -281,13 +287,17 @@ def trial(workplace: Path, pause: float) -> bool:
         submit(quick)
         print(f"a third submission has nothing to run, in {time.monotonic() - begun:.0f} s", flush=True)
         left = queue()
-    found = task.content()
-    differing = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    wanted, found = (
+        {f"{part}/{name}": data for part in MADE for name, data in tree(folder / part).items()}
+        for folder in (expected, quick)
+    )
+    differing = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
     logs = (quick / ".dvc/tmp/cluster/jobs").glob("*_log.out")
     starts = Counter(name for log in logs for name in re.findall(r"^(\S+@\S+|\w+): python ", log.read_text(), re.M))
     twice = sorted(name for name, count in starts.items() if count > 1)
     status = json.loads(subprocess.run(["dvc", "status", "--json"], cwd=quick, check=True, capture_output=True).stdout)
-    same_lock = yaml.safe_load((quick / "dvc.lock").read_text()) == lock
+    first, second = (yaml.safe_load((folder / "dvc.lock").read_text()) for folder in (expected, quick))
+    same_lock = first == second
     print(f"{len(starts)} stages, {sum(starts.values())} starts of commands; twice: {', '.join(twice) or 'none'}")
     print(f"at most {most_at_once(folder)} jobs at once; {len(left)} are left in the queue")
     print(f"{len(found)} files, {len(differing)} differ", *differing[:5])
@@ -300,11 +310,16 @@ def trial(workplace: Path, pause: float) -> bool:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pause", type=float, default=20, metavar="SECONDS", help="before each kill (default: 20)")
+    parser.add_argument("--expected", type=Path, metavar="DIR", help="a folder where `dvc repro` has run already")
     options = parser.parse_args()
     if reason := missing():
         sys.exit(print(f"skipped: {reason}"))
-    from interruptions import of_pipeline  # the script of this name beside this one
+    from interruptions import MADE, of_pipeline, tree  # the script of this name beside this one
 
     with tempfile.TemporaryDirectory(prefix="slurm-") as temporary:
-        good = trial(Path(temporary), options.pause)
+        workplaces = [Path(temporary) / name for name in ("repro", "cluster")]
+        for folder in workplaces:
+            folder.mkdir()
+        expected = options.expected or reference(workplaces[0])
+        good = trial(workplaces[1], expected, options.pause)
     sys.exit(not good)

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -46,7 +45,8 @@ STAGES = {
 def study(tmp_path, monkeypatch) -> Path:
     """A repository of five stages that are to run: fit@a, fit@b, judge@a, judge@b, table."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, [Path(pipeline.__file__).parents[1], *sys.path])))
+    paths = [str(Path(pipeline.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths).rstrip(os.pathsep))
     dvc("init", "--no-scm", "--quiet")
     Path("dvc.yaml").write_text(yaml.safe_dump({"stages": STAGES}))
     Path("params.yaml").write_text("title: first\n")
