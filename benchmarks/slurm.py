@@ -131,7 +131,8 @@ class Cluster:
         self.daemons[name].kill()
         self.daemons[name].wait()
         for _, process in running:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         return 1 + len(running)
 
     def processes(self) -> list[tuple[str, psutil.Process]]:
@@ -150,11 +151,14 @@ class Cluster:
         return [(node, process) for process, node in found.items()]
 
     def stop(self) -> None:
-        subprocess.run(["scancel", "--me", "--signal=KILL"], capture_output=True)
+        with suppress(FileNotFoundError, subprocess.CalledProcessError, TimeoutError):
+            subprocess.run(["scancel", "--me"], check=True, capture_output=True)
+            wait_until(lambda: not queue(), 30)  # SLURM's processes that watch jobs end with these
         for process in reversed(self.daemons.values()):
             process.terminate()
         for _, process in self.processes():
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         for process in self.daemons.values():
             try:
                 process.wait(20)
