@@ -11,7 +11,8 @@ from dvc.repo import Repo
 
 from iadlib import pipeline
 from iadlib.commands.cluster import ClusterSettings, cluster
-from tests.test_benchmarks import script
+from iadlib.params import read_settings
+from tests.test_benchmarks import ROOT, script
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*_NoneStep.value:DeprecationWarning")  # of a library of DVC's
 
@@ -45,7 +46,7 @@ STAGES = {
 def study(tmp_path, monkeypatch) -> Path:
     """A repository of five stages that are to run: fit@a, fit@b, judge@a, judge@b, table."""
     monkeypatch.chdir(tmp_path)
-    paths = [str(Path(pipeline.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths).rstrip(os.pathsep))
     dvc("init", "--no-scm", "--quiet")
     Path("dvc.yaml").write_text(yaml.safe_dump({"stages": STAGES}))
@@ -131,6 +132,12 @@ def test_a_command_that_does_not_make_its_output_has_failed(study):
     with pytest.raises(RuntimeError, match=r"fit@a has not made fit\.a"):
         pipeline.run_stage(str(study), "fit@a")
     assert pipeline.notes(Repo()) == []
+
+
+def test_the_committed_settings_name_stages_of_the_pipeline_and_give_a_gpu_to_those_that_fit():
+    settings = read_settings(ClusterSettings, [f"{ROOT}/params/cluster.yaml:common"])
+    assert settings.stages.keys() <= yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].keys()
+    assert {name for name, options in settings.stages.items() if "gres" in options} >= {"fit", "fit_masked", "ensemble"}
 
 
 def test_options_of_a_stage_that_there_is_not_are_an_error(study):
