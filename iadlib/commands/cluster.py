@@ -51,7 +51,8 @@ def cluster(settings: ClusterSettings, local: bool = False, dry: bool = False) -
             raise ValueError(f"options of a stage {unknown[0]!r}; there are {', '.join(sorted(kinds))}")
         groups = plan(repo, queued)
         for group in groups:
-            print(f"{', '.join(group.stages)}{f', after {len(group.before)} others' * bool(group.before)}")
+            text = group.stages[0] if len(group.stages) == 1 else f"{group.kind}, {len(group.stages)} stages"
+            print(text + (f", after {len(group.before)} others" if group.before else ""))
         print(f"{sum(len(group.stages) for group in groups)} stages to run; {len(queued)} jobs are in the queue")
         if not dry and (groups or notes(repo)):
             run = run_here if local else submit

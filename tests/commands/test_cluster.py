@@ -149,7 +149,7 @@ def test_nothing_runs_on_a_dry_run(study, capsys):
     cluster(ClusterSettings(), local=True, dry=True)
     assert ran() == []
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0] == "fit@a, fit@b"
+    assert printed[:2] == ["fit, 2 stages", "judge@a, after 1 others"]
     assert printed[-1] == "5 stages to run; 0 jobs are in the queue"
 
 
