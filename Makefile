@@ -11,7 +11,7 @@ QUICK := .quick
 AGAIN := .render
 RENDERED := render harder_ground defect_sizes
 
-.PHONY: help install repro quick render test format lock lab
+.PHONY: help install repro quick cluster render test format lock lab
 
 help:  ## list what one can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ quick: $(READY)  ## every kind of stage once, with tiny settings: a first look i
 	cd $(QUICK) && dvc commit --quiet --force $(RENDERED) && dvc repro $(STAGES)
 	rm -rf reports/quick
 	cp -r $(QUICK)/reports/quick reports/quick
+
+cluster: $(READY)  ## submit what `make repro` would run to a SLURM cluster; again to resume
+	python -m iadlib cluster
 
 render: $(READY)  ## render the images of data/rendered again, into .render, and report every file that differs
 	rm -rf $(AGAIN)

@@ -28,6 +28,7 @@ import pandas as pd
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
+MADE = ("artifacts", "reports", "data/quick")  # what the stages of the quick profile make
 
 
 class Task(NamedTuple):
@@ -122,16 +123,15 @@ def of_pipeline(workplace: Path) -> Task:
     (clone / ".venv").symlink_to(ROOT / ".venv")
     run(["make", "-o", ".venv/.ready", "quick", "STAGES=card"], clone)  # makes the folder where the profile runs
     quick, dvc = clone / ".quick", Path(sys.executable).with_name("dvc")
-    made = ("artifacts", "reports", "data/quick")
 
     def reset() -> None:
-        for name in (*made, ".dvc/cache", ".dvc/tmp"):
+        for name in (*MADE, ".dvc/cache", ".dvc/tmp"):
             shutil.rmtree(quick / name, ignore_errors=True)
         (quick / "dvc.lock").unlink(missing_ok=True)
         run([str(dvc), "commit", "--quiet", "--force", "render", "harder_ground", "defect_sizes"], quick)
 
     def content() -> dict[str, object]:
-        return {f"{part}/{name}": data for part in made for name, data in tree(quick / part).items()}
+        return {f"{part}/{name}": data for part in MADE for name, data in tree(quick / part).items()}
 
     return Task([str(dvc), "repro"], quick, reset, content, lambda: None, lambda: False, seconds=30)
 

@@ -151,6 +151,13 @@ COMMANDS = {
         argument("--ensemble", type=Path, required=True, help="the report that `ensemble` has made"),
         *(CATEGORY, FITS, REQUIRED_FILES, OUT),
     ),
+    "cluster": (
+        "Submit the stages that `dvc repro` would run as jobs of a SLURM cluster; again to resume.",
+        argument("--local", action="store_true", help="run the jobs on this machine instead, and wait for them"),
+        argument("--dry", action="store_true", help="only print what would be submitted"),
+        setting("--jobs-at-once", type=int, metavar="N", help="of all stages together (default: as the settings say)"),
+        argument("-f", "--file", **FILE | {"default": ["params/cluster.yaml:common"]}),
+    ),
 }
 
 

@@ -26,10 +26,11 @@ MAY_IMPORT = {
     "results": {"data", "detectors", "calibration"},
     "commands": {
         *("results", "data", "detectors", "ensemble", "rendering", "metrics", "calibration", "figures", "noise"),
-        "explorer",
+        *("explorer", "pipeline"),
     },
     "study": {"results", "data", "detectors", "metrics", "calibration", "figures"},
     "report": {"study", "results", "data", "metrics", "calibration", "figures", "explorer"},
+    "pipeline": set(),
     "__main__": {"commands", "detectors"},
 }
 
