@@ -33,6 +33,7 @@ def page(notebook: nbformat.NotebookNode, explorer: str) -> str:
     )
     title = re.search(r"^# (.+)$", notebook.cells[0].source, re.MULTILINE)[1]
     body, _ = exporter.from_notebook_node(notebook, resources={"title": title})
+    body = re.sub(r'href="(?=[^"#:]+\.ipynb")(?!\.\./)', 'href="notebooks/', body)  # links are those of a notebook
     body = body.replace('href="../', 'href="').replace(EXPLORER, explorer, 1)
     return body.replace(CONTENTS, contents(body), 1)
 
