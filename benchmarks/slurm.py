@@ -31,6 +31,7 @@ from pathlib import Path
 import psutil
 import yaml
 
+LIMIT = 4 * 3600  # seconds to wait for jobs
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel")
 SEARCHED = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
 CONFIGURATION = """\
@@ -71,9 +72,6 @@ SETTINGS = {
     "default": {"cpus-per-task": 1, "time": 60},
     "stages": {kind: {"gres": "gpu:1"} for kind in ("fit", "fit_masked", "ensemble")},
 }
-
-
-LIMIT = 4 * 3600  # seconds to wait for jobs
 
 
 def missing() -> str | None:
