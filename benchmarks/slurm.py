@@ -31,6 +31,7 @@ from pathlib import Path
 import psutil
 import yaml
 
+LIMIT = 4 * 3600  # seconds to wait for jobs
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel")
 SEARCHED = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
 CONFIGURATION = """\
@@ -105,11 +106,11 @@ class Cluster:
         self.daemon(
             "munged", "--foreground", "--force", *(f"--{key}={self.folder / name}" for key, name in files.items())
         )
-        wait_until(lambda: (self.folder / "munge.socket").exists(), 30)
+        wait_until(lambda: (self.folder / "munge.socket").exists(), 120)
         self.daemon("slurmctld", "-D")
         for name in self.names:
             self.start_node(name)
-        wait_until(lambda: self.states() == ["idle"] * len(self.names), 60)
+        wait_until(lambda: self.states() == ["idle"] * len(self.names), 120)
 
     def start_node(self, name: str) -> None:
         self.daemon("slurmd", "-D", "-N", name, called=name)
@@ -227,7 +228,7 @@ def disturb(nodes: Cluster, pause: float) -> tuple[set[str], str]:
 
     def next_victim() -> tuple[str, str, psutil.Process]:
         time.sleep(pause)
-        wait_until(lambda: {stage for stage, *_ in running(nodes)} - cut, 300)
+        wait_until(lambda: {stage for stage, *_ in running(nodes)} - cut, LIMIT)
         return next(one for one in running(nodes) if one[0] not in cut)
 
     stage, _, process = next_victim()
@@ -281,11 +282,11 @@ def trial(workplace: Path, expected: Path, pause: float) -> bool:
         begun = time.monotonic()
         submit(quick)
         cut, lost = disturb(nodes, pause)
-        wait_until(lambda: not queue(), 3600)
+        wait_until(lambda: not queue(), LIMIT)
         print(f"the queue is empty after {time.monotonic() - begun:.0f} s", flush=True)
         nodes.start_node(lost)
         submit(quick)
-        wait_until(lambda: not queue(), 3600)
+        wait_until(lambda: not queue(), LIMIT)
         print(f"and again after {time.monotonic() - begun:.0f} s", flush=True)
         begun = time.monotonic()
         submit(quick)

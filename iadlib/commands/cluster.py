@@ -46,7 +46,7 @@ def cluster(settings: ClusterSettings, local: bool = False, dry: bool = False) -
         queued = {} if local else still_queued(folder)
         if local and (processes := still_running(folder)):
             raise RuntimeError(f"jobs of an earlier call are running: processes {', '.join(map(str, processes))}")
-        kinds = {kind_of(stage.name) for stage in repo.index.graph} | {RECORD}
+        kinds = {kind_of(stage.name) for stage in repo.index.graph if stage.cmd} | {RECORD}
         if unknown := sorted(settings.stages.keys() - kinds):
             raise ValueError(f"options of a stage {unknown[0]!r}; there are {', '.join(sorted(kinds))}")
         groups = plan(repo, queued)

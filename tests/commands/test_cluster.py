@@ -228,11 +228,11 @@ def test_a_cluster_of_two_nodes_runs_the_pipeline_and_resumes_it(study):
     with slurm.cluster(study / "slurm"):
         Path("broken.b").touch()
         cluster(ClusterSettings())
-        slurm.wait_until(lambda: not slurm.queue(), 120)
+        slurm.wait_until(lambda: not slurm.queue(), 600)
         assert sorted(ran()) == ["a.fit", "a.judge", "b.fit"]
         assert sorted(json.loads(dvc("status", "--json"))) == ["fit@b", "judge@b", "table"]
         Path("broken.b").unlink()
         cluster(ClusterSettings(jobs_at_once=1))
-        slurm.wait_until(lambda: not slurm.queue(), 120)
+        slurm.wait_until(lambda: not slurm.queue(), 600)
     assert ran() == ["b.fit", "b.judge", "table"]
     assert json.loads(dvc("status", "--json")) == {}
