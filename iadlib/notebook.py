@@ -45,6 +45,7 @@ def run_notebook(source: Path, output: Path, parameters: dict) -> None:
     paths = [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths).rstrip(os.pathsep)
     os.environ["OMP_NUM_THREADS"] = "1"  # the same bits whatever the number of cores
+    os.environ["PYTHONHASHSEED"] = "0"  # sets of text in one order: a library draws in the order of a set
     try:
         with tempfile.TemporaryDirectory(prefix="iadlib-") as folder:
             # By default the sockets are files in the notebook's folder, with the same names for all notebooks.

@@ -77,7 +77,7 @@ def critical_differences(ranks: pd.DataFrame, p_values: pd.DataFrame) -> Figure:
     axis.grid(visible=False)
     for text in axis.texts:
         text.set_color("black")
-    axis.set_title("average rank; 1 is best", fontsize=9)
+    axis.set_title("average rank; 1 is best", fontsize=9, pad=16)
     return style.finished(figure)
 
 

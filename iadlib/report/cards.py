@@ -61,6 +61,8 @@ def described(entry: str) -> tuple[str, str]:
 def settings(findings: Findings, entry: str) -> str:
     """The values of the params files for this profile; what they do not name are the defaults of the class."""
     path = ROOT / f"params/methods/{entry}.yaml"
+    if findings.groups[entry] == "backbones":
+        return "The backbones, and what changes with them: params/ensemble.yaml."
     if not path.is_file():
         return f"Members: {listed([name_of(name) for name in ensemble.members()])}. All settings: params/ensemble.yaml."
     blocks = yaml.safe_load(path.read_text())

@@ -15,7 +15,8 @@ from iadlib.figures.text import spaced, titled
 from iadlib.report.findings import LEVEL, Findings, name_of
 from iadlib.study import ensemble
 
-BEST, ALONE, OUTPUTS = " (best)", "alone: ", "output level: "  # in the names of ensemble_tables/differences.csv
+# In the names of ensemble_tables/differences.csv.
+BEST, ALONE, OUTPUTS, BACKBONES = " (best)", "alone: ", "output level: ", "output level, one method: "
 
 
 def number(value: float) -> str:
@@ -83,7 +84,8 @@ def about(findings: Findings) -> str:
 def answer(findings: Findings) -> list[str]:
     """The answer to the question of the study."""
     parts = [loss(findings), best_on_logical(findings), where_behind(findings)]
-    parts += [*against_others(findings), *calibration(findings)[:1]]
+    alone, outputs = against_others(findings)[:2] or ("", "")
+    parts += [" ".join([alone, *gains(findings)]), outputs, *calibration(findings)[:1]]
     return [sentence for sentence in parts if sentence]
 
 
@@ -149,13 +151,14 @@ def where_behind(findings: Findings) -> str:
 
 
 def against_others(findings: Findings) -> list[str]:
-    """The feature ensemble against the best detector alone, then against the mean of its members' outputs."""
+    """The feature ensemble against the best detector alone, the mean of its members' outputs, and other backbones."""
     table = findings.study.table("ensemble_tables", "differences.csv", empty=["ensemble", "metric", "against"])
     rows = table[table["ensemble"] == ensemble.FEATURE]
     names, is_best = rows["against"].str.removesuffix(BEST), rows["against"].str.endswith(BEST)
     members = listed([titled(name) for name in ensemble.members()])
     said = []
-    for chosen in (rows[is_best & names.str.startswith(ALONE)], rows[names == OUTPUTS + ensemble.MEAN]):
+    alone, mean = rows[is_best & names.str.startswith(ALONE)], rows[names == OUTPUTS + ensemble.MEAN]
+    for chosen in (alone, mean, rows[names.str.startswith(BACKBONES)]):
         of = {row.metric: row for row in chosen.itertuples()}
         if {"image AUROC", "AU-sPRO"} <= set(of):
             images, maps, same = of["image AUROC"], of["AU-sPRO"], "about as well"
@@ -170,28 +173,33 @@ def against_others(findings: Findings) -> list[str]:
 
 
 def _against(row: Any) -> str:
-    name = row.against.removesuffix(BEST).removeprefix(ALONE)
+    name = row.against.removesuffix(BEST).removeprefix(ALONE).removeprefix(BACKBONES)
     return "the mean of its members' outputs" if name.startswith(OUTPUTS) else name
 
 
 def ensembles(findings: Findings) -> list[str]:
     """Against detectors and outputs, where the feature ensemble gains and loses, and what a member contributes."""
-    said = against_others(findings)
-    table = findings.study.table("ensemble_tables", "by_category.csv", empty=["metric", "against", "category"])
-    rows = table[(table["metric"] == "image AUROC") & table["against"].str.startswith(ALONE)].dropna()
-    if said and len(rows):
-        parts = []
-        for word, part in (("it gains", rows[rows["low"] > 0]), ("it loses", rows[rows["high"] < 0])):
-            places = [f"{row.kind} anomalies of the {spaced(row.category)}, {change(row)}" for row in part.itertuples()]
-            parts += [f"{word} on {listed(places)}"] if places else []
-        rest = int(((rows["low"] <= 0) & (rows["high"] >= 0)).sum())
-        parts.append(f"in {rest} of {len(rows)} pairs of category and kind the difference is not beyond the interval")
-        said.append(f"Against {rows['against'].iloc[0].removeprefix(ALONE)} in image AUROC, {'; '.join(parts)}.")
+    said = against_others(findings) + gains(findings)
     designs = findings.study.table("ensemble_tables", "designs.csv", empty=["metric", "what"])
     designs = designs[(designs["metric"] == "image AUROC") & designs["what"].str.startswith("without ")].dropna()
     for row in designs.itertuples():
         said.append(f"Made {row.what}, it detects {verdict(row, 'about as well')}: {change(row)} of image AUROC.")
     return said
+
+
+def gains(findings: Findings) -> list[str]:
+    """Where the feature ensemble gains image AUROC against the best detector alone, and where it loses."""
+    table = findings.study.table("ensemble_tables", "by_category.csv", empty=["metric", "against", "category"])
+    rows = table[(table["metric"] == "image AUROC") & table["against"].str.startswith(ALONE)].dropna()
+    if rows.empty:
+        return []
+    parts = []
+    for word, part in (("it gains", rows[rows["low"] > 0]), ("it loses", rows[rows["high"] < 0])):
+        places = [f"{row.kind} anomalies of the {spaced(row.category)}, {change(row)}" for row in part.itertuples()]
+        parts += [f"{word} on {listed(places)}"] if places else []
+    rest = int(((rows["low"] <= 0) & (rows["high"] >= 0)).sum())
+    parts.append(f"in {rest} of {len(rows)} pairs of category and kind the difference is not beyond the interval")
+    return [f"Against {rows['against'].iloc[0].removeprefix(ALONE)} in image AUROC, {'; '.join(parts)}."]
 
 
 def data(samples: pd.DataFrame) -> list[str]:
@@ -294,9 +302,13 @@ def defects(aurocs: pd.DataFrame, halves: pd.DataFrame) -> list[str]:
         f"{within(hard)}."
     ]
     if len(halves):
-        known = halves[(halves["half"] > 0) & (halves["half"] < math.inf)]
+        known = halves[halves["half"] < math.inf]
         small = known.loc[known.groupby("defect", sort=False)["half"].idxmin()]
-        words = [f"{spaced(row.defect)} {row.half:.2f} mm ({titled(row.method)})" for row in small.itertuples()]
+        words = [
+            f"{spaced(row.defect)} {f'{row.half:.2f}' if row.half > 0 else f'less than {row.smallest:.2f}'} mm "
+            f"({titled(row.method)})"
+            for row in small.itertuples()
+        ]
         said.append(
             "The smallest size at which a detector finds half of the drawn defects, at its own threshold: "
             f"{listed(words)}. Detectors differ in their false alarms, so that sizes alone do not compare them."
@@ -320,8 +332,9 @@ def calibration(findings: Findings) -> list[str]:
     )
     said = [
         f"<strong>{head}.</strong> Scaled without labels, scores have a mean log loss of {number(raw)}, "
-        f"{'more' if useless else 'less'} than always answering one half. Of the calibrators, the {best.name} has the "
-        f"lowest, {number(best['log loss'])}; {second.name} has {number(second['log loss'])}."
+        f"{'more' if useless else 'less'} than always answering one half, which has {number(math.log(2))}. Of the "
+        f"calibrators, the {best.name} has the lowest, {number(best['log loss'])}; {second.name} has "
+        f"{number(second['log loss'])}."
     ]
     comparison = findings.study.table("calibration_tables", "comparison.csv", empty=["error"])
     for row in comparison[comparison["error"] == "log loss"].itertuples():
