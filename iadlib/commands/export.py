@@ -45,9 +45,9 @@ class NotExportable(ValueError):
 def export(result: str | Path, out: str | Path, check: Sequence[str | Path] = ()) -> float:
     """Write the detector in the folder `result` as an ONNX model, and return its largest difference to PyTorch.
 
-    The two are compared on the photographs `check` (files, folders or patterns), or on random images. Nothing is
-    written, and `ValueError` is raised, if they differ by more than TOLERANCE of the range of the values, which includes
-    the threshold, or if the method has a step that ONNX does not have.
+    The two are compared on the photographs `check` (files, folders or patterns), or on random images. If they differ by
+    more than TOLERANCE of the range of the values, threshold included, or if the method has a step that ONNX does not
+    have, `ValueError` is raised and nothing is written.
     """
     out = require_new(out)
     require_packages()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,6 @@ from iadlib.commands.export import (
     run_model,
     write_model,
 )
-from iadlib.commands.fit import FitSettings, fit
 from iadlib.data import DataError
 from iadlib.detectors import DETECTORS, create, detector_class
 from iadlib.detectors.training import seeded
@@ -37,7 +37,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="pip install 'iadlib[onn
 
 SIZE = (96, 64)
 PAGE = (Path(__file__).parents[2] / "docs/export.md").read_text()
-BACKBONE = "test_resnet"  # timm's smallest; the committed detectors' backbones make graphs of the same operators
+BACKBONE = "test_resnet"  # of timm, with few layers
 
 
 def documented() -> dict[str, str]:
@@ -94,7 +94,7 @@ def test_the_page_lists_every_detector():
 
 def test_a_feature_ensemble_is_exported(small, tmp_path):
     members = {"patchcore": "difference", "pooled_gaussian": "distances"}
-    settings = {name: small for name in members}
+    settings = dict.fromkeys(members, small)
     ensemble = FeatureEnsemble(members=members, settings=settings, steps=2, hidden_channels=8)
     ensemble.fit(textured(8, 1, SIZE), textured(5, 3, SIZE))
     write_model(ensemble, tmp_path / "model.onnx", {})
@@ -148,12 +148,25 @@ def test_the_program_of_the_page_scores_a_photograph_as_score_does(model, result
     assert "anomalous" in capsys.readouterr().out
 
 
+@pytest.fixture
+def converted(model, monkeypatch):
+    """The model of `result` takes the place of its conversion, which takes seconds."""
+
+    def copied(detector, path, metadata):
+        shutil.copy(model, path)
+        return True
+
+    monkeypatch.setattr(module, "write_model", copied)
+
+
+@pytest.mark.usefixtures("converted")
 def test_the_check_may_use_photographs(result, good_parts, tmp_path, capsys):
     difference = export(result, tmp_path / "model.onnx", check=[good_parts])
     assert difference < module.TOLERANCE
     assert f"on 10 photographs: {difference:.1e} of the range" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("converted")
 def test_a_model_that_differs_is_not_written(result, tmp_path, monkeypatch):
     def wrong(path, images, batch_size):
         found = run_model(path, images, batch_size)
@@ -178,11 +191,11 @@ def test_an_existing_file_is_refused(result, tmp_path):
     assert (tmp_path / "model.onnx").read_text() == "something"
 
 
-def test_several_fitted_detectors_are_refused(good_parts, tmp_path):
-    settings = FitSettings(image_size=64, hyperparameters={"channels": 5}, seeds=(0, 1))
-    fit([good_parts], "padim", tmp_path / "result", settings)
+def test_several_fitted_detectors_are_refused(result, tmp_path):
+    for seed in "01":
+        shutil.copytree(result, tmp_path / "results" / seed)
     with pytest.raises(DataError, match=r"2 fitted detectors; name one of them, .*0 for example"):
-        export(tmp_path / "result", tmp_path / "model.onnx")
+        export(tmp_path / "results", tmp_path / "model.onnx")
 
 
 def test_missing_packages_are_named(result, tmp_path, monkeypatch):
