@@ -145,11 +145,13 @@ def write_model(detector: Detector, path: Path, metadata: dict[str, str]) -> boo
             program = torch.onnx.export(
                 traced, verbose=False, opset_version=OPSET, input_names=["images"], output_names=outputs
             )
+            program.model.metadata_props.update(metadata | {"images_at_a_time": "any number" if any_number else "1"})
+            program.save(path, external_data=False)
+    except OSError:
+        raise
     except Exception as error:  # the exporter raises errors of many types
         reason = str(error) if isinstance(error, NotExportable) else _first_cause(error)
         raise NotExportable(f"{detector.title} cannot be exported: {reason}") from error
-    program.model.metadata_props.update(metadata | {"images_at_a_time": "any number" if any_number else "1"})
-    program.save(path, external_data=False)
     return any_number
 
 
@@ -170,7 +172,7 @@ def _first_cause(error: BaseException) -> str:
     """The sentence of the exporter that says what it cannot convert."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return (str(error) or type(error).__name__).splitlines()[0]
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 class Scoring(nn.Module):
