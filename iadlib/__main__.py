@@ -54,6 +54,7 @@ RADIUS_HELP = (
     "in pixels; 0 keeps the object alone; with several, --out holds a copy for each, and one that is not masked"
 )
 SCALE_HELP = "how many images, and how large (default: default); full: as many and as large as in MVTec LOCO AD"
+CHECK_HELP = "photographs on which the model must agree with the detector (default: random images)"
 MASKED_HELP = "results are DETECTOR/RADIUS/SEED/, of a rendered ground that was masked"
 
 COMMANDS = {
@@ -75,6 +76,12 @@ COMMANDS = {
         "Fit a detector to a category, score its test images and judge the scores.",
         argument("--data", required=True, help="a category in MVTec AD, MVTec LOCO AD or magnetic-tile layout"),
         *(*FIT, SEED),
+    ),
+    "export": (
+        "Write a fitted detector as an ONNX model, which runs without PyTorch: see docs/export.md.",
+        argument("result", type=Path, metavar="RESULT", help="the folder that fit or detect has made"),
+        argument("--out", type=Path, required=True, metavar="FILE", help="the model to write, MODEL.onnx"),
+        argument("--check", nargs="+", default=[], metavar="PHOTOGRAPHS", help=CHECK_HELP),
     ),
     "show": (
         "Write a page to look through the results of score or detect, with a threshold to move.",
