@@ -1,6 +1,6 @@
 """Images a second of fitted detectors in PyTorch and, exported, in ONNX Runtime, and the largest difference of scores.
 
-    python benchmarks/export.py --data data/rendered/flat_connector
+    python benchmarks/export.py --data data/rendered/flat_connector --image-size 192
 
 Each detector is fitted with the settings of its params file, those of `quick` by default: the weights do not change the
 time. Both then predict the same test images one by one, in one thread, in turns: a turn of one follows a turn of the
@@ -78,11 +78,14 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=DETECTORS, default=list(DETECTORS))
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
-    rows = []
+    out = Path(__file__).with_name("export.csv")
+    rows = pd.read_csv(out).to_dict("records") if out.exists() else []
     for name in options.methods:
-        rows.append(measure(name, options.profile, options.data, options.image_size))
-        print(rows[-1], flush=True)
-        pd.DataFrame(rows).to_csv(Path(__file__).with_name("export.csv"), index=False)
+        found = measure(name, options.profile, options.data, options.image_size)
+        rows = [row for row in rows if row["method"] != name] + [found]
+        rows.sort(key=lambda row: list(DETECTORS).index(row["method"]))
+        print(found, flush=True)
+        pd.DataFrame(rows).to_csv(out, index=False)
 
 
 if __name__ == "__main__":
