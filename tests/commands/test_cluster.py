@@ -220,6 +220,7 @@ def test_jobs_that_are_in_the_queue_are_not_submitted_again(submissions):
     assert [job.get("dependency") for job in jobs] == [None, "afterok:6", "afterok:3:7", "afterany:1_1:3:5:6:7:8"]
 
 
+@pytest.mark.slow
 def test_a_cluster_of_two_nodes_runs_the_pipeline_and_resumes_it(study):
     slurm = script("slurm")
     if reason := slurm.missing():
