@@ -21,7 +21,7 @@ def profile():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(DETECTORS))
 def test_a_detector_is_fitted_with_its_published_settings_and_predicts(profile, name):
-    row = profile.measured_apart(name, SAMPLE, None)
+    row = profile.measured_apart(name, SAMPLE, count=1 if name == "anoddpm" else 3)  # three of these take 18 GB
     assert row["error"] == ""
     assert row["image"] == row["published"]
     assert row["GFLOP predict, an image"] > 0
@@ -53,3 +53,5 @@ def test_the_page_prints_the_committed_estimate(profile):
     for row in table.to_dict("records"):
         cells = [titles()[row["method"]], *(f"{row[key]:.4g}" for key in ("fit h", "predict h", "h"))]
         assert f"| {' | '.join(cells)} |" in page
+    assert f"{table['h'].sum():.0f} hours" in page
+    assert set(table["method"]) == set(DETECTORS)
