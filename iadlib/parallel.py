@@ -22,12 +22,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_parallel(function: Callable[..., Outcome], tasks: Iterable[tuple], description: str) -> list[Outcome]:
+def in_parallel(
+    function: Callable[..., Outcome], tasks: Iterable[tuple], description: str, apart: bool = False
+) -> list[Outcome]:
     """`function(*task)` for every task, in the order of the tasks.
 
     The processes are forks of this one: functions and arguments need not be picklable, and nothing is imported again.
-    With a GPU, which forks cannot share, inside another such process, and for a single task, everything runs here.
-    Raises the first error of a task.
+    With a GPU, which forks cannot share, inside another such process, and, unless `apart` is set, for a single task,
+    everything runs here. Raises the first error of a task.
     """
     global _inherited
     import torch  # here, because it takes seconds
@@ -37,7 +39,7 @@ def in_parallel(function: Callable[..., Outcome], tasks: Iterable[tuple], descri
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the same bits everywhere; and a pool of threads does not survive a fork
     try:
-        if processes <= 1 or not _can_fork() or torch.cuda.is_available():
+        if processes <= int(not apart) or not _can_fork() or torch.cuda.is_available():
             return [function(*task) for task in track(tasks, description)]
         _inherited = function, tasks
         context = multiprocessing.get_context("fork")

@@ -24,6 +24,7 @@ from iadlib.data import DataError, find_photographs, load_images
 from iadlib.detectors import Detector
 from iadlib.detectors.base import to_maps
 from iadlib.files import require_new, whole_file
+from iadlib.parallel import in_parallel
 from iadlib.types import Prediction
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
@@ -136,6 +137,12 @@ def write_model(detector: Detector, path: Path, metadata: dict[str, str]) -> boo
             f"{detector.title} cannot be exported: what it has learned takes {state / 1e9:.1f} GB, "
             f"and an ONNX file holds 2 GB"
         )
+    # The exporter starts threads of automatic differentiation, after which a process cannot fork to fit detectors.
+    [any_number] = in_parallel(_write, [(detector, path, metadata)], "exporting", apart=True)
+    return any_number
+
+
+def _write(detector: Detector, path: Path, metadata: dict[str, str]) -> bool:
     try:
         model = Scoring(detector)
         with warnings.catch_warnings():
