@@ -46,6 +46,21 @@ def verdict(row: Any, otherwise: str) -> str:
     return otherwise
 
 
+def beyond(rows: pd.DataFrame, names: Sequence[str], better: str, worse: str) -> tuple[list[str], int]:
+    """What lies above and below 0 beyond the interval, each after its verb, and how many of `rows` do neither.
+
+    >>> rows = pd.DataFrame({"low": [0.01, -0.01, 0.02], "high": [0.03, 0.01, 0.04]})
+    >>> beyond(rows, ["a", "b", "c"], "helps", "harms")
+    (['helps a and c'], 1)
+    """
+    above, below = (rows["low"] > 0).to_numpy(), (rows["high"] < 0).to_numpy()
+    parts = []
+    for verb, chosen in ((better, above), (worse, below)):
+        found = [name for name, is_chosen in zip(names, chosen, strict=True) if is_chosen]
+        parts += [f"{verb} {listed(found)}"] if found else []
+    return parts, int((~above & ~below).sum())
+
+
 def listed(names: Sequence[str]) -> str:
     """The names as part of a sentence.
 
@@ -193,11 +208,8 @@ def gains(findings: Findings) -> list[str]:
     rows = table[(table["metric"] == "image AUROC") & table["against"].str.startswith(ALONE)].dropna()
     if rows.empty:
         return []
-    parts = []
-    for word, part in (("it gains", rows[rows["low"] > 0]), ("it loses", rows[rows["high"] < 0])):
-        places = [f"{row.kind} anomalies of the {spaced(row.category)}, {change(row)}" for row in part.itertuples()]
-        parts += [f"{word} on {listed(places)}"] if places else []
-    rest = int(((rows["low"] <= 0) & (rows["high"] >= 0)).sum())
+    names = [f"{row.kind} anomalies of the {spaced(row.category)}, {change(row)}" for row in rows.itertuples()]
+    parts, rest = beyond(rows, names, "it gains on", "it loses on")
     parts.append(f"in {rest} of {len(rows)} pairs of category and kind the difference is not beyond the interval")
     return [f"Against {rows['against'].iloc[0].removeprefix(ALONE)} in image AUROC, {'; '.join(parts)}."]
 
@@ -281,11 +293,8 @@ def masking(table: pd.DataFrame) -> list[str]:
         return ["There are no results with a masked background."]
     said = []
     for kind, part in table.groupby("kind", sort=False):
-        words = []
-        for word, found in (("helps", part[part["low"] > 0]), ("harms", part[part["high"] < 0])):
-            names = [f"{row.what} ({change(row)})" for row in found.itertuples()]
-            words += [f"{word} {listed(names)}"] if names else []
-        others = int(((part["low"] <= 0) & (part["high"] >= 0)).sum())
+        names = [f"{row.what} ({change(row)})" for row in part.itertuples()]
+        words, others = beyond(part, names, "helps", "harms")
         words.append(f"has no effect beyond the interval on {others} of {counted(len(part), 'detector')}")
         said.append(f"On {kind} anomalies, a background that is black up to the part's edge {listed(words)}.")
     return said
