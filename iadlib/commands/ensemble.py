@@ -29,6 +29,7 @@ from iadlib import metrics, results
 from iadlib.commands.judge import Truth, with_first_columns
 from iadlib.data import Category, DataError, load_category
 from iadlib.detectors import Detector, create
+from iadlib.ensemble.compositions import changed_compositions, weight_of
 from iadlib.ensemble.feature import PRESETS, FeatureEnsemble, check_whole, kinds_of, of_patches
 from iadlib.ensemble.head import JointHead
 from iadlib.ensemble.members import Members, check_validation, share_backbones
@@ -70,7 +71,8 @@ class EnsembleSettings:
     ablation_seeds: tuple[int, ...] = ()
 
     def __post_init__(self):
-        named = {f"designs: {name}: members": design.get("members", ()) for name, design in self.designs.items()}
+        designs = {f"designs: {name}": design for name, design in self.designs.items()} | {"thesis": self.thesis}
+        named = {f"{where}: members": design.get("members", ()) for where, design in designs.items()}
         for where, names in {"members": self.members, **named, "backbones": self.backbones}.items():
             if unknown := [name for name in names if name not in self.cuts]:
                 raise ValueError(f"{where}: {unknown[0]!r} has no cut; cuts has {', '.join(self.cuts)}")
@@ -85,16 +87,19 @@ class EnsembleSettings:
         The thesis's design has no distances of the members: one that sees the image as a whole cannot be part of it.
         """
         joined = tuple(of_patches({name: self.cuts[name] for name in self.members}))
+        thesis = {"members": joined} | THESIS_DESIGN | self.thesis
         designs = [
             Design("feature", FEATURE, self.members, {}),
             Design("feature", ALONE, self.members, {"distances": False}),
-            Design("feature", THESIS, joined, THESIS_DESIGN | self.thesis),
         ]
+        others = [("feature", THESIS, thesis)]
+        if ablations:
+            others += [("design", name, changes) for name, changes in self.designs.items()]
+        for group, name, changes in others:
+            members = tuple(changes.get("members", self.members))
+            designs.append(Design(group, name, members, {k: v for k, v in changes.items() if k != "members"}))
         if not ablations:
             return designs
-        for name, changes in self.designs.items():
-            members = tuple(changes.get("members", self.members))
-            designs.append(Design("design", name, members, {k: v for k, v in changes.items() if k != "members"}))
         return designs + [Design("pair", f"{' + '.join(pair)}: features", pair, {}) for pair in self.pairs()]
 
     def pairs(self) -> list[tuple[str, str]]:
@@ -136,7 +141,7 @@ class Inputs:
 
     settings: EnsembleSettings
     truth: Truth
-    images: dict[str, Tensor]  # split -> (N, 3, H, W)
+    images: dict[str, Tensor]  # (N, 3, H, W) by split; "artificial": artificial anomalies of the validation images
     names: list[str]  # of the test images
 
     @property
@@ -161,6 +166,12 @@ class Outputs(NamedTuple):
 
     validation: Prediction
     test: Prediction
+    artificial: np.ndarray | None = None  # scores (M,) of the artificial anomalies
+
+    @property
+    def weight(self) -> float:
+        """How much the scores count in a weighted mean."""
+        return 1.0 if self.artificial is None else weight_of(self.validation.scores, self.artificial)
 
 
 class Pool:
@@ -209,6 +220,7 @@ def ensemble(
     folders = folders_by_seed(Path(members), settings)
     size = common_size(folders)
     images = {split: category.images(split, size) for split in ("train", "validation", "test")}
+    images["artificial"] = changed_compositions(images["validation"])
     inputs = Inputs(settings, Truth.of(category), images, list(category.of("test")["name"]))
     detectors = {
         seed: {name: results.load_detector(folder) for name, folder in named.items()} for seed, named in folders.items()
@@ -295,7 +307,7 @@ def with_backbone(
         for seed, detector in detectors.items()
     }
     share_backbones(others.values(), keep_all=True)
-    train, validation, test = inputs.images.values()
+    train, validation, test = (inputs.images[split] for split in ("train", "validation", "test"))
     for other in others.values():
         other.fit(train, validation)
     return {(name, seed): Outputs(other.predict(validation), other.predict(test)) for seed, other in others.items()}
@@ -362,23 +374,26 @@ def read_member(inputs: Inputs, name: str, detector: Detector, folder: Path) -> 
     test = Prediction(table.loc[inputs.names, "score"].to_numpy(np.float32), found)
     members, images = Members({name: detector}, {name: inputs.settings.cuts[name]}), inputs.images
     [maps] = members.training_maps(images["train"], BATCH_SIZE)
-    maps = {"train": maps} | {split: members.maps(images[split], BATCH_SIZE)[0] for split in ("validation", "test")}
+    others = ("validation", "test", "artificial")
+    maps = {"train": maps} | {split: members.maps(images[split], BATCH_SIZE)[0] for split in others}
     arrays = {split: found.permute(0, 2, 3, 1).numpy() for split, found in maps.items()}  # contiguous: see `Members`
-    return Outputs(detector.predict(images["validation"]), test), arrays
+    artificial = detector.predict(images["artificial"]).scores
+    return Outputs(detector.predict(images["validation"]), test, artificial), arrays
 
 
 def fit_designs(inputs: Inputs, pool: Pool, designs: Sequence[Design], first: bool) -> list[Judged]:
     """Feature ensembles that share one training."""
     members, size = designs[0].members, inputs.size
-    train, validation, test = (pool.maps(split, members) for split in ("train", "validation", "test"))
+    train, validation, test, artificial = (pool.maps(split, members) for split in inputs.images)
     head = designs[0].head(inputs.settings, pool.seed)
     watched = first and designs[0].entry in WATCHED
     watch = Watch(head, test, size, inputs.anomalous) if watched else None
-    head.fit(train, validation, size, pool.covariances(members), watch)
+    head.fit(train, validation, size, artificial, pool.covariances(members), watch)
     judged = []
     for design in designs:
         wanted = design.head(inputs.settings, pool.seed)
-        fitted = head.with_scoring(validation, size, **{name: getattr(wanted, name) for name in SCORING})
+        scoring = {name: getattr(wanted, name) for name in SCORING}
+        fitted = head.with_scoring(validation, artificial, size, **scoring)
         prediction, kept = fitted.predict(test, size), {}
         if design.entry == FEATURE:
             kept["validation"] = fitted.predict(validation, size).scores
@@ -425,8 +440,9 @@ def judge_outputs(
     inputs: Inputs, group: str, entry: str, outputs: Sequence[Outputs], combination: str, first: bool
 ) -> list[Judged]:
     """The outputs of some detectors combined; of one detector alone without `combination`."""
-    validation, test = zip(*outputs, strict=True)
-    prediction, kept = combined(test, validation, combination) if combination else test[0], {}
+    validation, test, _ = zip(*outputs, strict=True)
+    weights = [each.weight for each in outputs]
+    prediction, kept = combined(test, validation, combination, weights) if combination else test[0], {}
     if entry == MEAN:
         kept["validation"] = combined(validation, validation, combination).scores
     if first and entry in (MEAN, *inputs.settings.members):

@@ -208,7 +208,7 @@ class Scoring(nn.Module):
         if not self.detector.localises:
             return (values["image_scores"].float(),)
         maps = self.rows @ values["scores"].squeeze(1) @ self.columns  # (N, H, W)
-        scores = values["image_scores"] if "image_scores" in values else maps.amax(dim=(1, 2))
+        scores = values["image_scores"] if "image_scores" in values else self.detector.score_of(maps)
         return scores.float(), maps
 
 

@@ -28,6 +28,7 @@ from iadlib.types import Prediction
 
 EXECUTION = ("device", "batch_size")  # hyperparameters that change no result: neither saved nor compared
 LEAST_WITHOUT_ONE = 3  # training images, where one is left out of a covariance: two remain
+TOP_SHARE = 0.005  # of a map's pixels: see `top_mean`
 SIZE = "image_size_"  # name of the fitted size in a state dictionary
 
 
@@ -95,6 +96,10 @@ class Detector(ABC):
         are indices of training images: such an image is compared with what was learned from the others, by methods
         that can leave it out.
         """
+
+    def score_of(self, maps: Tensor) -> Tensor:
+        """The image scores (N,) of smoothed maps (N, H, W), for methods without a station "image_scores"."""
+        return maps.amax(dim=(1, 2))
 
     @final
     def predict(self, images: Tensor) -> Prediction:
@@ -196,7 +201,8 @@ class Detector(ABC):
             values, maps = dict(self.stations(images)), None
             if self.localises:
                 maps = to_maps(values["scores"], images.shape[-2:], self.smoothing_sigma)  # (N, H, W)
-            scores = values["image_scores"].cpu().numpy() if "image_scores" in values else maps.max(axis=(1, 2))
+            scores = values["image_scores"] if "image_scores" in values else self.score_of(torch.from_numpy(maps))
+            scores = scores.cpu().numpy()
         return Prediction(scores.astype(np.float32), maps)
 
     def _require_ready(self, images: Tensor) -> None:
@@ -273,6 +279,12 @@ def to_maps(scores: Tensor, size: tuple[int, int], sigma: float) -> np.ndarray:
     """Patch scores (N, 1, h, w) as maps (N, H, W): bilinear, then smoothed."""
     maps = F.interpolate(scores, size=tuple(size), mode="bilinear", align_corners=False).squeeze(1).cpu().numpy()
     return scipy.ndimage.gaussian_filter(maps, sigma, axes=(1, 2)) if sigma > 0 else maps
+
+
+def top_mean(maps: Tensor) -> Tensor:
+    """Image scores (N,): the mean of the highest 0.5 % of each map (N, H, W), steadier than its maximum."""
+    values = maps.flatten(1)
+    return values.topk(max(1, round(TOP_SHARE * values.shape[1])), dim=1).values.mean(dim=1)
 
 
 def check_own(own: Sequence[int] | Tensor, count: int) -> None:

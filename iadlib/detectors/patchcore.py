@@ -6,10 +6,11 @@ distance to its nearest neighbour in the bank; the score of an image is its larg
 
 Where we differ from the paper and its code: see `iadlib.features` for the neighbourhood average. The greedy selection
 is exact, where the code approximates distances with ten random anchors; its first point and the random projection
-depend on `seed`. The image score is by default the maximum of the smoothed map; "patch" is the code's, the largest
-patch score, to which `reweighting_neighbours` = b applies equation 7. The equation's exponentials take raw distances,
-so its effect depends on the scale of the features: at the distances that EfficientNet-Lite0 gives (tens), the weight is
-close to 1 and changes nothing. Images are resized, not cropped, because an anomaly may lie at the border.
+depend on `seed`. The image score is by default the mean of the highest 0.5 % of the smoothed map, which varies less
+than its maximum, "map"; "patch" is the code's, the largest patch score, to which `reweighting_neighbours` = b applies
+equation 7. The equation's exponentials take raw distances, so its effect depends on the scale of the features: at the
+distances that EfficientNet-Lite0 gives (tens), the weight is close to 1 and changes nothing. Images are resized, not
+cropped, because an anomaly may lie at the border.
 
 `count_padding`, as in the code, tells a patch where it lies: features at an edge or in a corner are smaller, so that
 they have neighbours in the bank from the same place alone, and distances between them are smaller too.
@@ -26,11 +27,11 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from iadlib.detectors.base import Detector
+from iadlib.detectors.base import Detector, top_mean
 from iadlib.features import Backbone, patch_features, resolve_device
 from iadlib.progress import track
 
-IMAGE_SCORES = ("map", "patch")
+IMAGE_SCORES = ("top", "map", "patch")
 POOL = 4096  # candidates of the coreset's selection that are compared with each new centre
 BLOCK = 2**20  # distances computed at a time on a CPU: they fit into its cache
 BLOCK_CUDA = 2**28
@@ -51,7 +52,7 @@ class PatchCore(Detector):
     embedding_dimension: int | None = None  # channels kept by pooling; None: all
     coreset_fraction: float = 0.02  # share of the training patches that are kept
     projection_dimension: int | None = 128  # of the random projection for the selection alone; None: no projection
-    image_score: str = "map"  # the smoothed map's maximum; "patch": the largest patch score
+    image_score: str = "top"  # mean of the smoothed map's highest 0.5 %; "map": its maximum; "patch": of patch scores
     reweighting_neighbours: int = 0  # b of equation 7, for "patch"; 0: no re-weighting
 
     def __post_init__(self):
@@ -88,6 +89,9 @@ class PatchCore(Detector):
         yield "scores", scores
         if self.image_score == "patch":
             yield "image_scores", self._image_scores(embedding, nearest, scores)
+
+    def score_of(self, maps: Tensor) -> Tensor:
+        return top_mean(maps) if self.image_score == "top" else super().score_of(maps)
 
     def patches(self, images: Tensor) -> Tensor:
         maps = self._backbone(images)

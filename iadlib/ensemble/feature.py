@@ -7,13 +7,14 @@ leave an image out: PatchCore leaves its patches out of the memory bank, PaDiM l
 
 `PRESETS["thesis"]` is the thesis's design wherever the thesis defines it. The default is a hybrid: the norm of a map
 that is a distance to normal features is a score by itself. It is averaged with the discriminator's score, both
-standardised on normal validation images (`distances`). Reverse distillation's own score is made of cosines, so that the
+standardised on normal validation images (`distances`), with weights that artificial anomalies of composition decide
+(`compositions`). Reverse distillation's own score is made of cosines, so that the
 norm at its cut is only similar to it; and it cannot leave a training image out.
 
 Further differences of the default to the thesis: noise is added to the members' maps (`noise_place`), with the weights
 of a distance (`noise_shape`), on features of one scale (`equalise`), and no projection is learned. The mean of three
-heads depends less on chance than one. The score of an image is the maximum of the smoothed map in the thesis, and that
-of the patches by default (`image_score`). The scale of the noise was chosen on development draws
+heads depends less on chance than one. The score of an image is the maximum of the smoothed map in the thesis, and the
+mean of its highest 0.5 % by default (`image_score`). The scale of the noise was chosen on development draws
 (`benchmarks/ensemble_designs.py`). `params/ensemble.yaml` holds the designs that the study compares, and the noise and
 the steps that the thesis's design is judged with.
 """
@@ -26,13 +27,15 @@ from torch import Tensor
 
 from iadlib.detectors import Detector, create, detector_class
 from iadlib.detectors.base import EXECUTION, LEAST_WITHOUT_ONE
+from iadlib.ensemble.compositions import changed_compositions
 from iadlib.ensemble.head import DISTANCES, JointHead
 from iadlib.ensemble.members import Members, check_validation
 from iadlib.ensemble.settings import HeadSettings, settings_of
 
-# The members by default, with their cuts: two that look at patches, and two that look at the image as a whole.
+# The members by default, with their cuts: three that look at patches, and two that look at the image as a whole.
 MEMBERS = {
     "patchcore": "difference",
+    "asymmetric_student_teacher": "difference",
     "simplenet": "adapted",
     "set_features": "distances",
     "pooled_gaussian": "distances",
@@ -49,6 +52,7 @@ PRESETS = {
         "heads": 1,
         "distances": False,
         "image_score": "map",
+        "weights": "equal",
         "noise_shape": "isotropic",
     },
 }
@@ -131,7 +135,10 @@ class FeatureEnsemble(HeadSettings, Detector):
         self.members_.share_backbones()
         training = self.members_.training_maps(train_images, self.batch_size)
         validation = self.members_.maps(validation_images, self.batch_size) if head.needs_validation else None
-        self.head_ = head.fit(training, validation, train_images.shape[-2:])
+        artificial = None
+        if head.needs_artificial:
+            artificial = self.members_.maps(changed_compositions(validation_images), self.batch_size)
+        self.head_ = head.fit(training, validation, train_images.shape[-2:], artificial)
         return self
 
     def build(self) -> None:

@@ -3,7 +3,8 @@
 A member's map that is a distance to normal features may pass a linear projection; the maps are reduced by PCA, resized
 and concatenated (`transforms`, after Heller et al. 2023); a discriminator tells them from the same maps with noise
 (`discriminator`, after SimpleNet). The score of a patch is the negative output of the discriminator. If `distances` is
-set, it is averaged with the norms of the members' distances, all standardised on normal validation images.
+set, it is averaged with the norms of the members' distances, all standardised on normal validation images, with weights
+that artificial anomalies decide (`compositions`).
 
 A member that sees the image as a whole, with maps (N, C, 1, 1), says nothing about patches. Beside members that do, its
 distance counts for the image score only, and the discriminator does not see it.
@@ -16,8 +17,9 @@ from typing import Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from iadlib.detectors.base import to_maps, under
+from iadlib.detectors.base import to_maps, top_mean, under
 from iadlib.detectors.training import seeded
+from iadlib.ensemble.compositions import weight_of
 from iadlib.ensemble.discriminator import Discriminator, fit_discriminator, vectors_of
 from iadlib.ensemble.settings import CHOICES, HeadSettings
 from iadlib.ensemble.transforms import Covariance, GlobalTransform, IndividualTransform, resized
@@ -59,23 +61,32 @@ class JointHead(HeadSettings):
         """Whether there are distances to be averaged with the discriminator's score."""
         return self.distances and any(kind in DISTANCES for kind in self.kinds.values())
 
+    @property
+    def needs_artificial(self) -> bool:
+        """Whether artificial anomalies decide what counts how much in the average."""
+        return self.needs_validation and self.weights == "artificial"
+
     def fit(
         self,
         train_maps: Sequence[Tensor],
         validation_maps: Sequence[Tensor] | None,
         size: tuple[int, int],
+        artificial_maps: Sequence[Tensor] | None = None,
         covariances: Sequence[Covariance] | None = None,
         after_step: Callable[[], None] | None = None,
     ) -> Self:
         """Fit to the members' maps of images of `size` (height, width).
 
-        Validation maps are needed with `distances`. `covariances` are those of the training maps, if they are known
+        Validation maps are needed with `distances`, and with `weights` "artificial" the maps of artificial anomalies.
+        `covariances` are those of the training maps, if they are known
         already. `after_step` is called after every training step of the discriminator; it must not change the head.
         """
         if self.needs_validation and validation_maps is None:
             raise ValueError("validation images: needed to standardise distances and the discriminator's score")
+        if self.needs_artificial and artificial_maps is None:
+            raise ValueError("artificial anomalies: needed for the weights of distances and the discriminator's score")
         widths = self._widths(train_maps)
-        self.widths_, self.scales_ = torch.tensor([*widths, 0, 0]), torch.zeros(0, 4)
+        self.widths_, self.scales_ = torch.tensor([*widths, 0, 0]), torch.zeros(0, 5)
         kinds, maps = self._joined(self.kinds.items()), self._joined(train_maps)
         self.projections_ = self._new_projections()
         if self.projection == "adapter" and not self.projections_:
@@ -104,15 +115,23 @@ class JointHead(HeadSettings):
             self.discriminator_, maps, self, "ensemble: discriminator", after_step=after_step, **how
         )
         if self.needs_validation:
-            self.scales_ = self._scales(validation_maps, size)
+            self.scales_ = self._scales(validation_maps, artificial_maps, size)
         return self
 
-    def with_scoring(self, validation_maps: Sequence[Tensor] | None, size: tuple[int, int], **changes) -> Self:
+    def with_scoring(
+        self,
+        validation_maps: Sequence[Tensor] | None,
+        artificial_maps: Sequence[Tensor] | None,
+        size: tuple[int, int],
+        **changes,
+    ) -> Self:
         """The same fitted head with other values of the settings in SCORING."""
         other = replace(self, **changes)
         for name in ("widths_", "projections_", "transform_", "discriminator_", "losses_", "aurocs_"):
             setattr(other, name, getattr(self, name))
-        other.scales_ = other._scales(validation_maps, size) if other.needs_validation else torch.zeros(0, 4)
+        other.scales_ = torch.zeros(0, 5)
+        if other.needs_validation:
+            other.scales_ = other._scales(validation_maps, artificial_maps, size)
         return other
 
     def predict(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Prediction:
@@ -143,21 +162,22 @@ class JointHead(HeadSettings):
         maxima = [self.image_scores(part, size) for part in parts]
         if not len(self.scales_):  # the discriminator's score alone
             return parts[0], maxima[0]
-        grid = joint.shape[-2:]
-        scales = self.scales_.tolist()
-        scores = [
-            (resized(part, grid) - mean) / spread
-            for part, (mean, spread, _, _) in zip(parts, scales, strict=True)
-            if part.shape[-2:] != (1, 1) or grid == (1, 1)
-        ]
-        images = [(value - mean) / spread for value, (_, _, mean, spread) in zip(maxima, scales, strict=True)]
-        return torch.stack(scores).mean(dim=0), torch.stack(images).mean(dim=0)
+        grid, scores, images = joint.shape[-2:], [], []
+        for part, maximum, scales in zip(parts, maxima, self.scales_.tolist(), strict=True):
+            mean, spread, image_mean, image_spread, weight = scales
+            images.append((weight, (maximum - image_mean) / image_spread))
+            if part.shape[-2:] != (1, 1) or grid == (1, 1):
+                scores.append((weight, (resized(part, grid) - mean) / spread))
+        return weighted_mean(scores), weighted_mean(images)
 
     def image_scores(self, scores: Tensor, size: tuple[int, int]) -> Tensor:
         """Image scores (N,), on the CPU, of patch scores (N, 1, h, w)."""
         if self.image_score == "patches":
             return scores.amax(dim=(1, 2, 3)).cpu()
-        return torch.from_numpy(to_maps(scores, size, self.smoothing_sigma).max(axis=(1, 2)))
+        if scores.shape[-2:] == (1, 1):
+            return scores.flatten().cpu()
+        maps = torch.from_numpy(to_maps(scores, size, self.smoothing_sigma))
+        return top_mean(maps) if self.image_score == "top" else maps.amax(dim=(1, 2))
 
     def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
         """The learned state, as tensors by name."""
@@ -182,16 +202,24 @@ class JointHead(HeadSettings):
         for batch in zip(*(each.split(self.batch_size) for each in maps), strict=True):
             yield [each.to(device) for each in batch]
 
-    def _scales(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """For every part of the score (parts, 4): mean and spread of normal pixels, and of normal images."""
+    def _scales(
+        self, validation_maps: Sequence[Tensor], artificial_maps: Sequence[Tensor] | None, size: tuple[int, int]
+    ) -> Tensor:
+        """For every part of the score (parts, 5): mean and spread of normal pixels and of normal images; weight."""
+        artificial = self._all_parts(artificial_maps) if self.needs_artificial else []
+        rows = []
+        for index, part in enumerate(self._all_parts(validation_maps)):
+            pixels = to_maps(part, size, self.smoothing_sigma)
+            scores = self.image_scores(part, size).numpy()
+            weight = weight_of(scores, self.image_scores(artificial[index], size).numpy()) if artificial else 1.0
+            rows.append([pixels.mean(), pixels.std() or 1.0, scores.mean(), scores.std() or 1.0, weight])
+        return torch.tensor(rows)
+
+    def _all_parts(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """The parts of the score (N, 1, h, w) of all images."""
         with torch.inference_mode():
             parts = [self._parts(self.joint(batch), batch) for batch in self.batches(maps)]
-        rows = []
-        for part in zip(*parts, strict=True):
-            pixels = to_maps(torch.cat(part), size, self.smoothing_sigma)
-            scores = self.image_scores(torch.cat(part), size).numpy()
-            rows.append([pixels.mean(), pixels.std() or 1.0, scores.mean(), scores.std() or 1.0])
-        return torch.tensor(rows)
+        return [torch.cat(part) for part in zip(*parts, strict=True)]
 
     def _parts(self, joint: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
         """The scores (N, 1, h, w) that are averaged: the discriminator's, and the distances."""
@@ -243,3 +271,8 @@ class JointHead(HeadSettings):
             return maps
         vectors = self.projections_[name](vectors_of(maps))
         return vectors.unflatten(0, (len(maps), *maps.shape[-2:])).permute(0, 3, 1, 2)
+
+
+def weighted_mean(pairs: Sequence[tuple[float, Tensor]]) -> Tensor:
+    """The mean of tensors of one shape, each with its weight."""
+    return sum(weight * values for weight, values in pairs) / sum(weight for weight, _ in pairs)

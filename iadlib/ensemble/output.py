@@ -2,8 +2,9 @@
 
 Scores of different methods have different units. Without labels, scores are standardised by the mean and the standard
 deviation of the normal validation images, and maps by those of the pixels of these images; then their mean or their
-maximum is taken, or members vote: a member votes for "anomalous" if its value exceeds a quantile of its values on the
-validation images. Labels allow more: stacking by logistic regression, and CAWPE (Large, Lines and Bagnall, "A
+maximum is taken, or their mean weighted by how well each member's scores tell artificial anomalies from the validation
+images (`compositions`), or members vote: a member votes for "anomalous" if its value exceeds a quantile of its values
+on the validation images. Labels allow more: stacking by logistic regression, and CAWPE (Large, Lines and Bagnall, "A
 probabilistic classifier ensemble weighting scheme based on cross-validated accuracy estimates", 2019). Labelled images
 exist in the test split only, so that both are cross-fitted: an image is judged by what was fitted to other images.
 Tables say so.
@@ -22,11 +23,12 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from iadlib.detectors import Detector, create, detector_class
+from iadlib.ensemble.compositions import changed_compositions, weight_of
 from iadlib.ensemble.feature import MEMBERS
 from iadlib.ensemble.members import Members, check_validation
 from iadlib.types import Prediction
 
-COMBINATIONS = ("mean", "maximum", "vote")
+COMBINATIONS = ("mean", "weighted mean", "maximum", "vote")
 VOTE_QUANTILE = 0.95
 CAWPE_POWER = 4  # the exponent of a member's accuracy, as published
 
@@ -40,9 +42,9 @@ class OutputEnsemble(Detector):
 
     title: ClassVar = "Output ensemble"
     cuts: ClassVar = {}
-    # The members' state, and their predictions for the validation images: (members, N) and, of those members that
-    # localise, (members, N, H, W).
-    learned: ClassVar = ("members_", "validation_scores_", "validation_maps_")
+    # The members' state, their predictions for the validation images: (members, N) and, of those members that
+    # localise, (members, N, H, W); and their weights (members,).
+    learned: ClassVar = ("members_", "validation_scores_", "validation_maps_", "weights_")
 
     members: dict[str, dict] = field(default_factory=lambda: {name: {} for name in MEMBERS})
     combination: str = "mean"
@@ -84,6 +86,14 @@ class OutputEnsemble(Detector):
         self.validation_scores_ = torch.from_numpy(np.stack([prediction.scores for prediction in predictions]))
         self.validation_maps_ = torch.from_numpy(np.stack(maps)) if maps else torch.empty(0)
         self.members_.share_backbones()
+        self.weights_ = torch.ones(len(predictions))
+        if self.combination == "weighted mean":
+            artificial = [
+                self._predictions(batch) for batch in changed_compositions(validation_images).split(self.batch_size)
+            ]
+            scores = [np.concatenate([each.scores for each in parts]) for parts in zip(*artificial, strict=True)]
+            pairs = zip(predictions, scores, strict=True)
+            self.weights_ = torch.tensor([weight_of(normal.scores, found) for normal, found in pairs])
         return self
 
     def build(self) -> None:
@@ -91,12 +101,15 @@ class OutputEnsemble(Detector):
         self.members_.share_backbones()
 
     def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
-        # Not `predict`, which would split the batch: a shared backbone recognises a batch by its identity.
-        predictions = [detector._predict_batch(images) for detector in self.members_.detectors.values()]
-        joint = combined(predictions, self._normal(), self.combination)
+        joint = combined(self._predictions(images), self._normal(), self.combination, self.weights_.tolist())
         if joint.maps is not None:
             yield "scores", torch.from_numpy(joint.maps)[:, None]  # (N, 1, H, W)
         yield "image_scores", torch.from_numpy(joint.scores)  # (N,)
+
+    def _predictions(self, images: Tensor) -> list[Prediction]:
+        """Every member's prediction for one batch."""
+        # Not `predict`, which would split the batch: a shared backbone recognises a batch by its identity.
+        return [detector._predict_batch(images) for detector in self.members_.detectors.values()]
 
     def _normal(self) -> list[Prediction]:
         """Every member's prediction for the validation images."""
@@ -112,25 +125,30 @@ class OutputEnsemble(Detector):
         return Members({name: create(name, **values | execution) for name, values in self.members.items()}, {})
 
 
-def combined(predictions: Sequence[Prediction], validation: Sequence[Prediction], combination: str) -> Prediction:
+def combined(
+    predictions: Sequence[Prediction],
+    validation: Sequence[Prediction],
+    combination: str,
+    weights: Sequence[float] | None = None,
+) -> Prediction:
     """One prediction of several members' predictions, each relative to its own for normal validation images.
 
-    Its maps are those of the members that have maps.
+    Its maps are those of the members that have maps. The combination "weighted mean" takes `weights`, one a member.
     """
-    pairs = list(zip(predictions, validation, strict=True))
-    maps = [(values.maps, normal.maps) for values, normal in pairs if values.maps is not None]
-    return Prediction(
-        _combined([(values.scores, normal.scores) for values, normal in pairs], combination),
-        _combined(maps, combination) if maps else None,
-    )
+    triples = list(zip(predictions, validation, weights or [1.0] * len(predictions), strict=True))
+    maps = [(values.maps, normal.maps, weight) for values, normal, weight in triples if values.maps is not None]
+    scores = [(values.scores, normal.scores, weight) for values, normal, weight in triples]
+    return Prediction(_combined(scores, combination), _combined(maps, combination) if maps else None)
 
 
-def _combined(pairs: Sequence[tuple[np.ndarray, np.ndarray]], combination: str) -> np.ndarray:
+def _combined(triples: Sequence[tuple[np.ndarray, np.ndarray, float]], combination: str) -> np.ndarray:
     if combination == "vote":
-        votes = [(values > np.quantile(normal, VOTE_QUANTILE)).astype(np.float32) for values, normal in pairs]
+        votes = [(values > np.quantile(normal, VOTE_QUANTILE)).astype(np.float32) for values, normal, _ in triples]
         return np.mean(votes, axis=0, dtype=np.float32)
-    join = np.mean if combination == "mean" else np.max
-    return join([standardised(values, normal) for values, normal in pairs], axis=0).astype(np.float32)
+    parts = [standardised(values, normal) for values, normal, _ in triples]
+    if combination == "weighted mean":
+        return np.average(parts, axis=0, weights=[weight for _, _, weight in triples]).astype(np.float32)
+    return (np.mean if combination == "mean" else np.max)(parts, axis=0).astype(np.float32)
 
 
 def standardised(values: np.ndarray, normal: np.ndarray) -> np.ndarray:

@@ -11,9 +11,10 @@ CHOICES = {
     "noise": ("gaussian", "simplex"),
     "noise_place": ("members", "joint"),
     "noise_shape": ("isotropic", "proportional", "squared"),
-    "image_score": ("patches", "map"),
+    "image_score": ("top", "map", "patches"),
+    "weights": ("artificial", "equal"),
 }
-SCORING = ("distances", "image_score", "smoothing_sigma")  # settings that change no training
+SCORING = ("distances", "weights", "image_score", "smoothing_sigma")  # settings that change no training
 
 
 @dataclass(kw_only=True, eq=False)
@@ -33,7 +34,11 @@ class HeadSettings:
     noise_shape: str = "squared"
     noise_scale: float = 0.25  # relative to the features' spread
     distances: bool = True  # average the discriminator's score with the norms of "distance" and "deviation" cuts
-    image_score: str = "patches"  # the score of the most anomalous of the "patches", or the smoothed "map"'s maximum
+    # What counts how much in this average: "artificial", in the measure in which it finds artificial anomalies, see
+    # `compositions`; or "equal".
+    weights: str = "artificial"
+    # Of an image: the mean of the "top" 0.5 % of the smoothed map, its maximum ("map"), or that of the "patches".
+    image_score: str = "top"
     heads: int = 3  # networks whose mean is the discriminator's output
     hidden_channels: int = 256
     margin: float = 0.5

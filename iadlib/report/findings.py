@@ -32,7 +32,7 @@ def name_of(entry: str) -> str:
     >>> name_of("mean")
     'mean of outputs'
     """
-    return "mean of outputs" if entry == ensemble.MEAN else titled(entry)
+    return f"{entry} of outputs" if entry in (ensemble.MEAN, ensemble.WEIGHTED) else titled(entry)
 
 
 @dataclass(frozen=True)

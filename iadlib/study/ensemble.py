@@ -16,6 +16,7 @@ from iadlib.metrics.entries import aurocs_by_defect, best_entry, metrics_by_seed
 from iadlib.study.paths import ROOT, Study
 
 FEATURE, ALONE, THESIS, MEAN = "feature ensemble", "features alone", "thesis design", "mean"
+WEIGHTED = "weighted mean"
 METRICS = DIFFERENCE_METRICS | {"pixel_auroc": "pixel AUROC"}
 GROUPS = {
     "member": "alone",

@@ -23,7 +23,11 @@ SETTINGS = {
     "cuts": {"patchcore": "difference", "padim": "deviation"},
     "members": ("patchcore", "padim"),
     "hyperparameters": {"steps": 8, "hidden_channels": 8},
-    "designs": {"map": {"image_score": "map"}, "alone": {"members": ["patchcore"]}},
+    "designs": {
+        "equal": {"weights": "equal"},
+        "map": {"weights": "equal", "image_score": "map"},
+        "alone": {"members": ["patchcore"]},
+    },
     "backbones": {"patchcore": {"tf_efficientnet_lite0": {"coreset_fraction": 0.02}}},
     "ablation_seeds": (0,),
 }
@@ -65,6 +69,7 @@ def test_every_entry_has_a_value_of_every_test_image_for_its_seeds(values):
         ("member", "patchcore"),
         ("member", "padim"),
         ("output", "mean"),
+        ("output", "weighted mean"),
         ("output", "maximum"),
         ("output", "vote"),
         ("backbones", "patchcore over 2 backbones"),
@@ -75,6 +80,7 @@ def test_every_entry_has_a_value_of_every_test_image_for_its_seeds(values):
         ("feature", "thesis design"),
     }
     first_seed = {
+        ("design", "equal"),
         ("design", "map"),
         ("design", "alone"),
         ("pair", "patchcore + padim: features"),
@@ -94,10 +100,12 @@ def test_a_members_scores_are_those_that_fit_has_saved(values, members):
 
 def test_designs_that_share_a_training_differ_in_their_scoring_only(values):
     first = values[values["seed"] == 0].set_index("name")
-    feature, alone, other = (first[first["entry"] == entry] for entry in ("feature ensemble", "features alone", "map"))
+    entries = "feature ensemble", "features alone", "equal", "map"
+    feature, alone, equal, other = (first[first["entry"] == entry] for entry in entries)
     assert not np.allclose(feature["score"], alone["score"])
-    assert not np.allclose(feature["score"], other["score"])
-    pd.testing.assert_series_equal(feature["au_spro"], other["au_spro"])  # the maps are the same
+    assert not np.allclose(feature["score"], equal["score"])
+    assert not np.allclose(equal["score"], other["score"])
+    pd.testing.assert_series_equal(equal["au_spro"], other["au_spro"])  # the maps are the same
     pair = first[first["entry"] == "patchcore + padim: features"]
     pd.testing.assert_series_equal(pair["score"], feature["score"])
 

@@ -2,12 +2,20 @@ import numpy as np
 import pytest
 import torch
 
-from iadlib.detectors.base import to_maps
+from iadlib.detectors.base import to_maps, top_mean
 from iadlib.ensemble import JointHead, head
+from iadlib.ensemble.compositions import LEAST_WEIGHT
 from iadlib.ensemble.transforms import covariances
 
 KINDS = {"first": "distance", "second": "features"}
-SMALL = {"kinds": KINDS, "steps": 80, "projection_steps": 30, "hidden_channels": 32, "batch_size": 3}
+SMALL = {
+    "kinds": KINDS,
+    "steps": 80,
+    "projection_steps": 30,
+    "hidden_channels": 32,
+    "batch_size": 3,
+    "weights": "equal",
+}
 SIZE = (64, 48)
 
 
@@ -69,7 +77,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(fitted):
 
 def test_known_covariances_change_nothing(fitted):
     batches = zip(*(maps.split(SMALL["batch_size"]) for maps in TRAIN), strict=True)
-    again = JointHead(**SMALL).fit(TRAIN, VALIDATION, SIZE, covariances(batches))
+    again = JointHead(**SMALL).fit(TRAIN, VALIDATION, SIZE, covariances=covariances(batches))
     assert np.array_equal(again.predict(TEST, SIZE).maps, fitted.predict(TEST, SIZE).maps)
 
 
@@ -86,10 +94,12 @@ def test_what_is_called_after_every_step_sees_the_training_and_changes_nothing(f
     assert np.array_equal(watched.predict(TEST, SIZE).maps, fitted.predict(TEST, SIZE).maps)
 
 
-@pytest.mark.parametrize("changes", [{"distances": False}, {"image_score": "map"}, {"smoothing_sigma": 0.0}])
+@pytest.mark.parametrize(
+    "changes", [{"distances": False}, {"image_score": "map"}, {"smoothing_sigma": 0.0}, {"weights": "artificial"}]
+)
 def test_another_scoring_is_what_a_training_with_it_gives(fitted, changes):
-    trained = JointHead(**SMALL | changes).fit(TRAIN, VALIDATION, SIZE).predict(TEST, SIZE)
-    rescored = fitted.with_scoring(VALIDATION, SIZE, **changes).predict(TEST, SIZE)
+    trained = JointHead(**SMALL | changes).fit(TRAIN, VALIDATION, SIZE, TEST).predict(TEST, SIZE)
+    rescored = fitted.with_scoring(VALIDATION, TEST, SIZE, **changes).predict(TEST, SIZE)
     assert np.array_equal(rescored.maps, trained.maps)
     assert np.array_equal(rescored.scores, trained.scores)
 
@@ -105,7 +115,7 @@ def test_a_distance_is_averaged_with_the_discriminator_on_one_scale(fitted):
     pairs = list(zip(parts(TEST), parts(VALIDATION), strict=True))
     pixels = [standardised(to_maps(found, SIZE, 4.0), to_maps(normal, SIZE, 4.0)) for found, normal in pairs]
     images = [
-        standardised(found.amax(dim=(1, 2, 3)).numpy(), normal.amax(dim=(1, 2, 3)).numpy()) for found, normal in pairs
+        standardised(*(top_mean(torch.from_numpy(to_maps(part, SIZE, 4.0))).numpy() for part in pair)) for pair in pairs
     ]
     prediction = fitted.predict(TEST, SIZE)
     np.testing.assert_allclose(prediction.maps, np.mean(pixels, axis=0), rtol=1e-3, atol=1e-3)
@@ -122,6 +132,21 @@ def test_a_deviations_norm_is_a_distance_too():
 def test_distances_need_validation_images():
     with pytest.raises(ValueError, match="validation images"):
         JointHead(**SMALL).fit(TRAIN, None, SIZE)
+
+
+def test_what_finds_no_artificial_anomaly_counts_next_to_nothing(fitted):
+    artificial = members_maps(8, 4)
+    artificial[0][:, :, 4:6, 2:4] += 6  # seen by the distance, and by the discriminator
+    distances = JointHead(**SMALL | {"kinds": KINDS | WHOLE, "weights": "artificial"})
+    whole = whole_image_distances([1.0, 2.0, 1.5, 2.5])
+    maps = [*VALIDATION, whole]
+    distances.fit([*TRAIN, whole_image_distances([1.0] * 8)], maps, SIZE, [*artificial, whole.repeat(2, 1, 1, 1)])
+    assert distances.scales_[:, 4].tolist() == pytest.approx([1.0, 1.0, LEAST_WEIGHT])
+
+
+def test_weights_need_artificial_anomalies():
+    with pytest.raises(ValueError, match="artificial anomalies"):
+        JointHead(**SMALL | {"weights": "artificial"}).fit(TRAIN, VALIDATION, SIZE)
 
 
 def test_an_images_score_is_its_maps_maximum_if_the_setting_says_so():

@@ -4,7 +4,8 @@ from sklearn.metrics import roc_auc_score
 
 from iadlib.detectors import create
 from iadlib.ensemble import OutputEnsemble, output
-from iadlib.ensemble.output import cawpe, combined, stacked
+from iadlib.ensemble.compositions import LEAST_WEIGHT
+from iadlib.ensemble.output import cawpe, combined, stacked, standardised
 from iadlib.types import Prediction
 
 GENERATOR = np.random.default_rng(0)
@@ -74,6 +75,16 @@ def test_it_is_what_its_members_say_combined_and_a_file_keeps_it(normal_images, 
     np.testing.assert_allclose(taken.maps, expected.maps, atol=1e-4)
 
 
+def test_a_member_that_finds_no_artificial_anomaly_has_little_weight(normal_images, monkeypatch):
+    train, validation = normal_images[:6], normal_images[6:]
+    found = iter([1.0, LEAST_WEIGHT])
+    monkeypatch.setattr(output, "weight_of", lambda normal, artificial: next(found))
+    ensemble = OutputEnsemble(members=MEMBERS, combination="weighted mean").fit(train, validation)
+    first, *_ = ensemble.members_.detectors.values()
+    alone = standardised(first.predict(validation).scores, first.predict(validation).scores)
+    np.testing.assert_allclose(ensemble.predict(validation).scores, alone, atol=0.01)
+
+
 LABELS = np.arange(60) % 2
 SCORES = np.stack([LABELS + GENERATOR.normal(0, 0.5, 60), GENERATOR.normal(0, 1, 60)], axis=1)
 
@@ -100,7 +111,7 @@ def test_fewer_images_of_a_class_than_folds_raise():
 
 
 def test_what_is_no_combination_raises():
-    with pytest.raises(ValueError, match="one of mean, maximum, vote"):
+    with pytest.raises(ValueError, match="one of mean, weighted mean, maximum, vote"):
         OutputEnsemble(members={"padim": {}}, combination="median")
     with pytest.raises(ValueError, match="members"):
         OutputEnsemble(members={})

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+import torch
+
+from iadlib.ensemble.compositions import LEAST_WEIGHT, MOST_IMAGES, changed_compositions, weight_of
+
+
+@pytest.fixture(scope="module")
+def images() -> torch.Tensor:
+    return torch.rand(3, 3, 40, 60, generator=torch.Generator().manual_seed(0))
+
+
+def test_every_image_has_an_anomaly_of_every_kind_in_a_box(images):
+    changed = changed_compositions(images)
+    assert changed.shape == (12, 3, 40, 60)
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    for found, image in zip(changed, images.repeat(4, 1, 1, 1), strict=True):
+        rows, columns = (found != image).any(dim=0).nonzero(as_tuple=True)
+        height, width = (int(places.max() - places.min()) + 1 for places in (rows, columns))
+        assert 0 < height * width <= 0.37 * 40 * 60
+
+
+def test_the_anomalies_depend_on_the_images_and_the_seed_alone(images):
+    torch.manual_seed(1)
+    first = changed_compositions(images)
+    torch.manual_seed(2)
+    assert torch.equal(changed_compositions(images), first)
+    assert not torch.equal(changed_compositions(images, seed=1), first)
+
+
+def test_of_many_images_some_are_changed(images):
+    assert len(changed_compositions(images[:1].repeat(MOST_IMAGES + 1, 1, 1, 1))) == 4 * MOST_IMAGES
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 50), (33, 7)])
+def test_an_image_of_any_size_can_be_changed(size):
+    assert changed_compositions(torch.rand(2, 3, *size)).shape == (8, 3, *size)
+
+
+@pytest.mark.parametrize(
+    ("artificial", "weight"), [([3.0, 4.0], 1.0), ([1.5, 3.0], 0.5**4), ([0.0, 0.5], LEAST_WEIGHT)]
+)
+def test_the_weight_is_that_of_the_auroc(artificial, weight):
+    assert weight_of(np.array([1.0, 2.0]), np.array(artificial)) == pytest.approx(weight)
