@@ -45,7 +45,7 @@ def reliability_diagrams(found: Mapping[str, tuple], title: str) -> Figure:
     `found` has for each calibrator a curve with probability, share, low, high and count by bin, and all probabilities
     (N,). The numbers at the dots are the images in the bins.
     """
-    size, colour = (0.5 + 2.1 * len(found), 3.6), style.KIND_COLOURS["logical"]
+    size, colour = (0.5 + (1.7 if len(found) < 3 else 2.1) * len(found), 3.6), style.KIND_COLOURS["logical"]
     figure, axes = style.axes_of(
         2, len(found), size=size, sharex=True, sharey="row", squeeze=False, height_ratios=[2.4, 1]
     )
@@ -54,7 +54,7 @@ def reliability_diagrams(found: Mapping[str, tuple], title: str) -> Figure:
         above.vlines(curve.probability, curve.low, curve.high, color=colour, linewidth=3, alpha=0.35)
         above.plot(curve.probability, curve.share, "o-", color=colour, markersize=4)
         for x, y, count in zip(curve.probability, curve.share, curve.count, strict=True):
-            above.annotate(str(count), (x, y), xytext=(4, -9 if y > 0.5 else 4), textcoords="offset points", fontsize=7)
+            above.annotate(str(count), (x, y), xytext=(4, -9 if y > 0.5 else 4), textcoords="offset points", fontsize=9)
         below.hist(values, bins=np.linspace(0, 1, 21), color="0.55")
         above.set(title=style.label(name), xlim=(-0.05, 1.1), ylim=(-0.05, 1.05))
         below.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])

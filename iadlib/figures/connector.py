@@ -37,19 +37,19 @@ def radius_curves(table: pd.DataFrame) -> Figure:
 
 @style.drawn_from("panel", "method", "size", "share")
 def detection_by_size(
-    points: pd.DataFrame, curves: pd.DataFrame, highlight: Sequence[str] | None = None, width: float = 3.7
+    points: pd.DataFrame, curves: pd.DataFrame, highlight: Sequence[str] | None = None, narrow: bool = False
 ) -> Figure:
     """One panel for each defect: the share that is found by size; markers are bins, lines are fitted curves.
 
     Both tables have the columns panel ("defect: size, unit"), method, size, share. At most five methods have colours
-    and markers: those of `highlight`, or else those that find most in the mean over the panels. `width` is that of a
-    panel, in inches.
+    and markers: those of `highlight`, or else those that find most in the mean over the panels. `narrow`: a telephone
+    can show it.
     """
     names, methods = (style.in_order(curves[column]) for column in ("panel", "method"))
     shares = points.groupby("method")["share"].mean().reindex(methods).sort_values(ascending=False, kind="stable")
     coloured = list(shares.index if highlight is None else highlight)[: style.HIGHLIGHTS]
-    narrow = width < 3
-    figure, axes = style.panels(len(names), 2, (width, 2.5), (0, 0.9) if narrow else (2, 0), sharey=True)
+    size, extra = ((style.NARROW / 2, 2.2), (0, 1)) if narrow else ((3.7, 2.5), (2, 0))
+    figure, axes = style.panels(len(names), 2, size, extra, sharey=True)
     for axis, name in zip(axes, names, strict=True):
         for method, options in style.line_styles(methods, coloured).items():
             line, dots = (table[(table["panel"] == name) & (table["method"] == method)] for table in (curves, points))
@@ -61,7 +61,7 @@ def detection_by_size(
         defect, _, size = name.partition(": ")
         axis.set_title(style.label(defect), fontsize=10)
         axis.set(xlabel=size, xscale="log", ylim=(-0.03, 1.03))
-        ticks = np.geomspace(*curves.loc[curves["panel"] == name, "size"].agg(["min", "max"]), 5)
+        ticks = np.geomspace(*curves.loc[curves["panel"] == name, "size"].agg(["min", "max"]), 3 if narrow else 5)
         axis.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
         axis.minorticks_off()
     others = [style.label(method) for method in methods if method not in coloured]

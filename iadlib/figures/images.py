@@ -158,7 +158,7 @@ def gallery(
             wide = tall * image.shape[1] / image.shape[0]
             axis = figure.add_axes((left / width, (top - line - tall) / height, wide / width, tall / height))
             _show(axis, image, outlines, wide, tall)
-            axis.set_title(name, fontsize=8, pad=3)
+            axis.set_title(name, fontsize=9, pad=3)
             left += wide + gap
         top -= line + tall
     return style.finished(figure)

@@ -16,12 +16,13 @@ def differences(table: pd.DataFrame, label: str, width: float = 7) -> Figure:
 
     `table` has the columns what, kind, difference, low, high; `label` names the difference; `width` is in inches.
     """
-    rows = style.in_order(table["what"])
-    figure, axis = style.axes_of(size=(width, 0.6 + 0.27 * len(rows)))
-    draw_intervals(axis, table, "what", "difference", rows)
+    rows, narrow = style.in_order(table["what"]), width < 5
+    figure, axis = style.axes_of(size=(width, 0.9 + 0.32 * len(rows) if narrow else 0.6 + 0.27 * len(rows)))
+    wrap = style.NARROW_LABELS if narrow else None
+    draw_intervals(axis, table, "what", "difference", rows, wrap=wrap)
     axis.set_xlabel(label)
     if table["kind"].nunique() > 1:
-        (style.legend_beside if width > 6 else style.legend_above)(figure, [axis])
+        (style.legend_above if narrow else style.legend_beside)(figure, [axis])
     return style.finished(figure)
 
 
@@ -40,9 +41,19 @@ def differences_in_panels(table: pd.DataFrame, panels_are: str, rows_are: str, l
 
 
 def draw_intervals(
-    axis: Axes, table: pd.DataFrame, rows_are: str, values_are: str, rows: Sequence[str], at: float = 0, title: str = ""
+    axis: Axes,
+    table: pd.DataFrame,
+    rows_are: str,
+    values_are: str,
+    rows: Sequence[str],
+    at: float = 0,
+    title: str = "",
+    wrap: int | None = None,
 ) -> None:
-    """One row of `rows` below the other, a vertical line at the value `at`, and the kinds of a row side by side."""
+    """One row of `rows` below the other, a vertical line at the value `at`, and the kinds of a row side by side.
+
+    The names of the rows are on lines of at most `wrap` characters.
+    """
     kinds = style.in_order([*style.kinds_present(table["kind"]), *table["kind"]])
     together = table.groupby(rows_are)["kind"].nunique().max() > 1
     offsets = np.linspace(-0.15, 0.15, len(kinds)) if together else np.zeros(len(kinds))
@@ -53,7 +64,7 @@ def draw_intervals(
         axis.hlines(positions, part["low"], part["high"], color=colour, linewidth=2.2, alpha=0.5)
         axis.plot(part[values_are], positions, marker, color=colour, markersize=5, label=kind)
     axis.axvline(at, color="0.4", linewidth=1, zorder=1.5)
-    style.few_ticks(axis)
-    axis.set_title(style.label(title, 24), fontsize=10)
+    style.few_ticks(axis, 5 if wrap is None else 3)
+    axis.set_title(style.label(title, 24 if wrap is None else 14), fontsize=10)
     axis.set_ylim(len(rows) - 0.5, -0.5)
-    axis.set_yticks(range(len(rows)), [style.label(row) for row in rows])
+    axis.set_yticks(range(len(rows)), [style.label(row, wrap) for row in rows])

@@ -93,17 +93,19 @@ def roc_by_detector(table: pd.DataFrame) -> Figure:
 
 
 @style.drawn_from("category", "method", "kind", "mean", "low", "high")
-def kind_comparison(table: pd.DataFrame, label: str, columns: int = 3, width: float = 3.1) -> Figure:
+def kind_comparison(table: pd.DataFrame, label: str, narrow: bool = False) -> Figure:
     """Logical beside structural anomalies for every method, one panel for each category; a line at 0.5.
 
     `table` has the columns category, method, kind, mean, and low and high, the ends of an interval. `label` names the
-    values; `width` is that of a panel, in inches.
+    values; `narrow` puts two panels side by side, so that a telephone can show them.
     """
     categories, methods = (style.in_order(table[column]) for column in ("category", "method"))
-    cell, beside = (width, 0.7 + 0.26 * len(methods)), 1.8 if width > 2 else 1.5
+    cell = (style.NARROW / 2 - 0.7, 0.7 + 0.31 * len(methods)) if narrow else (3.1, 0.7 + 0.26 * len(methods))
+    columns, beside, wrap = (2, 1.4, style.NARROW_LABELS) if narrow else (3, 1.8, None)
     figure, axes = style.panels(len(categories), columns, cell, (beside, 0.2), sharex=True, sharey=True)
     for axis, category in zip(axes, categories, strict=True):
-        draw_intervals(axis, table[table["category"] == category], "method", "mean", methods, at=0.5, title=category)
+        rows = table[table["category"] == category]
+        draw_intervals(axis, rows, "method", "mean", methods, at=0.5, title=category, wrap=wrap)
     figure.supxlabel(label, fontsize=9)
-    (style.legend_above if columns < 3 else style.legend_beside)(figure, axes)
+    (style.legend_above if narrow else style.legend_beside)(figure, axes)
     return style.finished(figure)

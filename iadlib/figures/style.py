@@ -25,6 +25,8 @@ from PIL import Image
 from iadlib.figures.text import titles
 
 DPI = 90  # pixels an inch, of a figure in a cell
+NARROW = 3.8  # inches: the width of a figure whose text of 9 points can be read on a telephone
+NARROW_LABELS = 20  # characters of a line of its row names
 FILE_DPI, PHOTOGRAPH_DPI = 110, 72  # of its file, and of one that shows photographs
 PHOTOGRAPH_QUALITY = 60  # of a JPEG
 KIND_COLOURS = {"good": "0.55", "logical": "#0072B2", "structural": "#D55E00"}
@@ -50,8 +52,8 @@ _STYLE = {
     "legend.fontsize": 9,
     "legend.frameon": False,
     "xtick.bottom": False,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8.5,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
     "ytick.left": False,
 }
 
@@ -150,7 +152,7 @@ def legend_beside(figure: Figure, axes: Sequence[Axes]) -> None:
     _legend(figure, axes, loc="outside right upper")
 
 
-def legend_above(figure: Figure, axes: Sequence[Axes], columns: int = 3) -> None:
+def legend_above(figure: Figure, axes: Sequence[Axes], columns: int = 2) -> None:
     """The legend of the first of the axes, above all panels: the figure stays narrow."""
     _legend(figure, axes, loc="outside upper right", ncols=columns)
 

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from iadlib import figures
 from iadlib.data import Category, load_category, read_image
+from iadlib.figures.style import FILE_DPI, as_pdf
 from iadlib.rendering.writing import CATEGORIES, ON_HARDER_GROUND, rendered_category
 
 INTRODUCTION = """# Data set card: rendered categories with logical constraints
@@ -88,11 +89,11 @@ def write_card(folder: Path, out: Path) -> None:
     if not categories:
         raise ValueError(f"{folder}: no folder here has the name of a rendered category, {', '.join(CATEGORIES)}")
     sections = [_section(category) for category in categories]
-    _gallery(categories).savefig(out / "gallery.png", dpi=110)
+    _save_gallery(categories, out / "gallery")
     if paired := [load_category(folder / name) for name in ON_HARDER_GROUND if (folder / name).is_dir()]:
         entries = [f"- `{category.name}`: {GROUNDS[category.name]}. {_sizes(category)}\n" for category in paired]
         sections += [HARDER_GROUND, "".join(entries)]
-        _gallery(paired).savefig(out / "harder_ground.png", dpi=110)
+        _save_gallery(paired, out / "harder_ground")
     (out / "README.md").write_text("\n".join([INTRODUCTION, *sections, LIMITATIONS]))
 
 
@@ -121,6 +122,13 @@ def _sizes(category: Category) -> str:
         f"validation and {test} test images: {good} good, {logical} with a logical and {structural} with a structural "
         "anomaly."
     )
+
+
+def _save_gallery(categories: Sequence[Category], path: Path) -> None:
+    """The gallery as PNG and PDF; `path` has no ending."""
+    figure = _gallery(categories)
+    figure.savefig(path.with_suffix(".png"), dpi=FILE_DPI)
+    path.with_suffix(".pdf").write_bytes(as_pdf(figure))
 
 
 def _gallery(categories: Sequence[Category]) -> Figure:

@@ -2,6 +2,7 @@
 
 import ast
 import html
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -14,6 +15,7 @@ from iadlib.report.sentences import counted, listed, within
 from iadlib.study import ROOT, ensemble
 
 FAILURES = 3  # defects of a card
+REPEATED = ("Data", "Metrics", "Cost")  # lines that repeat other parts of the page: not printed
 CHANCE = 0.6  # below this image AUROC a defect is hardly found
 ABOUT = {
     ensemble.MEAN: (
@@ -29,7 +31,7 @@ ABOUT = {
 def cards(findings: Findings, costs: pd.DataFrame) -> HTML:
     """All cards, closed; `costs` has a row for each measured entry."""
     parts = [card(findings, entry, costs) for entry in findings.groups]
-    return HTML("\n".join(parts))
+    return HTML('<div class="cards">\n' + "\n".join(parts) + "\n</div>")
 
 
 def card(findings: Findings, entry: str, costs: pd.DataFrame) -> str:
@@ -44,8 +46,21 @@ def card(findings: Findings, entry: str, costs: pd.DataFrame) -> str:
         "Cost": cost(costs, entry),
         "Known failures": failures(findings, entry),
     }
-    rows = "".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in lines.items() if text)
+    rows = "".join(
+        f'<div class="{"repeated" if name in REPEATED else "own"}"><dt>{name}</dt><dd>{written(text)}</dd></div>'
+        for name, text in lines.items()
+        if text
+    )
     return f"<details><summary>{html.escape(name_of(entry))}</summary><dl>{rows}</dl></details>"
+
+
+def written(text: str) -> str:
+    """Text of a docstring or params file as HTML.
+
+    >>> written("`image_score` < 1")
+    '<code>image_score</code> &lt; 1'
+    """
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def described(entry: str) -> tuple[str, str]:
@@ -67,7 +82,7 @@ def settings(findings: Findings, entry: str) -> str:
         return f"Members: {listed([name_of(name) for name in ensemble.members()])}. All settings: params/ensemble.yaml."
     blocks = yaml.safe_load(path.read_text())
     chosen = merged(blocks.get("common") or {}, blocks.get(findings.study.profile) or {})
-    text = ", ".join(f"{name}: {value}" for name, value in chosen.items()) or "the defaults of its class"
+    text = ", ".join(f"{spaced(name)}: {value}" for name, value in chosen.items()) or "the defaults of its class"
     return f"{text} (params/methods/{entry}.yaml)."
 
 

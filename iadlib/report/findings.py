@@ -1,5 +1,7 @@
 """Tables over all categories, detectors and ensembles, from the values of every test image.
 
+Intervals that another table of the study has are taken from there; the others are computed here.
+
 An *entry* is a detector alone, an ensemble of outputs or a feature ensemble. The *reference* is the detector alone with
 the highest mean image AUROC.
 """
@@ -16,9 +18,11 @@ from scipy.stats import friedmanchisquare, studentized_range
 from iadlib.data import DataError
 from iadlib.figures.text import titled
 from iadlib.metrics.bootstrap import percentiles, resampling_counts
-from iadlib.metrics.differences import DIFFERENCE_METRICS, RESAMPLES, Cells, Judged, collect
+from iadlib.metrics.differences import DIFFERENCE_METRICS, RESAMPLES, Cells, Judged, collect, difference
 from iadlib.metrics.report import KINDS
 from iadlib.study import Study, ensemble
+from iadlib.study.defects import CATEGORY
+from iadlib.study.tables import by_kind, metrics_of
 
 GROUPS = ("output", "backbones", "feature")  # of the ensembles; those fitted with test labels are left out
 LEFT_OUT = (ensemble.ALONE, ensemble.THESIS, "maximum", "vote")
@@ -107,64 +111,51 @@ class Findings:
 
         By category and as the mean over the categories that have both kinds ("all").
         """
-        rows = []
         places = {name: [name] for name in self.categories} | {"all": self.both_kinds}
-        for place, categories in places.items():
-            for kind, entry in product(self.kinds(categories), self.groups):
-                if entry != self.reference:
-                    found = self.mean(entry, "image_auroc", kind, categories, minus=self.reference)
-                    rows.append({"entry": name_of(entry), "category": place, "kind": kind} | found)
-        columns = ["entry", "category", "kind", "value", "low", "high"]
-        return pd.DataFrame(rows, columns=columns).rename(columns={"value": "difference"})
+        rows = [
+            {"entry": name_of(entry), "category": place, "kind": kind}
+            | difference(self.cells, entry, self.reference, "image_auroc", [kind], categories)
+            for place, categories in places.items()
+            for kind, entry in product(self.kinds(categories), self.groups)
+            if entry != self.reference
+        ]
+        return pd.DataFrame(rows, columns=["entry", "category", "kind", "difference", "low", "high"])
 
     @cached_property
     def by_category(self) -> pd.DataFrame:
-        """entry, category, kind, value, low, high: image AUROC of every entry on every category."""
+        """entry, category, kind, value, low, high: image AUROC of every entry on every category.
+
+        Detectors have the values and intervals of metrics.json.
+        """
+        known = by_kind(metrics_of(self.study, self.categories), "image_auroc")
+        known = intervals_by(["category", "method", "kind"], known.rename(columns={"mean": "value"}))
         rows = [
             {"entry": name_of(entry), "category": category, "kind": kind}
-            | self.mean(entry, "image_auroc", kind, [category])
+            | (known.get((category, entry, kind)) or self.mean(entry, "image_auroc", kind, [category]))
             for category in self.categories
             for kind, entry in product(self.kinds([category]), self.groups)
         ]
         return pd.DataFrame(rows, columns=["entry", "category", "kind", "value", "low", "high"])
 
-    def mean(
-        self, entry: str, metric: str, kind: str, categories: Sequence[str], minus: str | None = None
-    ) -> dict[str, float]:
-        """value, low, high: the mean over categories and seeds with a 95 % bootstrap interval over the test images.
-
-        With `minus`, the difference to another entry over the seeds that both have, on the same resamples.
-        """
-        points, resampled = [], []
-        for category in categories:
-            values, seeds = self._resampled(category, entry, metric, kind), self.cells[category, entry].seeds
-            if minus is None:
-                means = values.mean(axis=1)
-            else:
-                others, known = self._resampled(category, minus, metric, kind), self.cells[category, minus].seeds
-                means = values[:, np.isin(seeds, known)].mean(axis=1) - others[:, np.isin(known, seeds)].mean(axis=1)
-            points.append(means[0])
-            resampled.append(means[1:])
-        low, high = percentiles(np.mean(resampled, axis=0))
-        return {"value": float(np.mean(points)), "low": low, "high": high}
-
-    def _resampled(self, category: str, entry: str, metric: str, kind: str) -> np.ndarray:
-        """The metric by seed, (1 + R, seeds): on the test images, then on every resample of them."""
-        key = (category, entry, metric, kind)
-        if key not in self._kept:
+    def mean(self, entry: str, metric: str, kind: str, categories: Sequence[str]) -> dict[str, float]:
+        """value, low, high: the mean over categories and seeds with a 95 % bootstrap interval over the test images."""
+        found = []
+        for number, category in enumerate(categories):
             judged = self.cells[category, entry]
-            counts = resampling_counts(judged.labels, RESAMPLES, seed=self.categories.index(category))
-            parts = judged.by_seed(metric, kind), judged.by_seed(metric, kind, counts)
-            self._kept[key] = np.concatenate(parts)
-        return self._kept[key]
-
-    @cached_property
-    def _kept(self) -> dict[tuple[str, ...], np.ndarray]:
-        return {}
+            counts = resampling_counts(judged.labels, RESAMPLES, seed=number)
+            found.append([*judged.value(metric, [kind]), *judged.value(metric, [kind], counts)])
+        value, *resampled = np.mean(found, axis=0)
+        low, high = percentiles(resampled)
+        return {"value": float(value), "low": low, "high": high}
 
     @cached_property
     def by_defect(self) -> pd.DataFrame:
-        """category, kind, defect, images, entry, value, low, high: image AUROC of a defect against the good images."""
+        """category, kind, defect, images, entry, value, low, high: image AUROC of a defect against the good images.
+
+        Detectors on the flat connector have the values and intervals of defects/aurocs.csv.
+        """
+        known = self.study.table("defects", "aurocs.csv", empty=["method", "defect", "auroc", "low", "high"])
+        known = intervals_by(["method", "defect"], known.rename(columns={"auroc": "value"}))
         good = self.values["label"] == "good"
         label = self.values["label"].where(good, self.values["label"] + ": " + self.values["defect"])
         cells, rows = collect(self.values.assign(label=label)), []
@@ -172,7 +163,8 @@ class Findings:
             judged = cells[category, entry]
             for label in sorted(set(judged.labels) - {"good"}):
                 kind, _, defect = label.partition(": ")
-                found = interval_of(judged, label)
+                in_table = known.get((entry, defect)) if category == CATEGORY else None
+                found = in_table or interval_of(judged, label)
                 images = int((judged.labels == label).sum())
                 rows.append((category, kind, defect, images, name_of(entry), *found.values()))
         columns = ["category", "kind", "defect", "images", "entry", "value", "low", "high"]
@@ -226,6 +218,11 @@ class Findings:
         """The kinds of anomaly that some of the categories have."""
         present = {kind for name in categories for kind in self.cells[name, next(iter(self.groups))].kinds()}
         return [kind for kind in KINDS if kind in present]
+
+
+def intervals_by(keys: list[str], table: pd.DataFrame) -> dict[tuple[str, ...], dict[str, float]]:
+    """value, low and high of the rows that have an interval, by the values of `keys`."""
+    return table.dropna(subset=["low", "high"]).set_index(keys)[["value", "low", "high"]].to_dict("index")
 
 
 def interval_of(judged: Judged, kind: str) -> dict[str, float]:

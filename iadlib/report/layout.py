@@ -17,7 +17,7 @@ from iadlib.study import Study, calibration
 from iadlib.study.defects import with_panels
 from iadlib.study.ensemble import FEATURE, GROUPS
 
-GALLERY_WIDTH = 1100  # pixels
+GALLERY_WIDTH, GALLERY_DPI = 1100, 92  # pixels, and pixels an inch of the data set card's figure
 SAMPLES = ["category", "train", "validation", "good", "logical", "structural"]
 
 

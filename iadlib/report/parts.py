@@ -5,14 +5,18 @@ Links are relative to the folder `notebooks` beside the page's own folder; `page
 
 import base64
 import html
+import io
 import re
 from collections.abc import Sequence
 
 import pandas as pd
 from IPython.display import HTML
 from matplotlib.figure import Figure
+from PIL import Image
 
 from iadlib.figures.style import encoded
+
+CHART_DPI = 150  # pixels an inch of a chart's picture
 
 
 def prose(sentences: Sequence[str]) -> HTML:
@@ -40,16 +44,22 @@ def figure(drawn: Figure | None, alt: str, caption: str, file: str = "") -> HTML
     """A figure with the text for readers who do not see it; `file` is its PDF, as a link. None: nothing."""
     if drawn is None:
         return None
-    ending, content = encoded(drawn, dpi=150)
-    return picture(content, "jpeg" if ending == "jpg" else ending, alt, caption, file)
+    _, content = encoded(drawn, dpi=CHART_DPI)
+    return picture(content, "chart", CHART_DPI, alt, caption, file)
 
 
-def picture(content: bytes, kind: str, alt: str, caption: str, file: str = "") -> HTML:
-    """The bytes of a picture as a figure."""
+def picture(content: bytes, what: str, dpi: float, alt: str, caption: str, file: str = "") -> HTML:
+    """The bytes of a picture as a figure; `what` it is, "chart" or "photographs", decides how dark pages show it.
+
+    It is shown so large that its text can be read: on a narrow screen it scrolls by itself.
+    """
+    with Image.open(io.BytesIO(content)) as opened:
+        inches, kind = opened.width / dpi, opened.format.lower()
     source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
     link = f' <a href="{html.escape(file)}">PDF</a>' if file else ""
-    image = f'<img src="{source}" alt="{html.escape(alt)}">'
-    return HTML(f"<figure>{image}<figcaption>{html.escape(caption)}{link}</figcaption></figure>")
+    image = f'<img src="{source}" alt="{html.escape(alt)}" style="--inches: {inches:.2f}">'
+    caption = f"<figcaption>{html.escape(caption)}{link}</figcaption>"
+    return HTML(f'<figure class="{what}"><div class="scroll">{image}</div>{caption}</figure>')
 
 
 def table(frame: pd.DataFrame, caption: str, file: str = "") -> HTML:
@@ -92,4 +102,4 @@ def rules(by_category: dict[str, list[str]]) -> HTML:
         f"<ul>{''.join(f'<li>{html.escape(line)}</li>' for line in lines)}</ul></details>"
         for name, lines in by_category.items()
     ]
-    return HTML("".join(parts))
+    return HTML(f'<div class="cards">{"".join(parts)}</div>')

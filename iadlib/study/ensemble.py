@@ -118,13 +118,18 @@ def by_category(cells: Cells, other: str, metric: str) -> pd.DataFrame:
     """The feature ensemble minus another entry, mean over the kinds; categories in rows."""
     categories = [category for category, entry in cells if entry == FEATURE]
     found = {name: difference(cells, FEATURE, other, metric, categories=[name]) for name in categories}
-    return pd.DataFrame.from_dict(found, orient="index").rename_axis("category")
+    return pd.DataFrame.from_dict(found, orient="index").rename(index=spaced).rename_axis("category")
 
 
 def by_defect(values: pd.DataFrame, entries: Sequence[str]) -> pd.DataFrame:
     """`iadlib.metrics.entries.aurocs_by_defect` with titles."""
     table = aurocs_by_defect(values, entries).rename(columns=titled).round(3)
-    return table.rename(index=spaced, level="defect") if len(table) else table
+    return table.rename(index=spaced) if len(table) else table
+
+
+def with_words(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with defects as words."""
+    return table.assign(defect=table["defect"].map(spaced))
 
 
 def seeds_of_designs(table: pd.DataFrame) -> pd.DataFrame:

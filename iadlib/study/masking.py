@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from iadlib.data.examples import spread
+from iadlib.figures.text import spaced, titled
 from iadlib.study.ensemble import by_defect as aurocs_by_defect
 from iadlib.study.paths import Study
 
@@ -24,7 +25,8 @@ def gather(study: Study, file: str) -> pd.DataFrame:
 def overlaps(silhouettes: pd.DataFrame) -> pd.DataFrame:
     """The overlap of the part that masking finds with the true silhouette, by ground and defect."""
     grouped = silhouettes.groupby(["category", "defect"], sort=False)["overlap"]
-    return grouped.agg(["size", "min", "median"]).round(3).rename(columns={"size": "images"})
+    table = grouped.agg(["size", "min", "median"]).round(3).rename(columns={"size": "images"})
+    return table.rename(index=spaced).rename_axis(index=["ground", "defect"])
 
 
 def by_defect(values: pd.DataFrame) -> pd.DataFrame:
@@ -44,7 +46,7 @@ def background_share(pixels: pd.DataFrame) -> pd.DataFrame:
 def by_radius(pixels: pd.DataFrame, column: str) -> pd.DataFrame:
     """One column of pixels.csv: grounds and detectors in rows, radii in columns; mean over the seeds."""
     means = pixels.groupby(["category", "method", "entry"], sort=False)[column].mean().round(3)
-    return means.unstack(sort=False).rename_axis(columns=None)
+    return means.unstack(sort=False).rename(index=titled).rename_axis(index=["ground", "detector"], columns=None)
 
 
 def fitted(study: Study, ground: str, method: str | None, values: pd.DataFrame, count: int = 4) -> dict[str, Path]:

@@ -17,9 +17,12 @@ from iadlib.types import Region
 
 
 def about(category: Category) -> Markdown:
-    """The README.md in the folder of the category."""
+    """The README.md in the folder of the category, with its name as words in the heading."""
     readme = category.root / "README.md"
-    return Markdown(readme.read_text() if readme.is_file() else f"`{category.name}` comes without a description.")
+    if not readme.is_file():
+        return Markdown(f"The category {spaced(category.name)} comes without a description.")
+    first, line_break, rest = readme.read_text().partition("\n")
+    return Markdown(spaced(first) + line_break + rest)
 
 
 def saturation_steps(category: Category) -> tuple[np.ndarray, Region, list[np.ndarray], pd.DataFrame]:

@@ -6,6 +6,15 @@ from iadlib.figures.text import shown, titled
 from iadlib.study.paths import ROOT
 from iadlib.study.tables import by_kind
 
+DATASETS = {"mvtec_ad": "MVTec AD", "mvtec_loco": "MVTec LOCO AD"}
+METRICS = {
+    "image_auroc": "image AUROC",
+    "image_auroc_logical": "image AUROC, logical",
+    "image_auroc_structural": "image AUROC, structural",
+    "pixel_auroc": "pixel AUROC",
+    "au_pro": "AU-PRO",
+}
+
 
 def published() -> pd.DataFrame:
     """method, dataset, category, metric, value (from 0 to 1), source."""
@@ -17,7 +26,8 @@ def sources(methods: list[str]) -> pd.DataFrame:
     """The published means of these detectors with their sources."""
     table = published()
     table = table[table["method"].isin(methods) & (table["category"] == "mean")]
-    return table.drop(columns="category").set_index("method").rename(index=titled).round(3)
+    table = table.drop(columns="category").set_index("method").rename(index=titled).round(3)
+    return table.replace({"dataset": DATASETS, "metric": METRICS})
 
 
 def drops(metrics: pd.DataFrame) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """The pages as a reader sees them, in a headless Chromium."""
 
+import io
 import re
 from pathlib import Path
 
@@ -49,11 +50,14 @@ def shown(tmp_path) -> Path:
 @pytest.fixture
 def made(tmp_path) -> Path:
     """A page of a notebook with one figure, one table, one card and the explorer."""
+    figure = io.BytesIO()
+    Image.fromarray(np.full((200, 1100, 3), 128, dtype=np.uint8)).save(figure, "JPEG")
     table = pd.DataFrame({"entry": ["PaDiM"], "kind": "logical", "value": 0.5, "low": 0.4, "high": 0.6})
     outputs = [
         parts.figure(kinds_of_entries(table, "image AUROC"), "One detector.", "One detector.", "../report/main.pdf"),
         parts.table(table.assign(note=LONG), "A table", "../report/main"),
         parts.prose(["Between [0.400, 0.600]."]),
+        parts.picture(figure.getvalue(), "photographs", 92, "Three parts.", "Three parts."),
     ]
     cells = [
         nbformat.v4.new_markdown_cell("# What is the question?\n\n<!-- contents -->"),
@@ -61,7 +65,7 @@ def made(tmp_path) -> Path:
         nbformat.v4.new_code_cell(
             "secret = 1", outputs=[nbformat.v4.new_output("display_data", {"text/html": each.data}) for each in outputs]
         ),
-        nbformat.v4.new_markdown_cell('## The images\n\n<div class="screen wide"><!-- explorer --></div>'),
+        nbformat.v4.new_markdown_cell('## The images\n\n<div class="wide"><!-- explorer --></div>'),
     ]
     path = tmp_path / "index.html"
     path.write_text(page(nbformat.v4.new_notebook(cells=cells), explorer_part("Photographs", [collection("parts")], 4)))
@@ -90,19 +94,62 @@ def test_the_committed_page_shows_everything_without_error_or_overflow(visit, pa
     assert seen["wide"] <= 0
 
 
+def test_the_text_of_figures_is_large_enough_for_a_telephone(visit, made):
+    """Figures are drawn with 9 points or more, at so many pixels an inch."""
+    opened = visit(made, 390).page
+    opened.wait_for_timeout(300)
+    for image in opened.locator(".scroll img").all():
+        inches = float(image.get_attribute("style").rpartition(":")[2])
+        assert 9 / 72 * image.bounding_box()["width"] / inches >= 11
+
+
+def test_a_chart_is_dark_on_a_dark_page_and_photographs_stay_as_they_are(visit, made):
+    filters = {
+        scheme: [
+            visit(made, 1200, scheme).page.locator(f".{kind} img").evaluate("image => getComputedStyle(image).filter")
+            for kind in ("chart", "photographs")
+        ]
+        for scheme in ("light", "dark")
+    }
+    assert filters["light"] == ["none", "none"]
+    assert filters["dark"][0].startswith("invert(1)")
+    assert "invert" not in filters["dark"][1]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.parent.name)
+def test_the_committed_page_is_printed_on_few_pages(visit, path):
+    opened = visit(path, 1200).page
+    printed = opened.pdf(format="A4")
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) <= 15
+
+
 def test_the_slider_counts_misses_and_false_alarms(visit, shown):
     opened = visit(shown, 1200).page
     counts = opened.locator("#counts")
     # Above 5.5: images 6 to 9, of which 7 is good; image 5 is defective and missed.
     assert "4 of 10 photographs are above the threshold of first" in counts.text_content()
-    assert "1 of 4 defective ones are missed, 1 of 6 good ones are false alarms" in counts.text_content()
+    assert "1 of 4 defective ones are missed; 1 of 6 good ones are false alarms" in counts.text_content()
     for place, missed, alarms in (("1000", 4, 0), ("0", 0, 6)):
         opened.locator("#threshold").evaluate(
             "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')); }", place
         )
-        assert f"{missed} of 4 defective ones are missed, {alarms} of 6 good ones" in counts.text_content()
+        assert f"{missed} of 4 defective ones are missed; {alarms} of 6 good ones" in counts.text_content()
     opened.locator("#reset").click()
-    assert "1 of 4 defective ones are missed, 1 of 6" in counts.text_content()
+    assert "1 of 4 defective ones are missed; 1 of 6" in counts.text_content()
+
+
+def test_what_is_counted_is_what_the_filter_shows(visit, shown):
+    opened = visit(shown, 1200).page
+    counts, label = opened.locator("#counts"), opened.locator("#label")
+    assert label.locator("option").all_text_contents() == ["all (10)", "good (6)", "structural (4)"]
+    label.select_option("structural")
+    assert counts.text_content() == (
+        "3 of 4 structural photographs are above the threshold of first; 1 of 4 defective ones are missed."
+    )
+    label.select_option("good")
+    assert counts.text_content() == (
+        "1 of 6 good photographs are above the threshold of first; 1 of 6 good ones are false alarms."
+    )
 
 
 def test_the_slider_moves_by_keyboard(visit, shown):

@@ -22,17 +22,18 @@ def test_aurocs_by_defect_have_the_radii_in_columns(values):
 
 
 def test_overlaps_are_summarised_by_ground_and_defect():
-    rows = pd.DataFrame({"category": "mat", "defect": ["good", "good", "scratch"], "overlap": [0.5, 1, 0.75]})
-    table = masking.overlaps(rows)
-    assert table.loc[("mat", "good")].tolist() == [2, 0.5, 0.75]
+    defects = ["good", "good", "missing_hole"]
+    table = masking.overlaps(pd.DataFrame({"category": "grey_mat", "defect": defects, "overlap": [0.5, 1, 0.75]}))
+    assert table.loc[("grey mat", "good")].tolist() == [2, 0.5, 0.75]
+    assert table.loc[("grey mat", "missing hole"), "images"] == 1
     assert len(table) == 2
 
 
 def test_shares_of_the_background_are_means_over_the_seeds(study):
     table = masking.background_share(masking.gather(study, "pixels"))
     assert list(table.columns) == ["all", "none", "0", "8"]
-    assert table.loc[("cloth", "patchcore")].tolist() == [0.5, 0.5, 0.5, 0.5]
-    assert table.loc[("cloth", "padim")].tolist() == [0.5, 0.25, 0.25, 0.25]
+    assert table.loc[("cloth", "PatchCore")].tolist() == [0.5, 0.5, 0.5, 0.5]
+    assert table.loc[("cloth", "PaDiM")].tolist() == [0.5, 0.25, 0.25, 0.25]
 
 
 def test_the_folders_of_one_detector_are_named_by_radius(values, tmp_path):
