@@ -168,7 +168,7 @@ class PatchCore(Detector):
         patch_scores, patch = scores.flatten(1).max(dim=1)  # s*, (N,)
         if self.reweighting_neighbours < 2:
             return patch_scores
-        rows = torch.arange(len(embedding), device=embedding.device)
+        rows = torch.arange(embedding.shape[0], device=embedding.device)
         m_test = embedding.flatten(2)[rows, :, patch]  # (N, C)
         m_star = nearest.flatten(1)[rows, patch]  # (N,)
         count = min(self.reweighting_neighbours, len(self.memory_))

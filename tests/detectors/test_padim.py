@@ -37,7 +37,7 @@ def test_own_compares_a_training_image_with_the_gaussians_of_the_others(normal_i
 
 
 def gaussians(samples, regularisation):
-    count, dimension, positions = samples.shape
+    _, dimension, positions = samples.shape
     mean, factor = torch.empty(dimension, positions), torch.empty(positions, dimension, dimension)
     fit_gaussians(samples, regularisation, mean, factor)
     return mean, factor
