@@ -250,4 +250,4 @@ def patch_features(
         return patches
     vectors = patches.permute(0, 2, 3, 1).flatten(0, 2)  # (N h w, C)
     pooled = F.adaptive_avg_pool1d(vectors.unsqueeze(1), dimension).squeeze(1)
-    return pooled.unflatten(0, (len(patches), height, width)).permute(0, 3, 1, 2)  # (N, dimension, h, w)
+    return pooled.unflatten(0, (patches.shape[0], height, width)).permute(0, 3, 1, 2)  # (N, dimension, h, w)

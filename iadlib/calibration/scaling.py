@@ -242,9 +242,8 @@ class BoundedSigmoid:
         anomalous, normal = self._counts
         blind = beta.ppf((np.arange(len(UNIFORM)) + 0.5) / len(UNIFORM), anomalous + 0.5, normal + 0.5)
         weights = np.append(self._weights[:-1], np.full(len(blind), self.blind_ / len(blind)))
-        lower, upper = expit(curves[:, 2]), expit(curves[:, 3])
         for score in z:
-            values = np.append(lower + (upper - lower) * rises(curves, np.array([score]))[:, 0], blind)
+            values = np.append(probabilities_of(curves, np.array([score]))[:, 0], blind)
             order = values.argsort()
             below = weights[order].cumsum()
             ends.append(values[order][np.searchsorted(below, shares * below[-1])])
@@ -299,12 +298,17 @@ def rises(curves: np.ndarray, z: np.ndarray) -> np.ndarray:
     return expit(np.exp(curves[:, :1]) * (z - curves[:, 1:2]))
 
 
+def probabilities_of(curves: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """q (K, N) of every curve (K, 4) at standardised scores (N,)."""
+    lower, upper = expit(curves[:, 2:3]), expit(curves[:, 3:4])
+    return lower + (upper - lower) * rises(curves, z)
+
+
 def log_likelihood(curves: np.ndarray, z: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Log-likelihood (K,) of labels (N,) at standardised scores (N,) under every curve (K, 4)."""
-    lower, upper = expit(curves[:, 2:3]), expit(curves[:, 3:4])
     total = np.zeros(len(curves))
     for part in np.array_split(np.arange(len(z)), len(z) // CHUNK + 1):
-        q = lower + (upper - lower) * rises(curves, z[part])
+        q = probabilities_of(curves, z[part])
         with np.errstate(divide="ignore"):  # a bound that rounds to 0 or 1 makes some labels impossible
             total += np.log(np.where(labels[part] == 1, q, 1 - q)).sum(axis=1)
     return total

@@ -165,7 +165,7 @@ def _write(detector: Detector, path: Path, metadata: dict[str, str]) -> bool:
 def _traced(model: "Scoring", size: tuple[int, int]) -> tuple[torch.export.ExportedProgram, bool]:
     """The graph of the model, and whether it takes any number of images; else it takes one.
 
-    A method that asks for the number of images with `len` has a graph for one number alone.
+    A method that asks for the number of images with `len`, which no graph contains, has a graph for one number alone.
     """
     two = torch.zeros(2, 3, *size)
     try:

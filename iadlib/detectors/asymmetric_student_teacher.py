@@ -219,7 +219,7 @@ class Teacher(nn.Module):
 
     def forward(self, features: Tensor, rev: bool = False) -> tuple[Tensor, Tensor]:
         position = positional_encoding(self.position_channels, *features.shape[-2:], features.device)
-        return self.flow(features, c=[position.expand(len(features), -1, -1, -1)], rev=rev)
+        return self.flow(features, c=[position.expand(features.shape[0], -1, -1, -1)], rev=rev)
 
 
 class Subnet(nn.Module):
@@ -257,7 +257,7 @@ class Student(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         position = positional_encoding(self.position_channels, *features.shape[-2:], features.device)
-        hidden = self.enter(torch.cat([features, position.expand(len(features), -1, -1, -1)], dim=1))
+        hidden = self.enter(torch.cat([features, position.expand(features.shape[0], -1, -1, -1)], dim=1))
         for block in self.blocks:
             hidden = hidden + block(hidden)
         return self.leave(hidden)

@@ -38,7 +38,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from iadlib.detectors.base import Detector, check_own, without_itself
+from iadlib.detectors.base import LEAST_WITHOUT_ONE, Detector, check_own, without_itself
 from iadlib.features import Backbone, patch_features, resolve_device
 from iadlib.progress import track
 
@@ -59,7 +59,7 @@ class ComponentCounts(Detector):
         *("shrinkage_", "scales_", "shares_", "count_"),
     )
     paths: ClassVar = ("checkpoint",)
-    least_images: ClassVar = 3
+    least_images: ClassVar = LEAST_WITHOUT_ONE
 
     backbone: str = "tf_efficientnet_lite0"  # timm's name
     layers: tuple[int, ...] = (2, 3)  # of the backbone, the finest first
@@ -84,8 +84,9 @@ class ComponentCounts(Detector):
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Group the patches and fit the Gaussians of the compositions; validation images are not used."""
-        if len(train_images) < 3:
-            raise ValueError(f"{len(train_images)} training images: covariances without one of them need 3 or more")
+        if len(train_images) < self.least_images:
+            least = f"covariances without one of them need {self.least_images} or more"
+            raise ValueError(f"{len(train_images)} training images: {least}")
         batches = train_images.split(self.batch_size)
         embedding = [self.patches(batch) for batch in track(batches, "component counts: features")]
         self.centres_ = self._cluster(embedding)  # (R, K, C)
@@ -111,7 +112,7 @@ class ComponentCounts(Detector):
         deviation = self._deviation(composition, own)  # (N, R, D)
         yield "deviation", deviation.flatten(1)[..., None, None]  # (N, R D, 1, 1)
         contribution = self._shares(deviation) / self.shares_ * (self._areas(labels) > self.areas_)  # (N, R, K)
-        relative = distances / self._of_patches(self.radii_.expand(len(images), -1, -1), labels)
+        relative = distances / self._of_patches(self.radii_.expand(images.shape[0], -1, -1), labels)
         scores = torch.hypot(self._of_patches(contribution, labels), relative).mean(dim=1, keepdim=True)
         yield "scores", scores  # (N, 1, h, w)
         yield "image_scores", deviation.flatten(1).norm(dim=1)
@@ -183,7 +184,8 @@ class ComponentCounts(Detector):
                 sums = torch.einsum("nrkhw,nrhw->nrk", members, distances)
                 described.append(sums / sizes / self.radii_)
             else:
-                values = colours if name == "colour" else torch.stack([rows, columns]).expand(len(images), -1, -1, -1)
+                places = torch.stack([rows, columns]).expand(images.shape[0], -1, -1, -1)
+                values = colours if name == "colour" else places
                 means = torch.einsum("nrkhw,nchw->nrkc", members, values) / sizes.unsqueeze(3)
                 described.append(means.flatten(2))
         return torch.cat(described, dim=2)

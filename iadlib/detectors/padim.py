@@ -11,10 +11,11 @@ The regulariser of the covariance, 0.01 in the paper, has the unit of the featur
 depends on the backbone: it is the hyperparameter `regularisation`. No covariance is inverted: its Cholesky factor L,
 computed in float64, is kept, and the station "deviation" is L^-1 (x - mean), whose norm is the Mahalanobis distance.
 Gaussians are fitted for a limited number of positions at a time, so that memory holds the factors (h w, d, d), the kept
-channels of the training images, and little more.
+channels of the training images, and little more. If these channels take more than FEATURE_BYTES, they are computed in
+several passes over the images, each for some of the positions: the Gaussians are the same.
 
 With `own`, a training image is compared with the Gaussians of the other images. An image lies close to a Gaussian that
-was fitted to it, and closer the fewer images there are. No Gaussian is fitted again for that, see `without_itself`.
+was fitted to it, and closer the fewer images there are. No Gaussian is fitted again for that, see `leave_one_out`.
 """
 
 from collections.abc import Iterator
@@ -27,11 +28,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from iadlib.detectors.base import Detector, check_own
+from iadlib.detectors.base import FEATURE_BYTES, Detector, check_own
 from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
 
-CHUNK_BYTES = 2**27  # of the float64 covariances that are factorised together
+CHUNK_BYTES = 2**27  # of the float64 covariances, or of the samples if these are larger, that are computed together
 
 
 @dataclass(kw_only=True, eq=False)
@@ -61,13 +62,17 @@ class PaDiM(Detector):
         if len(train_images) < 2:
             raise ValueError("one training image: covariances need two or more")
         self.channels_ = self._draw_channels()
-        batches = track(train_images.split(self.batch_size), "padim: features")
-        embedding = torch.cat([self.patches(batch).cpu() for batch in batches])  # (n, d, h, w)
-        mean, self.factor_ = fit_gaussians(
-            embedding.flatten(2), self.regularisation, resolve_device(self.device)
-        )  # (d, h w), (h w, d, d)
-        self.mean_ = mean.unflatten(1, embedding.shape[2:])  # (d, h, w)
-        self.count_ = torch.tensor(len(train_images), device=self.mean_.device)
+        device = resolve_device(self.device)
+        _, dimension, height, width = self.patches(train_images[:1]).shape
+        positions = height * width
+        mean = torch.empty(dimension, positions, device=device)
+        factor = torch.empty(positions, dimension, dimension, device=device)
+        at_once = max(1, FEATURE_BYTES // (len(train_images) * dimension * torch.float32.itemsize))
+        for first in range(0, positions, at_once):
+            chosen = slice(first, min(first + at_once, positions))
+            fit_gaussians(self._samples(train_images, chosen), self.regularisation, mean[:, chosen], factor[chosen])
+        self.mean_, self.factor_ = mean.unflatten(1, (height, width)), factor  # (d, h, w), (h w, d, d)
+        self.count_ = torch.tensor(len(train_images), device=device)
         return self
 
     def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
@@ -80,7 +85,7 @@ class PaDiM(Detector):
         if own is not None:
             count = int(self.count_)
             check_own(own, count)
-            deviation = without_itself(deviation, count)
+            deviation = leave_one_out(deviation, count)
         yield "deviation", deviation
         yield "scores", deviation.norm(dim=1, keepdim=True)  # (N, 1, h, w), equation 2
 
@@ -89,6 +94,14 @@ class PaDiM(Detector):
         maps = self._backbone(images)
         aligned = [F.interpolate(features, size=maps[0].shape[-2:], mode="nearest") for features in maps]
         return torch.cat(aligned, dim=1)[:, self.channels_]  # (N, d, h, w)
+
+    def _samples(self, images: Tensor, chosen: slice) -> Tensor:
+        """Kept channels (n, d, p) of all images at some positions, on the CPU; those of a position are contiguous."""
+        samples = torch.empty(len(images), chosen.stop - chosen.start, len(self.channels_)).mT
+        parts = samples.split(self.batch_size)
+        for batch, part in zip(track(images.split(self.batch_size), "padim: features"), parts, strict=True):
+            part.copy_(self.patches(batch).flatten(2)[:, :, chosen])
+        return samples
 
     def _draw_channels(self) -> Tensor:
         present = sum(self._backbone.network.feature_info[layer]["num_chs"] for layer in self.layers)
@@ -104,16 +117,16 @@ class PaDiM(Detector):
         return Backbone(self.backbone, self.layers, self.checkpoint, self.device)
 
 
-def fit_gaussians(samples: Tensor, regularisation: float, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Means (d, p) and lower Cholesky factors (p, d, d) of the covariances of `samples` (n, d, p), by position.
+def fit_gaussians(samples: Tensor, regularisation: float, mean: Tensor, factor: Tensor) -> None:
+    """Write the means of `samples` (n, d, p), by position, into `mean` (d, p), and of their covariances the lower
+    Cholesky factors into `factor` (p, d, d).
 
     The covariance of equation 1: divided by n - 1, and `regularisation` added to its diagonal.
     """
     count, dimension, positions = samples.shape
-    mean = torch.empty(dimension, positions, device=device)
-    factor = torch.empty(positions, dimension, dimension, device=device)
+    device = factor.device
     ridge = regularisation * torch.eye(dimension, dtype=torch.float64, device=device)
-    at_once = max(1, CHUNK_BYTES // (8 * dimension**2))
+    at_once = max(1, CHUNK_BYTES // (8 * dimension * max(dimension, count)))
     for first in track(range(0, positions, at_once), "padim: Gaussians"):
         chosen = slice(first, first + at_once)
         here = samples[:, :, chosen].to(device, torch.float64).permute(2, 1, 0)  # (positions, d, n)
@@ -123,7 +136,6 @@ def fit_gaussians(samples: Tensor, regularisation: float, device: torch.device) 
         mean[:, chosen] = centre.squeeze(2).T
         with one_thread():
             factor[chosen] = torch.linalg.cholesky(covariance)
-    return mean, factor
 
 
 @contextmanager
@@ -137,7 +149,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def without_itself(deviation: Tensor, count: int) -> Tensor:
+def leave_one_out(deviation: Tensor, count: int) -> Tensor:
     """Deviations (N, d, h, w) of training images from the Gaussians of the `count` - 1 other images.
 
     Without image i, the residual grows to r n / (n - 1), and the covariance S becomes a (S - b r r^T) with

@@ -15,11 +15,15 @@ cropped, because an anomaly may lie at the border.
 `count_padding`, as in the code, tells a patch where it lies: features at an edge or in a corner are smaller, so that
 they have neighbours in the bank from the same place alone, and distances between them are smaller too.
 
+The selection needs the projected features of all training patches, and these alone are kept if the features themselves
+take more than FEATURE_BYTES. Then the features of the chosen patches are computed a second time, from the same batches:
+the bank is the same.
+
 With `own`, the entries of the bank that come from the same training image are left out. Otherwise the difference would
 be zero wherever the coreset contains the patch itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Self
@@ -27,7 +31,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from iadlib.detectors.base import Detector, top_mean
+from iadlib.detectors.base import FEATURE_BYTES, Detector, top_mean
 from iadlib.features import Backbone, patch_features, resolve_device
 from iadlib.progress import track
 
@@ -68,15 +72,19 @@ class PatchCore(Detector):
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Fill the memory bank; validation images are not used."""
-        batches = train_images.split(self.batch_size)
-        parts = []
-        for batch in track(batches, "patchcore: features"):
-            parts.append(self.patches(batch).permute(0, 2, 3, 1).flatten(0, 2).cpu())  # (n h w, C)
-        vectors = torch.cat(parts)
-        image = torch.arange(len(train_images)).repeat_interleave(len(vectors) // len(train_images))
-        chosen = self._coreset(vectors).sort().values
-        self.memory_ = vectors[chosen].to(resolve_device(self.device))
-        self.memory_image_ = image[chosen].to(resolve_device(self.device))
+        device, batches = resolve_device(self.device), train_images.split(self.batch_size)
+        _, dimension, height, width = self.patches(train_images[:1]).shape
+        total = len(train_images) * height * width
+        generator = torch.Generator().manual_seed(self.seed)
+        start = int(torch.randint(total, (1,), generator=generator))
+        projection = self._projection(dimension, generator)
+        vectors, compared = self._training_vectors(batches, total, dimension, projection)
+        count = max(1, int(self.coreset_fraction * total))
+        chosen = greedy_k_centre(compared.to(device), count, start).sort().values
+        del compared
+        memory = self._computed_again(batches, chosen, height * width) if vectors is None else vectors[chosen]
+        self.memory_ = memory.to(device)
+        self.memory_image_ = (chosen // (height * width)).to(device)
         return self
 
     def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
@@ -101,15 +109,43 @@ class PatchCore(Detector):
     def _backbone(self) -> Backbone:
         return Backbone(self.backbone, self.layers, self.checkpoint, self.device)
 
-    def _coreset(self, vectors: Tensor) -> Tensor:
-        generator = torch.Generator().manual_seed(self.seed)
-        start = int(torch.randint(len(vectors), (1,), generator=generator))
-        dimension = vectors.shape[1]
-        if self.projection_dimension is not None and self.projection_dimension < dimension:
-            projection = torch.randn(dimension, self.projection_dimension, generator=generator)
-            vectors = vectors @ projection / self.projection_dimension**0.5
-        count = max(1, int(self.coreset_fraction * len(vectors)))
-        return greedy_k_centre(vectors.to(resolve_device(self.device)), count, start)
+    def _vectors(self, images: Tensor) -> Tensor:
+        return self.patches(images).permute(0, 2, 3, 1).flatten(0, 2).cpu().contiguous()  # (N h w, C)
+
+    def _projection(self, dimension: int, generator: torch.Generator) -> Tensor | None:
+        """A random matrix (C, projection_dimension); None where vectors are compared as they are."""
+        if self.projection_dimension is None or self.projection_dimension >= dimension:
+            return None
+        return torch.randn(dimension, self.projection_dimension, generator=generator)
+
+    def _training_vectors(
+        self, batches: Sequence[Tensor], total: int, dimension: int, projection: Tensor | None
+    ) -> tuple[Tensor | None, Tensor]:
+        """Vectors (n h w, C) of all training patches, None if they are too large, and what the selection compares."""
+        keep = projection is None or total * dimension * torch.float32.itemsize <= FEATURE_BYTES
+        vectors = torch.empty(total, dimension) if keep else None
+        compared = vectors if projection is None else torch.empty(total, projection.shape[1])
+        first = 0
+        for batch in track(batches, "patchcore: features"):
+            part = self._vectors(batch)
+            rows = slice(first, first + len(part))
+            first = rows.stop
+            if vectors is not None:
+                vectors[rows] = part
+            if projection is not None:
+                compared[rows] = part @ projection / projection.shape[1] ** 0.5
+        return vectors, compared
+
+    def _computed_again(self, batches: Sequence[Tensor], chosen: Tensor, per_image: int) -> Tensor:
+        """The vectors (M, C) of the patches `chosen`, ascending, without those of the others in memory."""
+        parts, first = [], 0
+        for batch in track(batches, "patchcore: features of the memory bank"):
+            last = first + len(batch) * per_image
+            rows = chosen[(chosen >= first) & (chosen < last)] - first
+            if len(rows):
+                parts.append(self._vectors(batch)[rows])
+            first = last
+        return torch.cat(parts)
 
     def _nearest(self, embedding: Tensor, own: Tensor | None) -> Tensor:
         """The nearest entry (N, h, w) of the bank for every patch."""
@@ -136,7 +172,7 @@ class PatchCore(Detector):
         patch_scores, patch = scores.flatten(1).max(dim=1)  # s*, (N,)
         if self.reweighting_neighbours < 2:
             return patch_scores
-        rows = torch.arange(len(embedding), device=embedding.device)
+        rows = torch.arange(embedding.shape[0], device=embedding.device)
         m_test = embedding.flatten(2)[rows, :, patch]  # (N, C)
         m_star = nearest.flatten(1)[rows, patch]  # (N,)
         count = min(self.reweighting_neighbours, len(self.memory_))

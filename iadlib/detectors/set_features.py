@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from iadlib.detectors.base import Detector, check_own
+from iadlib.detectors.base import LEAST_WITHOUT_ONE, Detector, check_own
 from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
 
@@ -57,7 +57,7 @@ class SetFeatures(Detector):
         "scale_",
     )
     paths: ClassVar = ("checkpoint",)
-    least_images: ClassVar = 3
+    least_images: ClassVar = LEAST_WITHOUT_ONE
     localises: ClassVar = False
 
     backbone: str = "tf_efficientnet_lite0"  # timm's name
@@ -86,8 +86,8 @@ class SetFeatures(Detector):
 
         Without validation images the training images give the scales, each compared with the others.
         """
-        if len(train_images) < 3:
-            raise ValueError(f"{len(train_images)} training images: three or more are needed")
+        if len(train_images) < self.least_images:
+            raise ValueError(f"{len(train_images)} training images: {self.least_images} or more are needed")
         self._draw(train_images)
         batches = track(train_images.split(self.batch_size), "set_features: histograms")
         histograms = torch.cat([self.histograms(batch) for batch in batches], dim=1)  # (D, n, d)

@@ -117,9 +117,9 @@ class SimpleNet(Detector):
         embedding = self.patches(images)  # (N, C, h, w)
         yield "embedding", embedding
         vectors = self.adapter_(_vectors(embedding))  # (N h w, C)
-        adapted = vectors.unflatten(0, (len(embedding), *embedding.shape[2:])).permute(0, 3, 1, 2)
+        adapted = vectors.unflatten(0, (embedding.shape[0], *embedding.shape[2:])).permute(0, 3, 1, 2)
         yield "adapted", adapted  # (N, C, h, w)
-        scores = -self.discriminator_(vectors).view(len(embedding), 1, *embedding.shape[2:])
+        scores = -self.discriminator_(vectors).view(embedding.shape[0], 1, *embedding.shape[2:])
         yield "scores", scores  # (N, 1, h, w)
         yield "image_scores", scores.amax(dim=(1, 2, 3))
 

@@ -64,7 +64,7 @@ class Discriminator(nn.Module):
         vectors = vectors_of(maps)
         chunks = [vectors] if vectors.is_cuda else vectors.split(CHUNK)
         scores = torch.cat([self.scores_by_head(self.project(chunk)).mean(dim=1) for chunk in chunks])
-        return scores.view(len(maps), 1, *maps.shape[-2:])
+        return scores.view(maps.shape[0], 1, *maps.shape[-2:])
 
     def scores_by_head(self, vectors: Tensor) -> Tensor:
         """(n, heads), for projected vectors (n, C)."""

@@ -270,7 +270,7 @@ class JointHead(HeadSettings):
         if name not in self.projections_:
             return maps
         vectors = self.projections_[name](vectors_of(maps))
-        return vectors.unflatten(0, (len(maps), *maps.shape[-2:])).permute(0, 3, 1, 2)
+        return vectors.unflatten(0, (maps.shape[0], *maps.shape[-2:])).permute(0, 3, 1, 2)
 
 
 def weighted_mean(pairs: Sequence[tuple[float, Tensor]]) -> Tensor:

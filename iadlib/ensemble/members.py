@@ -58,15 +58,12 @@ class Members:
         They are held in memory: for 350 images at the published settings, 2 to 10 GB a member.
         """
         batches = list(zip(images.split(batch_size), torch.arange(len(images)).split(batch_size), strict=True))
-        maps = [
-            [each.cpu() for each in self.features(batch, own)]
-            for batch, own in track(batches, "ensemble: the members' features")
-        ]
-        return _together(maps)
+        tracked = track(batches, "ensemble: the members' features")
+        return _together((self.features(batch, own) for batch, own in tracked), len(images))
 
     def maps(self, images: Tensor, batch_size: int) -> list[Tensor]:
         """The maps of other images, likewise."""
-        return _together([[each.cpu() for each in self.features(batch)] for batch in images.split(batch_size)])
+        return _together((self.features(batch) for batch in images.split(batch_size)), len(images))
 
     def share_backbones(self) -> None:
         """Let members with the same backbone use one; their results stay the same."""
@@ -85,9 +82,27 @@ class Members:
             detector.load_state_dict(under(state, name))
 
 
-def _together(batches: Sequence[Sequence[Tensor]]) -> list[Tensor]:
-    """One tensor a member, all in one memory format: the last bits of what is computed from maps depend on it."""
-    return [torch.cat(parts).contiguous(memory_format=torch.channels_last) for parts in zip(*batches, strict=True)]
+def _together(batches: Iterable[Sequence[Tensor]], count: int) -> list[Tensor]:
+    """One tensor (count, C, h, w) a member, on the CPU, from the members' maps batch by batch.
+
+    All have one memory format: the last bits of what is computed from maps depend on it.
+    """
+    whole, first = [], 0
+    for maps in batches:
+        whole = whole or [_empty(count, each) for each in maps]
+        rows = slice(first, first + len(maps[0]))
+        for one, each in zip(whole, maps, strict=True):
+            one[rows] = each
+        first = rows.stop
+    return whole
+
+
+def _empty(count: int, like: Tensor) -> Tensor:
+    """Room for `count` such maps; a tensor that is contiguous in both formats has the strides of the usual one."""
+    room = torch.empty(count, *like.shape[1:], dtype=like.dtype)
+    if room.is_contiguous(memory_format=torch.channels_last):
+        return room
+    return torch.empty_like(room, memory_format=torch.channels_last)
 
 
 def share_backbones(detectors: Iterable[Detector], keep_all: bool = False) -> list["SharedBackbone"]:

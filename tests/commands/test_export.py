@@ -97,10 +97,20 @@ def test_a_feature_ensemble_is_exported(small, tmp_path):
     settings = dict.fromkeys(members, small)
     ensemble = FeatureEnsemble(members=members, settings=settings, steps=2, hidden_channels=8)
     ensemble.fit(textured(8, 1, SIZE), textured(5, 3, SIZE))
-    write_model(ensemble, tmp_path / "model.onnx", {})
-    images = textured(2, 2, SIZE)
+    assert write_model(ensemble, tmp_path / "model.onnx", {})
+    images = textured(3, 2, SIZE)
     images[1, :, 20:40, 20:40] = 1.0  # scores need a range that differences are compared with
-    assert_same(ensemble, tmp_path / "model.onnx", images, 1)
+    for batch_size in (1, 3):
+        assert_same(ensemble, tmp_path / "model.onnx", images, batch_size)
+
+
+def test_settings_that_reduce_and_reweight_take_any_number_of_images_too(small, tmp_path):
+    settings = {"embedding_dimension": 20, "image_score": "patch", "reweighting_neighbours": 3}
+    detector = create("patchcore", **settings, **small).fit(textured(8, 1, SIZE))
+    assert write_model(detector, tmp_path / "model.onnx", {})
+    images = torch.cat([textured(2, 2, SIZE), random_images(SIZE)[:1]])
+    for batch_size in (1, 3):
+        assert_same(detector, tmp_path / "model.onnx", images, batch_size)
 
 
 @pytest.fixture(scope="module")

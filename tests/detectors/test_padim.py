@@ -3,10 +3,10 @@ import pytest
 import torch
 from scipy.spatial.distance import mahalanobis
 
+from iadlib.detectors import padim
 from iadlib.detectors.padim import PaDiM, fit_gaussians
 
 FEW = {"channels": 5, "regularisation": 0.5}
-CPU = torch.device("cpu")
 
 
 def distance(sample, samples, regularisation):
@@ -36,12 +36,32 @@ def test_own_compares_a_training_image_with_the_gaussians_of_the_others(normal_i
     assert (own > naive).all()
 
 
+def gaussians(samples, regularisation):
+    _, dimension, positions = samples.shape
+    mean, factor = torch.empty(dimension, positions), torch.empty(positions, dimension, dimension)
+    fit_gaussians(samples, regularisation, mean, factor)
+    return mean, factor
+
+
 def test_gaussians_do_not_depend_on_how_many_are_fitted_together(monkeypatch):
     samples = torch.randn(9, 4, 11, generator=torch.Generator().manual_seed(0))
-    whole = fit_gaussians(samples, 0.1, CPU)
-    monkeypatch.setattr("iadlib.detectors.padim.CHUNK_BYTES", 8 * 4**2 * 3)
-    for expected, found in zip(whole, fit_gaussians(samples, 0.1, CPU), strict=True):
+    whole = gaussians(samples, 0.1)
+    monkeypatch.setattr("iadlib.detectors.padim.CHUNK_BYTES", 8 * 4 * 9 * 3)
+    for expected, found in zip(whole, gaussians(samples, 0.1), strict=True):
         torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("positions", [1, 37])
+def test_several_passes_over_the_images_give_the_same_gaussians(normal_images, monkeypatch, positions):
+    hyperparameters = FEW | {"layers": (2, 3), "batch_size": 3}  # 8 x 6 positions
+    kept = PaDiM(**hyperparameters).fit(normal_images)
+    passes = []
+    monkeypatch.setattr(padim, "FEATURE_BYTES", 4 * len(normal_images) * 5 * positions)
+    monkeypatch.setattr(padim, "track", lambda items, description: passes.append(description) or items)
+    again = PaDiM(**hyperparameters).fit(normal_images)
+    for name in PaDiM.learned:
+        assert torch.equal(getattr(again, name), getattr(kept, name)), name
+    assert passes.count("padim: features") == -(-again.mean_[0].numel() // positions)
 
 
 def test_the_seed_draws_the_channels(normal_images):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from iadlib.detectors import create
+from iadlib.detectors import create, patchcore
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,31 @@ def test_seed_decides_the_coreset(normal_images):
     banks = [create("patchcore", coreset_fraction=0.05, seed=seed).fit(normal_images).memory_ for seed in (0, 0, 1)]
     assert torch.equal(banks[0], banks[1])
     assert not torch.equal(banks[0], banks[2])
+
+
+@pytest.mark.parametrize("projection_dimension", [16, None])
+def test_computing_the_chosen_features_again_gives_the_same_bank(normal_images, monkeypatch, projection_dimension):
+    hyperparameters = {"projection_dimension": projection_dimension, "batch_size": 3}
+    kept = create("patchcore", **hyperparameters).fit(normal_images)
+    passes = []
+    monkeypatch.setattr(patchcore, "FEATURE_BYTES", 0)
+    monkeypatch.setattr(patchcore, "track", lambda items, description: passes.append(description) or items)
+    again = create("patchcore", **hyperparameters).fit(normal_images)
+    assert torch.equal(again.memory_, kept.memory_)
+    assert torch.equal(again.memory_image_, kept.memory_image_)
+    assert len(passes) == (1 if projection_dimension is None else 2)  # vectors compared as they are, are kept
+
+
+def test_the_bank_are_the_patches_that_the_selection_over_all_features_chooses(normal_images):
+    detector = create("patchcore", coreset_fraction=0.05, batch_size=3, seed=2).fit(normal_images)
+    patches = torch.cat([detector.patches(batch) for batch in normal_images.split(3)])
+    vectors = patches.permute(0, 2, 3, 1).flatten(0, 2)  # (n h w, C)
+    generator = torch.Generator().manual_seed(2)
+    start = int(torch.randint(len(vectors), (1,), generator=generator))
+    projected = vectors @ torch.randn(vectors.shape[1], 128, generator=generator) / 128**0.5
+    chosen = patchcore.greedy_k_centre(projected, int(0.05 * len(vectors)), start).sort().values
+    assert torch.equal(detector.memory_, vectors[chosen])
+    assert torch.equal(detector.memory_image_, chosen // (len(vectors) // len(normal_images)))
 
 
 def test_fitting_again_forgets_the_first_bank(normal_images, test_images):
