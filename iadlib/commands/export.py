@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 from iadlib import results
 from iadlib.data import DataError, find_photographs, load_images
 from iadlib.detectors import Detector
-from iadlib.detectors.base import to_maps
+from iadlib.detectors.base import smoothed
 from iadlib.files import require_new, whole_file
 from iadlib.parallel import in_parallel
 from iadlib.types import Prediction
@@ -183,11 +183,7 @@ def _first_cause(error: BaseException) -> str:
 
 
 class Scoring(nn.Module):
-    """Images (N, 3, H, W) in, scores (N,) and maps (N, H, W) out: the detector's method as a graph of tensors alone.
-
-    Bilinear upsampling and Gaussian smoothing of a map are linear along each axis. Both together are one matrix for the
-    rows and one for the columns, which are what `to_maps` makes of unit vectors.
-    """
+    """Images (N, 3, H, W) in, scores (N,) and maps (N, H, W) out: the detector's method as a graph of tensors alone."""
 
     def __init__(self, detector: Detector):
         super().__init__()
@@ -195,27 +191,16 @@ class Scoring(nn.Module):
         images = torch.zeros(1, 3, *detector.image_size_)
         detector.predict(images)  # what is computed once and kept belongs to the weights, not to the graph
         with torch.inference_mode(), self.operators:
-            values = dict(detector.stations(images))
-        if detector.localises:
-            sides = zip(values["scores"].shape[-2:], detector.image_size_, strict=True)
-            rows, columns = (_upsampling(side, length, detector.smoothing_sigma) for side, length in sides)
-            self.register_buffer("rows", rows)  # (H, h)
-            self.register_buffer("columns", columns.T.contiguous())  # (w, W)
+            dict(detector.stations(images))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         with self.operators:
             values = dict(self.detector.stations(images))
         if not self.detector.localises:
             return (values["image_scores"].float(),)
-        maps = self.rows @ values["scores"].squeeze(1) @ self.columns  # (N, H, W)
+        maps = smoothed(values["scores"], images.shape[-2:], self.detector.smoothing_sigma)  # (N, H, W)
         scores = values["image_scores"] if "image_scores" in values else self.detector.score_of(maps)
         return scores.float(), maps
-
-
-def _upsampling(side: int, length: int, sigma: float) -> Tensor:
-    """The matrix (length, side) that upsamples and smooths a row of `side` patches to `length` pixels."""
-    units = torch.eye(side).view(side, 1, side, 1)
-    return torch.from_numpy(to_maps(units, (length, 1), sigma)[:, :, 0].T.copy())
 
 
 class Operators(TorchFunctionMode):

@@ -278,8 +278,27 @@ def under(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
 
 def to_maps(scores: Tensor, size: tuple[int, int], sigma: float) -> np.ndarray:
     """Patch scores (N, 1, h, w) as maps (N, H, W): bilinear, then smoothed."""
-    maps = F.interpolate(scores, size=tuple(size), mode="bilinear", align_corners=False).squeeze(1).cpu().numpy()
-    return scipy.ndimage.gaussian_filter(maps, sigma, axes=(1, 2)) if sigma > 0 else maps
+    return smoothed(scores, size, sigma).cpu().numpy()
+
+
+def smoothed(scores: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
+    """`to_maps` as a tensor on the device of the scores.
+
+    Upsampling and smoothing are linear along each axis: both together are one matrix for rows and one for columns.
+    """
+    sides = zip(scores.shape[-2:], size, strict=True)
+    rows, columns = (upsampling(int(side), int(length), sigma).to(scores.device) for side, length in sides)
+    return rows @ scores.squeeze(1) @ columns.T
+
+
+@functools.lru_cache
+def upsampling(side: int, length: int, sigma: float) -> Tensor:
+    """The matrix (length, side) that upsamples a row of `side` patches to `length` pixels bilinearly and smooths it."""
+    with torch.inference_mode(False):
+        rows = F.interpolate(torch.eye(side, dtype=torch.float64)[:, None], size=length, mode="linear")[:, 0].numpy()
+        if sigma > 0:
+            rows = scipy.ndimage.gaussian_filter1d(rows, sigma, axis=1)
+        return torch.from_numpy(rows.T.copy()).float()
 
 
 def top_mean(maps: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from typing import Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from iadlib.detectors.base import to_maps, top_mean, under
+from iadlib.detectors.base import smoothed, to_maps, top_mean, under
 from iadlib.detectors.training import seeded
 from iadlib.ensemble.compositions import weight_of
 from iadlib.ensemble.discriminator import Discriminator, fit_discriminator, vectors_of
@@ -176,8 +176,8 @@ class JointHead(HeadSettings):
             return scores.amax(dim=(1, 2, 3)).cpu()
         if scores.shape[-2:] == (1, 1):
             return scores.flatten().cpu()
-        maps = torch.from_numpy(to_maps(scores, size, self.smoothing_sigma))
-        return top_mean(maps) if self.image_score == "top" else maps.amax(dim=(1, 2))
+        maps = smoothed(scores, size, self.smoothing_sigma)
+        return (top_mean(maps) if self.image_score == "top" else maps.amax(dim=(1, 2))).cpu()
 
     def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
         """The learned state, as tensors by name."""
