@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from iadlib.data import DataError
+from iadlib.files import long
 from iadlib.metrics.differences import DIFFERENCE_METRICS, collect, difference
 from iadlib.metrics.report import KINDS
 from iadlib.progress import track
@@ -29,7 +30,8 @@ def compare(revision: str, profile: str = "embedded", folder: str | Path = ".") 
     for path in tracked(folder, revision, profile):
         if not (folder / path).is_file():
             continue
-        now, then = pd.read_csv(folder / path), pd.read_csv(io.StringIO(git(folder, "show", f"{revision}:{path}")))
+        sources = folder / path, io.StringIO(git(folder, "show", f"{revision}:{path}"))
+        now, then = (long(pd.read_csv(source)) for source in sources)
         if images(now) != images(then):
             left_out.append(path.parent.as_posix())
             continue

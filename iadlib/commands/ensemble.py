@@ -36,7 +36,7 @@ from iadlib.ensemble.members import Members, check_validation, share_backbones
 from iadlib.ensemble.output import COMBINATIONS, cawpe, combined, stacked
 from iadlib.ensemble.settings import SCORING, HeadSettings, settings_of
 from iadlib.ensemble.transforms import Covariance, covariances
-from iadlib.files import require_new, whole_folder, write_json, write_tables
+from iadlib.files import require_new, whole_folder, wide, write_json, write_tables
 from iadlib.metrics import image_auroc
 from iadlib.parallel import in_parallel
 from iadlib.params import check_values
@@ -201,12 +201,13 @@ class Pool:
 def ensemble(
     data: str | Path, members: str | Path, settings: EnsembleSettings, out: str | Path, report: str | Path
 ) -> pd.DataFrame:
-    """Fit all ensembles of the detectors below the folder `members` (DETECTOR/SEED/), and return values.csv.
+    """Fit all ensembles of the detectors below the folder `members` (DETECTOR/SEED/), and return their values.
 
-    The new folder `report` gets values.csv, a row for every entry, seed and test image; pixel_auroc.csv, a row for
-    every entry with maps and seed; scores.csv, the scores of validation and test images by the mean of the outputs and
-    by the feature ensemble; curves.csv, the training with the first seed; and variances.csv, the cumulative variance of
-    the principal components of each member with patches. The new folder `out` gets the test images' maps of the
+    The values have a row for every entry, seed and test image. The new folder `report` gets values.csv, the same with
+    one row for each image (`iadlib.files.long` reads it); pixel_auroc.csv, a row for every entry with maps and seed;
+    scores.csv, the scores of validation and test images by the mean of the outputs and by the feature ensemble;
+    curves.csv, the training with the first seed; and variances.csv, the cumulative variance of the principal components
+    of each member with patches. The new folder `out` gets the test images' maps of the
     members, of the mean and of the feature ensemble, ENTRY/maps.npz, and the fitted feature ensemble, all of the first
     seed.
     """
@@ -234,7 +235,7 @@ def ensemble(
     feature = feature_ensemble(inputs, judged[first], detectors[first], first)
     with whole_folder(out) as artifacts, whole_folder(report) as folder:
         tables = tables_of(category, judged) | {"variances": variances(feature)}
-        write_tables(folder, tables)
+        write_tables(folder, tables | {"values": wide(tables["values"])})
         for each in (each for each in judged[first] if each.maps is not None):
             place = artifacts / each.entry.replace(" ", "_")
             place.mkdir()

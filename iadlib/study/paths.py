@@ -10,6 +10,7 @@ import pandas as pd
 import yaml
 
 from iadlib.data import Category, DataError, load_category
+from iadlib.files import long
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = dict.fromkeys(("name", "label", "defect", "entry", "file"), str)  # columns of which none holds numbers
@@ -66,7 +67,7 @@ class Study:
         path = self.reports.joinpath(*parts)
         if not path.is_file() and not empty:
             raise DataError(f"{path}: no such result; `dvc repro` computes it")
-        return pd.read_csv(path, dtype=TEXT) if path.is_file() else pd.DataFrame(columns=list(empty))
+        return long(pd.read_csv(path, dtype=TEXT)) if path.is_file() else pd.DataFrame(columns=list(empty))
 
     def gather(self, step: str, categories: Iterable[str], file: str, empty: Sequence[str] = ()) -> pd.DataFrame:
         """The tables of several categories below one another, with a column category; see `table`."""

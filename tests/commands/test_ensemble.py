@@ -12,6 +12,7 @@ from iadlib.commands.ensemble import COLUMNS, EnsembleSettings, common_size, ens
 from iadlib.commands.fit import FitSettings, fit
 from iadlib.data import DataError, load_category
 from iadlib.ensemble import FeatureEnsemble
+from iadlib.files import long
 from iadlib.metrics import image_auroc
 
 SAMPLE = Path(__file__).parents[1] / "sample/flat_connector"
@@ -59,7 +60,7 @@ def made(computed) -> Path:
 
 @pytest.fixture(scope="module")
 def values(made) -> pd.DataFrame:
-    return pd.read_csv(made / "report/values.csv", dtype={"name": str})
+    return long(pd.read_csv(made / "report/values.csv", dtype={"name": str}))
 
 
 def test_every_entry_has_a_value_of_every_test_image_for_its_seeds(values):

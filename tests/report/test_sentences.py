@@ -66,8 +66,20 @@ def test_defects_name_the_missing_part(findings):
     assert list(layout.best_by_defect(table)["defect"]) == ["missing hole (parts)"]
 
 
-def test_the_best_detector_of_every_category_and_kind(findings):
-    table = best_by_category(findings.by_category, ["PatchCore", "PaDiM"])
+def test_detectors_have_the_values_and_intervals_of_their_tables(findings):
+    rows = findings.by_category.set_index(["entry", "category", "kind"])[["value", "low", "high"]]
+    assert rows.loc[("PatchCore", "parts", "logical")].tolist() == pytest.approx([0.9, 0.8, 1.0])
+    assert rows.loc[("PaDiM", "nuts", "structural")].tolist() == pytest.approx([0.6, 0.5, 0.7])
+
+
+def test_the_best_detector_of_every_category_and_kind():
+    rows = [("parts", "logical", 0.9, 0.6), ("parts", "structural", 0.6, 0.9), ("nuts", "structural", 0.6, 0.9)]
+    known = [
+        {"entry": entry, "category": category, "kind": kind, "value": value, "low": value - 0.1, "high": value + 0.1}
+        for category, kind, *values in rows
+        for entry, value in zip(("PatchCore", "PaDiM"), values, strict=True)
+    ]
+    table = best_by_category(pd.DataFrame(known), ["PatchCore", "PaDiM"])
     assert list(table["entry"]) == ["PatchCore", "PaDiM", "PaDiM"]
     assert "PaDiM is the best detector in 2" in sentences.benchmark(table)[0]
 
