@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import time
+from math import nan
 
 import pandas as pd
 import pytest
@@ -58,10 +59,10 @@ def test_partial_folders_of_others_stay(tmp_path):
 def values_of_two_entries() -> pd.DataFrame:
     images = pd.DataFrame({"name": ["000", "001"], "label": ["good", "logical"], "defect": ["good", "missing_hole"]})
     parts = [
-        images.assign(category="nut", group=group, entry=entry, seed=seed, score=[seed, 0.5], au_spro=[None, score])
-        for group, entry, seed, score in (("member", "padim", 0, None), ("pair", "a + b: features", 1, 0.25))
+        images.assign(category="nut", group=group, entry=entry, seed=seed, score=[seed, 0.5], au_spro=[nan, score])
+        for group, entry, seed, score in (("member", "padim", 0, nan), ("pair", "a + b: features", 1, 0.25))
     ]
-    table = pd.concat(parts, ignore_index=True).assign(regions=[0, 2] * 2).astype({"au_spro": float})
+    table = pd.concat(parts, ignore_index=True).assign(regions=[0, 2] * 2)
     return table[["category", "group", "entry", "seed", "name", "label", "defect", "score", "au_spro", "regions"]]
 
 
