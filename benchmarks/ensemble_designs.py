@@ -7,7 +7,8 @@
 Rows: the designs of params/ensemble.yaml, each one change away from the design with noise of the features' own spread;
 further designs with other noise, more steps and further members; and the thesis's design with other noise and steps, so
 that it is not judged with the settings of another design. The members, the ensembles of their outputs and pairs are
-listed too. Values are means over the draws, of one seed. Writes benchmarks/ensemble_designs.csv.
+listed too. Values are means over the draws, of one seed. Writes benchmarks/ensemble_designs.csv. The committed table
+was made with an earlier version of the images, of the members and of the image score, and without weights.
 """
 
 import argparse
@@ -32,7 +33,6 @@ MORE = {
     "noise scale 2.0": {"noise_scale": 2.0},
     "twice the steps": {"steps": 400},
     "six heads": {"heads": 6},
-    "PaDiM in place of SimpleNet": {"members": ["patchcore", "padim", "set_features", "pooled_gaussian"]},
 }
 FOR_THE_THESIS = {
     f"thesis design, noise {noise}, {steps} steps": {
@@ -46,22 +46,27 @@ FOR_THE_THESIS = {
 }
 
 
-def metrics_on(draw: str, only: Sequence[str], profile: str = "embedded") -> pd.DataFrame:
-    """One row for every entry, metric and kind on one draw."""
+def settings_of(only: Sequence[str], profile: str = "embedded") -> EnsembleSettings:
+    """The study's settings with the designs of this table, or with some of them."""
     study = read_settings(EnsembleSettings, [f"{PARAMS}/ensemble.yaml:common,{profile}"])
     designs = {name: design for name, design in study.designs.items() if "noise_scale" not in design}
     designs |= MORE | {name: THESIS_DESIGN | changed for name, changed in FOR_THE_THESIS.items()}
     if only:
         designs = {name: design for name, design in designs.items() if name in only}
-    used = {name for design in designs.values() for name in design.get("members", ())} | {*study.members}
-    study = replace(
+    used = {name for design in (study.thesis, *designs.values()) for name in design.get("members", ())}
+    return replace(
         study,
-        cuts={name: cut for name, cut in study.cuts.items() if name in used or not only},
+        cuts={name: cut for name, cut in study.cuts.items() if name in used | {*study.members} or not only},
         hyperparameters=study.hyperparameters | START,
-        thesis=START,
+        thesis=study.thesis | START,
         designs=designs,
         ablation_seeds=(0,),
     )
+
+
+def metrics_on(draw: str, only: Sequence[str], profile: str = "embedded") -> pd.DataFrame:
+    """One row for every entry, metric and kind on one draw."""
+    study = settings_of(only, profile)
     with tempfile.TemporaryDirectory() as folder:
         members, report = Path(folder) / "members", Path(folder) / "report"
         for name in study.cuts:

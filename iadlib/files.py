@@ -21,8 +21,6 @@ if TYPE_CHECKING:  # its import takes longer than most commands' help
 PARTIAL = ".partial"  # suffix of what is being written; ignored by git, DVC and every reader of photographs
 OWN = f".iadlib-{platform.node()}-"  # before the names of partial folders that processes of this machine make
 ABANDONED = 60  # seconds after which a partial folder that nobody has locked is removed
-IMAGE = ["category", "name", "label", "defect", "regions"]  # columns of the values of test images: of an image,
-RUN, MEASURES = ["group", "entry", "seed"], ("score", "au_spro")  # of what was judged, and what was measured
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)  # errors of a disk
 
 
@@ -142,33 +140,3 @@ def write_tables(folder: Path, tables: "Mapping[str, pd.DataFrame]", digits: int
         if empty or len(table):
             indexed = any(level is not None for level in table.index.names)
             table.to_csv(folder / f"{name}.csv", index=indexed, float_format=f"%.{digits}g")
-
-
-def wide(values: "pd.DataFrame") -> "pd.DataFrame":
-    """Values of test images with one row for each image, a fifth of the size: what is the same for all is written once.
-
-    `values` has the rows of all images of one group, entry and seed after the other. The columns are those of the image
-    (see `IMAGE`) and "MEASURE; GROUP; ENTRY; SEED" for each of `MEASURES`.
-    """
-    import pandas as pd
-
-    parts = {key: part.reset_index(drop=True) for key, part in values.groupby(RUN, sort=False)}
-    images = next(iter(parts.values()))[IMAGE]
-    if not all(part[IMAGE].equals(images) for part in parts.values()):
-        raise ValueError("entries are judged on different images")
-    columns = {"; ".join(map(str, (name, *key))): part[name] for key, part in parts.items() for name in MEASURES}
-    return pd.concat([images, pd.DataFrame(columns)], axis="columns")
-
-
-def long(table: "pd.DataFrame") -> "pd.DataFrame":
-    """The inverse of `wide`; a table that is not wide is returned as it is."""
-    import pandas as pd
-
-    runs = [name.split("; ")[1:] for name in table.columns if name.startswith(f"{MEASURES[0]}; ")]
-    parts = []
-    for group, entry, seed in runs:
-        found = {name: table["; ".join((name, group, entry, seed))] for name in MEASURES}
-        parts.append(table[IMAGE].assign(group=group, entry=entry, seed=int(seed), **found))
-    if not parts:
-        return table
-    return pd.concat(parts, ignore_index=True)[["category", *RUN, *IMAGE[1:-1], *MEASURES, IMAGE[-1]]]

@@ -25,6 +25,11 @@ def designs(monkeypatch):
     return module
 
 
+def test_every_design_of_the_table_is_one_that_ensembles_accept():
+    module = script("ensemble_designs")
+    assert {*module.MORE, *module.FOR_THE_THESIS} <= module.settings_of([]).designs.keys()
+
+
 def test_designs_are_compared_on_any_category_and_lines_stand_as_committed(designs):
     results = designs.metrics_on("tests/sample/flat_connector", ["other noise"], "quick")
     table = designs.table_of(results)

@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from iadlib.data import DataError
-from iadlib.files import long
 from iadlib.metrics.differences import DIFFERENCE_METRICS, collect, difference
 from iadlib.metrics.report import KINDS
+from iadlib.metrics.values import long
 from iadlib.progress import track
 
 STEPS = ("benchmark", "ensemble")  # folders of reports/PROFILE with CATEGORY/values.csv

@@ -28,6 +28,7 @@ from torch import Tensor
 from iadlib import metrics, results
 from iadlib.commands.judge import Truth, with_first_columns
 from iadlib.data import Category, DataError, load_category
+from iadlib.data.category import SPLITS
 from iadlib.detectors import Detector, create
 from iadlib.ensemble.compositions import changed_compositions, weight_of
 from iadlib.ensemble.feature import PRESETS, FeatureEnsemble, check_whole, kinds_of, of_patches
@@ -36,14 +37,17 @@ from iadlib.ensemble.members import Members, check_validation, share_backbones
 from iadlib.ensemble.output import COMBINATIONS, cawpe, combined, stacked
 from iadlib.ensemble.settings import SCORING, HeadSettings, settings_of
 from iadlib.ensemble.transforms import Covariance, covariances
-from iadlib.files import require_new, whole_folder, wide, write_json, write_tables
+from iadlib.files import require_new, whole_folder, write_json, write_tables
 from iadlib.metrics import image_auroc
+from iadlib.metrics.values import SEPARATOR, wide
 from iadlib.parallel import in_parallel
 from iadlib.params import check_values
 from iadlib.types import Prediction
 
 GROUPS = ("member", "output", "backbones", "labelled", "feature", "design", "pair")
 FEATURE, ALONE, THESIS, MEAN = "feature ensemble", "features alone", "thesis design", "mean"
+WEIGHTED = "weighted mean"
+ARTIFICIAL = "artificial"
 WATCHED = (FEATURE, THESIS)  # whose training curves are kept
 THESIS_DESIGN = {key: value for key, value in PRESETS["thesis"].items() if key != "members"}
 FOLDS = 5  # of the cross-fitting with labels
@@ -76,6 +80,8 @@ class EnsembleSettings:
         for where, names in {"members": self.members, **named, "backbones": self.backbones}.items():
             if unknown := [name for name in names if name not in self.cuts]:
                 raise ValueError(f"{where}: {unknown[0]!r} has no cut; cuts has {', '.join(self.cuts)}")
+        if unclear := [name for name in self.designs if SEPARATOR in name]:
+            raise ValueError(f"designs: {unclear[0]!r} contains {SEPARATOR!r}, which separates names in tables")
         if not self.members:
             raise ValueError("members: one detector or more")
         for first, *_ in grouped(self.all_designs(ablations=True), self):  # checks all names and values
@@ -141,7 +147,7 @@ class Inputs:
 
     settings: EnsembleSettings
     truth: Truth
-    images: dict[str, Tensor]  # (N, 3, H, W) by split; "artificial": artificial anomalies of the validation images
+    images: dict[str, Tensor]  # (N, 3, H, W) by split; ARTIFICIAL: anomalies made from the validation images
     names: list[str]  # of the test images
 
     @property
@@ -204,8 +210,8 @@ def ensemble(
     """Fit all ensembles of the detectors below the folder `members` (DETECTOR/SEED/), and return their values.
 
     The values have a row for every entry, seed and test image. The new folder `report` gets values.csv, the same with
-    one row for each image (`iadlib.files.long` reads it); pixel_auroc.csv, a row for every entry with maps and seed;
-    scores.csv, the scores of validation and test images by the mean of the outputs and by the feature ensemble;
+    one row for each image (`iadlib.metrics.values.long` reads it); pixel_auroc.csv, a row for every entry with maps and
+    seed; scores.csv, the scores of validation and test images by the mean of the outputs and by the feature ensemble;
     curves.csv, the training with the first seed; and variances.csv, the cumulative variance of the principal components
     of each member with patches. The new folder `out` gets the test images' maps of the
     members, of the mean and of the feature ensemble, ENTRY/maps.npz, and the fitted feature ensemble, all of the first
@@ -220,8 +226,8 @@ def ensemble(
     check_validation(len(category.of("validation")))
     folders = folders_by_seed(Path(members), settings)
     size = common_size(folders)
-    images = {split: category.images(split, size) for split in ("train", "validation", "test")}
-    images["artificial"] = changed_compositions(images["validation"])
+    images = {split: category.images(split, size) for split in SPLITS}
+    images[ARTIFICIAL] = changed_compositions(images["validation"])
     inputs = Inputs(settings, Truth.of(category), images, list(category.of("test")["name"]))
     detectors = {
         seed: {name: results.load_detector(folder) for name, folder in named.items()} for seed, named in folders.items()
@@ -308,7 +314,7 @@ def with_backbone(
         for seed, detector in detectors.items()
     }
     share_backbones(others.values(), keep_all=True)
-    train, validation, test = (inputs.images[split] for split in ("train", "validation", "test"))
+    train, validation, test = (inputs.images[split] for split in SPLITS)
     for other in others.values():
         other.fit(train, validation)
     return {(name, seed): Outputs(other.predict(validation), other.predict(test)) for seed, other in others.items()}
@@ -342,7 +348,8 @@ def judge_seed(
             tasks.append((judge_outputs, inputs, "backbones", entry, [pool.outputs[name], *outputs], MEAN, False))
     tasks.append((judge_labelled, inputs, pool))
     for pair in settings.pairs() if ablation else ():
-        tasks.append((judge_outputs, inputs, "pair", f"{' + '.join(pair)}: outputs", joined(pair), MEAN, False))
+        # Weighted, since features are: they are compared with the same weights.
+        tasks.append((judge_outputs, inputs, "pair", f"{' + '.join(pair)}: outputs", joined(pair), WEIGHTED, False))
     found = in_parallel(lambda function, *rest: function(*rest), tasks, f"ensembles, seed {seed}")
     order = [design.entry for design in designs]
     entries = list(chain(*found))
@@ -375,17 +382,17 @@ def read_member(inputs: Inputs, name: str, detector: Detector, folder: Path) -> 
     test = Prediction(table.loc[inputs.names, "score"].to_numpy(np.float32), found)
     members, images = Members({name: detector}, {name: inputs.settings.cuts[name]}), inputs.images
     [maps] = members.training_maps(images["train"], BATCH_SIZE)
-    others = ("validation", "test", "artificial")
+    others = ("validation", "test", ARTIFICIAL)
     maps = {"train": maps} | {split: members.maps(images[split], BATCH_SIZE)[0] for split in others}
     arrays = {split: found.permute(0, 2, 3, 1).numpy() for split, found in maps.items()}  # contiguous: see `Members`
-    artificial = detector.predict(images["artificial"]).scores
+    artificial = detector.predict(images[ARTIFICIAL]).scores
     return Outputs(detector.predict(images["validation"]), test, artificial), arrays
 
 
 def fit_designs(inputs: Inputs, pool: Pool, designs: Sequence[Design], first: bool) -> list[Judged]:
     """Feature ensembles that share one training."""
     members, size = designs[0].members, inputs.size
-    train, validation, test, artificial = (pool.maps(split, members) for split in inputs.images)
+    train, validation, test, artificial = (pool.maps(split, members) for split in (*SPLITS, ARTIFICIAL))
     head = designs[0].head(inputs.settings, pool.seed)
     watched = first and designs[0].entry in WATCHED
     watch = Watch(head, test, size, inputs.anomalous) if watched else None
@@ -394,7 +401,7 @@ def fit_designs(inputs: Inputs, pool: Pool, designs: Sequence[Design], first: bo
     for design in designs:
         wanted = design.head(inputs.settings, pool.seed)
         scoring = {name: getattr(wanted, name) for name in SCORING}
-        fitted = head.with_scoring(validation, artificial, size, **scoring)
+        fitted = head.with_scoring(validation, size, artificial, **scoring)
         prediction, kept = fitted.predict(test, size), {}
         if design.entry == FEATURE:
             kept["validation"] = fitted.predict(validation, size).scores

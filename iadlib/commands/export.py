@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 from iadlib import results
 from iadlib.data import DataError, find_photographs, load_images
 from iadlib.detectors import Detector
-from iadlib.detectors.base import smoothed
+from iadlib.detectors.base import smooth_maps
 from iadlib.files import require_new, whole_file
 from iadlib.parallel import in_parallel
 from iadlib.types import Prediction
@@ -198,7 +198,7 @@ class Scoring(nn.Module):
             values = dict(self.detector.stations(images))
         if not self.detector.localises:
             return (values["image_scores"].float(),)
-        maps = smoothed(values["scores"], images.shape[-2:], self.detector.smoothing_sigma)  # (N, H, W)
+        maps = smooth_maps(values["scores"], images.shape[-2:], self.detector.smoothing_sigma)  # (N, H, W)
         scores = values["image_scores"] if "image_scores" in values else self.detector.score_of(maps)
         return scores.float(), maps
 

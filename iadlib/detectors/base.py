@@ -93,7 +93,7 @@ class Detector(ABC):
         """The method from top to bottom for one batch, as (name, value).
 
         A station "scores" (N, 1, h, w) is required of detectors that localise, higher = more anomalous. "image_scores"
-        (N,) is required of the others, and is for methods whose image score is not the maximum of the map. `own` (N,)
+        (N,) is required of the others, and is for methods whose image score is not computed by `score_of`. `own` (N,)
         are indices of training images: such an image is compared with what was learned from the others, by methods
         that can leave it out.
         """
@@ -175,8 +175,9 @@ class Detector(ABC):
                 state = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
         except (SafetensorError, json.JSONDecodeError) as error:
             raise ValueError(f"{path}: not a complete .safetensors file of a detector ({error})") from error
-        if SIZE not in state:
-            raise ValueError(f"{path}: saved by an older version, without the image size; fit the detector again")
+        for name in (SIZE, *self.learned):
+            if name not in state and not under(state, name):
+                raise ValueError(f"{path}: saved by an older version, without {name}; fit the detector again")
         self.load_state_dict(state)
         return self
 
@@ -190,6 +191,8 @@ class Detector(ABC):
         if saved.get("class") != own["class"]:
             raise ValueError(f"{path}: saved by {saved.get('class', 'another program')}, but this is {own['class']}")
         theirs, ours = (_without(values["hyperparameters"], self.paths) for values in (saved, own))
+        if unknown := sorted(ours.keys() - theirs.keys()):
+            raise ValueError(f"{path}: saved by an older version, without {unknown[0]}; fit the detector again")
         for name in sorted(theirs.keys() | ours.keys()):
             if theirs.get(name) != ours.get(name):
                 raise ValueError(
@@ -278,21 +281,23 @@ def under(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
 
 def to_maps(scores: Tensor, size: tuple[int, int], sigma: float) -> np.ndarray:
     """Patch scores (N, 1, h, w) as maps (N, H, W): bilinear, then smoothed."""
-    return smoothed(scores, size, sigma).cpu().numpy()
+    return smooth_maps(scores, size, sigma).cpu().numpy()
 
 
-def smoothed(scores: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
+def smooth_maps(scores: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
     """`to_maps` as a tensor on the device of the scores.
 
     Upsampling and smoothing are linear along each axis: both together are one matrix for rows and one for columns.
     """
+    if sigma == 0 and tuple(scores.shape[-2:]) == tuple(size):
+        return scores.squeeze(1)
     sides = zip(scores.shape[-2:], size, strict=True)
-    rows, columns = (upsampling(int(side), int(length), sigma).to(scores.device) for side, length in sides)
+    rows, columns = (smooth_upsampling(int(side), int(length), sigma).to(scores) for side, length in sides)
     return rows @ scores.squeeze(1) @ columns.T
 
 
 @functools.lru_cache
-def upsampling(side: int, length: int, sigma: float) -> Tensor:
+def smooth_upsampling(side: int, length: int, sigma: float) -> Tensor:
     """The matrix (length, side) that upsamples a row of `side` patches to `length` pixels bilinearly and smooths it."""
     with torch.inference_mode(False):
         rows = F.interpolate(torch.eye(side, dtype=torch.float64)[:, None], size=length, mode="linear")[:, 0].numpy()

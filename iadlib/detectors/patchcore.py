@@ -56,7 +56,7 @@ class PatchCore(Detector):
     embedding_dimension: int | None = None  # channels kept by pooling; None: all
     coreset_fraction: float = 0.02  # share of the training patches that are kept
     projection_dimension: int | None = 128  # of the random projection for the selection alone; None: no projection
-    image_score: str = "top"  # mean of the smoothed map's highest 0.5 %; "map": its maximum; "patch": of patch scores
+    image_score: str = "top"  # mean of the smoothed map's highest 0.5 %; "map": its maximum; "patch": see above
     reweighting_neighbours: int = 0  # b of equation 7, for "patch"; 0: no re-weighting
 
     def __post_init__(self):

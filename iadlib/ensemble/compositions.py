@@ -2,15 +2,15 @@
 
 Which members of an ensemble are of use depends on the parts at hand, and no anomalous images are given to find out.
 Artificial anomalies take their place: the weight of a member follows from how well its scores tell them from the normal
-validation images (`weight_of`). This is CAWPE (see `output`) with artificial anomalies instead of labels.
+validation images (`weight_of`), as in CAWPE (see `output`), where it follows from their accuracy on labelled images.
 
 Every anomaly is a box of the image, which is replaced by
 
 - removed: what lies around it, interpolated from one edge of the box to the opposite one;
 - doubled: another box of the same image;
 - exchanged: the same box of another normal image, larger than the others, since aligned images differ little;
-- displaced: a thin box of the same image, brighter or darker, as CutPaste's scar (Li et al., "CutPaste: Self-Supervised
-  Learning for Anomaly Detection and Localization", CVPR 2021, arXiv:2104.04015).
+- displaced: a thin box of the same image, brighter or darker, as the scar of CutPaste (Li et al., "CutPaste:
+  Self-Supervised Learning for Anomaly Detection and Localization", CVPR 2021, arXiv:2104.04015), but not rotated.
 """
 
 from collections.abc import Callable
@@ -26,8 +26,8 @@ SIDES = (0.08, 0.35)  # of a box, relative to the image's
 LARGE_SIDES = (0.2, 0.6)
 SCAR_LENGTHS, SCAR_WIDTHS = (8, 20), (2, 6)  # pixels
 BRIGHTNESS = (0.7, 1.3)
-SOFT_EDGE = 5  # pixels over which a box passes into the image
-POWER = 4
+SOFT_EDGE = 5  # side of the window, in pixels, that averages the weight of a box inside of it
+CAWPE_POWER = 4  # the exponent of a weight, as published
 LEAST_WEIGHT = 0.001  # something must remain where no member sees any of the anomalies
 MOST_IMAGES = 64  # that are changed: enough for a weight, and members take a while for each
 
@@ -37,11 +37,13 @@ Box = tuple[int, int, int, int]  # top, left, height, width
 def changed_compositions(images: Tensor, seed: int = 0) -> Tensor:
     """Four artificial anomalies of each of up to 64 images (N, 3, H, W): (4 N, 3, H, W), one kind after another.
 
-    They depend on the images and `seed` alone.
+    They depend on the images and `seed` alone, and are on the CPU. Raises `ValueError` for fewer than two images.
     """
+    if len(images) < 2:
+        raise ValueError(f"{len(images)} image: parts are exchanged between two or more")
     draw = Draw(seed)
-    chosen = images[:MOST_IMAGES]
-    others = images.roll(1, dims=0)
+    chosen = images[:MOST_IMAGES].cpu()
+    others = chosen.roll(1, dims=0)
     changes: list[Callable[[Tensor, Tensor], Tensor]] = [draw.removed, draw.doubled, draw.exchanged, draw.displaced]
     pairs = list(zip(chosen, others, strict=False))
     return torch.stack([change(image, other) for change in changes for image, other in pairs])
@@ -54,7 +56,7 @@ def weight_of(normal: np.ndarray, artificial: np.ndarray) -> float:
     """
     labels = np.repeat([False, True], [len(normal), len(artificial)])
     auroc = image_auroc(np.concatenate([normal, artificial]), labels)
-    return max(LEAST_WEIGHT, max(0.0, 2 * auroc - 1) ** POWER)
+    return max(LEAST_WEIGHT, max(0.0, 2 * auroc - 1) ** CAWPE_POWER)
 
 
 class Draw:

@@ -9,7 +9,9 @@ leave an image out: PatchCore leaves its patches out of the memory bank, PaDiM l
 that is a distance to normal features is a score by itself. It is averaged with the discriminator's score, both
 standardised on normal validation images (`distances`), with weights that artificial anomalies of composition decide
 (`compositions`). Reverse distillation's own score is made of cosines, so that the
-norm at its cut is only similar to it; and it cannot leave a training image out.
+norm at its cut is only similar to it. Neither it nor the members that are trained, the asymmetric student-teacher and
+SimpleNet, can leave a training image out: the discriminator learns from features that are more normal than those of new
+images. They are members because the ensemble finds more with them on development images (`params/ensemble.yaml`).
 
 Further differences of the default to the thesis: noise is added to the members' maps (`noise_place`), with the weights
 of a distance (`noise_shape`), on features of one scale (`equalise`), and no projection is learned. The mean of three

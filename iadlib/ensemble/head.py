@@ -17,7 +17,7 @@ from typing import Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from iadlib.detectors.base import smoothed, to_maps, top_mean, under
+from iadlib.detectors.base import smooth_maps, to_maps, top_mean, under
 from iadlib.detectors.training import seeded
 from iadlib.ensemble.compositions import weight_of
 from iadlib.ensemble.discriminator import Discriminator, fit_discriminator, vectors_of
@@ -63,7 +63,7 @@ class JointHead(HeadSettings):
 
     @property
     def needs_artificial(self) -> bool:
-        """Whether artificial anomalies decide what counts how much in the average."""
+        """Whether artificial anomalies decide the weights of the average."""
         return self.needs_validation and self.weights == "artificial"
 
     def fit(
@@ -121,8 +121,8 @@ class JointHead(HeadSettings):
     def with_scoring(
         self,
         validation_maps: Sequence[Tensor] | None,
-        artificial_maps: Sequence[Tensor] | None,
         size: tuple[int, int],
+        artificial_maps: Sequence[Tensor] | None = None,
         **changes,
     ) -> Self:
         """The same fitted head with other values of the settings in SCORING."""
@@ -159,13 +159,13 @@ class JointHead(HeadSettings):
     def score(self, joint: Tensor, maps: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Patch scores (N, 1, h, w) and image scores (N,) of one batch, from its joint maps and the members' maps."""
         parts = self._parts(joint, maps)
-        maxima = [self.image_scores(part, size) for part in parts]
+        of_images = [self.image_scores(part, size) for part in parts]
         if not len(self.scales_):  # the discriminator's score alone
-            return parts[0], maxima[0]
+            return parts[0], of_images[0]
         grid, scores, images = joint.shape[-2:], [], []
-        for part, maximum, scales in zip(parts, maxima, self.scales_.tolist(), strict=True):
+        for part, values, scales in zip(parts, of_images, self.scales_.tolist(), strict=True):
             mean, spread, image_mean, image_spread, weight = scales
-            images.append((weight, (maximum - image_mean) / image_spread))
+            images.append((weight, (values - image_mean) / image_spread))
             if part.shape[-2:] != (1, 1) or grid == (1, 1):
                 scores.append((weight, (resized(part, grid) - mean) / spread))
         return weighted_mean(scores), weighted_mean(images)
@@ -176,7 +176,7 @@ class JointHead(HeadSettings):
             return scores.amax(dim=(1, 2, 3)).cpu()
         if scores.shape[-2:] == (1, 1):
             return scores.flatten().cpu()
-        maps = smoothed(scores, size, self.smoothing_sigma)
+        maps = smooth_maps(scores, size, self.smoothing_sigma)
         return (top_mean(maps) if self.image_score == "top" else maps.amax(dim=(1, 2))).cpu()
 
     def state_dict(self, prefix: str = "") -> dict[str, Tensor]:

@@ -23,14 +23,13 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from iadlib.detectors import Detector, create, detector_class
-from iadlib.ensemble.compositions import changed_compositions, weight_of
+from iadlib.ensemble.compositions import CAWPE_POWER, changed_compositions, weight_of
 from iadlib.ensemble.feature import MEMBERS
 from iadlib.ensemble.members import Members, check_validation
 from iadlib.types import Prediction
 
 COMBINATIONS = ("mean", "weighted mean", "maximum", "vote")
 VOTE_QUANTILE = 0.95
-CAWPE_POWER = 4  # the exponent of a member's accuracy, as published
 
 
 @dataclass(kw_only=True, eq=False)
@@ -47,7 +46,7 @@ class OutputEnsemble(Detector):
     learned: ClassVar = ("members_", "validation_scores_", "validation_maps_", "weights_")
 
     members: dict[str, dict] = field(default_factory=lambda: {name: {} for name in MEMBERS})
-    combination: str = "mean"
+    combination: str = "mean"  # one of COMBINATIONS, described above
     smoothing_sigma: float = 0.0
 
     def __post_init__(self):
@@ -74,7 +73,8 @@ class OutputEnsemble(Detector):
     ) -> Self:
         """Fit the members, and keep their predictions for the validation images.
 
-        Members that are `fitted` to the same images already are copied.
+        Members that are `fitted` to the same images already are copied. With the combination "weighted mean",
+        artificial anomalies of the validation images give the weights.
         """
         if validation_images is None:
             raise ValueError("validation_images: needed to standardise the members' scores")
@@ -88,10 +88,8 @@ class OutputEnsemble(Detector):
         self.members_.share_backbones()
         self.weights_ = torch.ones(len(predictions))
         if self.combination == "weighted mean":
-            artificial = [
-                self._predictions(batch) for batch in changed_compositions(validation_images).split(self.batch_size)
-            ]
-            scores = [np.concatenate([each.scores for each in parts]) for parts in zip(*artificial, strict=True)]
+            batches = changed_compositions(validation_images).split(self.batch_size)
+            scores = np.concatenate([[each.scores for each in self._predictions(batch)] for batch in batches], axis=1)
             pairs = zip(predictions, scores, strict=True)
             self.weights_ = torch.tensor([weight_of(normal.scores, found) for normal, found in pairs])
         return self

@@ -34,10 +34,9 @@ class HeadSettings:
     noise_shape: str = "squared"
     noise_scale: float = 0.25  # relative to the features' spread
     distances: bool = True  # average the discriminator's score with the norms of "distance" and "deviation" cuts
-    # What counts how much in this average: "artificial", in the measure in which it finds artificial anomalies, see
-    # `compositions`; or "equal".
+    # Of this average: "artificial", by how well each part finds artificial anomalies, see `compositions`; or "equal".
     weights: str = "artificial"
-    # Of an image: the mean of the "top" 0.5 % of the smoothed map, its maximum ("map"), or that of the "patches".
+    # The mean of the "top" 0.5 % of the smoothed map, its maximum ("map"), or the largest score of the "patches".
     image_score: str = "top"
     heads: int = 3  # networks whose mean is the discriminator's output
     hidden_channels: int = 256

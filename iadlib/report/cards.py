@@ -21,9 +21,14 @@ ABOUT = {
     ensemble.MEAN: (
         "The mean of the scores and of the maps of the members, each standardised on normal validation images."
     ),
+    ensemble.WEIGHTED: (
+        "The mean of the standardised scores and maps of the members, weighted by how well each member's scores tell "
+        "artificial anomalies from normal validation images."
+    ),
     ensemble.FEATURE: (
         "The features of the members, projected and joined, with discriminators that learn to tell them from the same "
-        "features with noise; their output is averaged with the members' own distances."
+        "features with noise; their output is averaged with the members' own distances, each weighted by how well it "
+        "tells artificial anomalies from normal validation images."
     ),
 }
 

@@ -166,14 +166,15 @@ def where_behind(findings: Findings) -> str:
 
 
 def against_others(findings: Findings) -> list[str]:
-    """The feature ensemble against the best detector alone, the mean of its members' outputs, and other backbones."""
+    """The feature ensemble against the best detector alone, the means of its members' outputs, and other backbones."""
     table = findings.study.table("ensemble_tables", "differences.csv", empty=["ensemble", "metric", "against"])
     rows = table[table["ensemble"] == ensemble.FEATURE]
     names, is_best = rows["against"].str.removesuffix(BEST), rows["against"].str.endswith(BEST)
     members = listed([titled(name) for name in ensemble.members()])
     said = []
-    alone, mean = rows[is_best & names.str.startswith(ALONE)], rows[names == OUTPUTS + ensemble.MEAN]
-    for chosen in (alone, mean, rows[names.str.startswith(BACKBONES)]):
+    alone = rows[is_best & names.str.startswith(ALONE)]
+    means = [rows[names == OUTPUTS + entry] for entry in (ensemble.WEIGHTED, ensemble.MEAN)]
+    for chosen in (alone, *means, rows[names.str.startswith(BACKBONES)]):
         of = {row.metric: row for row in chosen.itertuples()}
         if {"image AUROC", "AU-sPRO"} <= set(of):
             images, maps, same = of["image AUROC"], of["AU-sPRO"], "about as well"
@@ -189,7 +190,7 @@ def against_others(findings: Findings) -> list[str]:
 
 def _against(row: Any) -> str:
     name = row.against.removesuffix(BEST).removeprefix(ALONE).removeprefix(BACKBONES)
-    return "the mean of its members' outputs" if name.startswith(OUTPUTS) else name
+    return f"the {name.removeprefix(OUTPUTS)} of its members' outputs" if name.startswith(OUTPUTS) else name
 
 
 def ensembles(findings: Findings) -> list[str]:

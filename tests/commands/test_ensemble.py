@@ -12,8 +12,8 @@ from iadlib.commands.ensemble import COLUMNS, EnsembleSettings, common_size, ens
 from iadlib.commands.fit import FitSettings, fit
 from iadlib.data import DataError, load_category
 from iadlib.ensemble import FeatureEnsemble
-from iadlib.files import long
 from iadlib.metrics import image_auroc
+from iadlib.metrics.values import long
 
 SAMPLE = Path(__file__).parents[1] / "sample/flat_connector"
 FITS = {

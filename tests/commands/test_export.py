@@ -93,9 +93,8 @@ def test_the_page_lists_every_detector():
 
 
 def test_a_feature_ensemble_is_exported(small, tmp_path):
-    members = {"patchcore": "difference", "pooled_gaussian": "distances"}
-    settings = dict.fromkeys(members, small)
-    ensemble = FeatureEnsemble(members=members, settings=settings, steps=2, hidden_channels=8)
+    settings = {name: TINY.get(name, {}) | small for name in FeatureEnsemble().members}
+    ensemble = FeatureEnsemble(settings=settings, steps=2, hidden_channels=8)
     ensemble.fit(textured(8, 1, SIZE), textured(5, 3, SIZE))
     assert write_model(ensemble, tmp_path / "model.onnx", {})
     images = textured(3, 2, SIZE)

@@ -1,10 +1,13 @@
 """What every detector guarantees, whatever its method."""
 
+import json
 from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from iadlib.detectors import DETECTORS, create, detector_class, name_of, titles
 from iadlib.features import load_network
@@ -212,3 +215,24 @@ def test_the_fields_that_are_paths_exist(name):
     known = {field.name for field in fields(detector_class(name))}
     assert set(detector_class(name).paths) <= known
     assert ("checkpoint" in known) == ("checkpoint" in detector_class(name).paths)
+
+
+@pytest.mark.parametrize("left_out", ["memory_image_", "image_size_"])
+def test_a_file_of_an_older_version_is_refused_by_name(left_out, normal_images, tmp_path):
+    create("patchcore").fit(normal_images).save(tmp_path / "detector.safetensors")
+    with safe_open(tmp_path / "detector.safetensors", framework="pt") as file:
+        state = {key: file.get_tensor(key) for key in set(file.keys()) - {left_out}}
+        save_file(state, tmp_path / "older.safetensors", metadata=file.metadata())
+    with pytest.raises(ValueError, match=f"older.safetensors: saved by an older version, without {left_out}; fit"):
+        create("patchcore").load(tmp_path / "older.safetensors")
+
+
+def test_a_file_without_a_hyperparameter_is_refused_by_name(normal_images, tmp_path):
+    create("patchcore").fit(normal_images).save(tmp_path / "detector.safetensors")
+    with safe_open(tmp_path / "detector.safetensors", framework="pt") as file:
+        described = json.loads(file.metadata()["detector"])
+        del described["hyperparameters"]["image_score"]
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    save_file(state, tmp_path / "older.safetensors", metadata={"detector": json.dumps(described)})
+    with pytest.raises(ValueError, match="saved by an older version, without image_score; fit"):
+        create("patchcore").load(tmp_path / "older.safetensors")

@@ -21,6 +21,15 @@ def test_every_image_has_an_anomaly_of_every_kind_in_a_box(images):
         assert 0 < height * width <= 0.37 * 40 * 60
 
 
+def test_the_kinds_differ_in_what_a_box_contains():
+    dark, bright = torch.zeros(3, 40, 60), torch.ones(3, 40, 60)
+    dark[:, :20] = 0.5
+    removed, _, doubled, _, exchanged, _, displaced, _ = changed_compositions(torch.stack([dark, bright]))
+    assert exchanged.max() == 1  # of the other image
+    assert removed.max() == doubled.max() == 0.5  # of the same image
+    assert displaced.max() <= 0.5 * 1.3
+
+
 def test_the_anomalies_depend_on_the_images_and_the_seed_alone(images):
     torch.manual_seed(1)
     first = changed_compositions(images)
@@ -31,6 +40,11 @@ def test_the_anomalies_depend_on_the_images_and_the_seed_alone(images):
 
 def test_of_many_images_some_are_changed(images):
     assert len(changed_compositions(images[:1].repeat(MOST_IMAGES + 1, 1, 1, 1))) == 4 * MOST_IMAGES
+
+
+def test_one_image_has_no_other_to_exchange_parts_with(images):
+    with pytest.raises(ValueError, match="two or more"):
+        changed_compositions(images[:1])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 50), (33, 7)])

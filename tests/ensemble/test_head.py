@@ -99,7 +99,7 @@ def test_what_is_called_after_every_step_sees_the_training_and_changes_nothing(f
 )
 def test_another_scoring_is_what_a_training_with_it_gives(fitted, changes):
     trained = JointHead(**SMALL | changes).fit(TRAIN, VALIDATION, SIZE, TEST).predict(TEST, SIZE)
-    rescored = fitted.with_scoring(VALIDATION, TEST, SIZE, **changes).predict(TEST, SIZE)
+    rescored = fitted.with_scoring(VALIDATION, SIZE, TEST, **changes).predict(TEST, SIZE)
     assert np.array_equal(rescored.maps, trained.maps)
     assert np.array_equal(rescored.scores, trained.scores)
 

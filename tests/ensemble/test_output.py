@@ -78,7 +78,12 @@ def test_it_is_what_its_members_say_combined_and_a_file_keeps_it(normal_images, 
 def test_a_member_that_finds_no_artificial_anomaly_has_little_weight(normal_images, monkeypatch):
     train, validation = normal_images[:6], normal_images[6:]
     found = iter([1.0, LEAST_WEIGHT])
-    monkeypatch.setattr(output, "weight_of", lambda normal, artificial: next(found))
+
+    def weight_of(normal, artificial):
+        assert len(artificial) == 4 * len(normal) == 4 * len(validation)
+        return next(found)
+
+    monkeypatch.setattr(output, "weight_of", weight_of)
     ensemble = OutputEnsemble(members=MEMBERS, combination="weighted mean").fit(train, validation)
     first, *_ = ensemble.members_.detectors.values()
     alone = standardised(first.predict(validation).scores, first.predict(validation).scores)
