@@ -159,3 +159,12 @@ def test_an_unknown_name_raises_with_the_likeliest_meant():
 def test_a_list_instead_of_keys_with_values_raises():
     with pytest.raises(ValueError, match=r"some\.yaml: \[1\], where keys with values are expected"):
         check_values(Settings, [1], "some.yaml")
+
+
+@pytest.mark.parametrize("grid", ["params/grid.yaml", "params/quick/grid.yaml"])
+def test_every_detector_that_other_settings_name_is_fitted(grid):
+    def read(path: str) -> dict:
+        return yaml.safe_load((ROOT / path).read_text())
+
+    named = {*read("params/ensemble.yaml")["common"]["cuts"], *read("params/calibration.yaml")["common"]["members"]}
+    assert named | {*read(grid)["masked_methods"]} <= {*read(grid)["methods"]}
