@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "features": set(),
     "noise": set(),
     "detectors": {"features", "noise"},
-    "ensemble": {"features", "noise", "detectors"},
+    "ensemble": {"features", "noise", "detectors", "metrics"},
     "explorer": {"data"},
     "results": {"data", "detectors", "calibration"},
     "commands": {

@@ -224,7 +224,7 @@ def test_a_category_without_both_kinds_of_test_images_gets_tables_without_rows(m
 
 
 def test_the_columns_of_empty_tables_are_those_of_full_ones(made):
-    assert {path.stem: list(pd.read_csv(path)) for path in (made / "report").iterdir()} == COLUMNS
+    assert {path.stem: list(long(pd.read_csv(path))) for path in (made / "report").iterdir()} == COLUMNS
 
 
 def test_members_fitted_to_other_images_raise_one_error(members, tmp_path):

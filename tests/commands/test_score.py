@@ -54,7 +54,8 @@ def test_an_ensemble_is_fitted_and_scores_like_a_detector(name, changes, arrival
     assert results.read_settings(tmp_path / "result")["detector"] == name
     table, errors = score(tmp_path / "result", [arrivals], tmp_path / "out")
     assert errors == []
-    assert table["file"].iloc[0] == "day 2/bad.png"
+    scores = table.set_index("file")["score"]  # a plate of another size, resized, has other noise: SINBAD sees that
+    assert scores["day 2/bad.png"] > scores[["0.png", "1.png", "2.png"]].max()
 
 
 def test_every_photograph_has_a_heat_map(result, arrivals, tmp_path):
