@@ -69,6 +69,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", help="categories with labelled test images")
     categories = [load_category(folder) for folder in parser.parse_args().folders]
+    if len({category.name for category in categories}) < len(categories):
+        parser.error("folders need different names: columns are named after them")
     tasks = [(category, name) for category in categories for name in DETECTORS]
     tasks.sort(key=lambda task: not detector_class(task[1]).slow)
     found = {
