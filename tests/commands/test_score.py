@@ -43,9 +43,14 @@ def test_the_table_lists_every_photograph_with_the_defective_one_first(result, a
 
 
 @pytest.mark.parametrize(
-    ("name", "changes"), [("feature_ensemble", {"steps": 10, "heads": 1}), ("output_ensemble", {})]
+    ("name", "changes", "lower"),
+    [
+        # A plate of another size, resized, has other noise: with five validation images, SINBAD puts it far up.
+        ("feature_ensemble", {"steps": 10, "heads": 1}, ["0.png", "1.png", "2.png"]),
+        ("output_ensemble", {}, ["0.png", "1.png", "2.png", "day 2/large.jpg"]),
+    ],
 )
-def test_an_ensemble_is_fitted_and_scores_like_a_detector(name, changes, arrivals, tmp_path):
+def test_an_ensemble_is_fitted_and_scores_like_a_detector(name, changes, lower, arrivals, tmp_path):
     good = tmp_path / "good"
     good.mkdir()
     for number in range(25):
@@ -54,8 +59,8 @@ def test_an_ensemble_is_fitted_and_scores_like_a_detector(name, changes, arrival
     assert results.read_settings(tmp_path / "result")["detector"] == name
     table, errors = score(tmp_path / "result", [arrivals], tmp_path / "out")
     assert errors == []
-    scores = table.set_index("file")["score"]  # a plate of another size, resized, has other noise: SINBAD sees that
-    assert scores["day 2/bad.png"] > scores[["0.png", "1.png", "2.png"]].max()
+    scores = table.set_index("file")["score"]
+    assert scores["day 2/bad.png"] > scores[lower].max()
 
 
 def test_every_photograph_has_a_heat_map(result, arrivals, tmp_path):
