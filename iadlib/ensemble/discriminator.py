@@ -27,12 +27,14 @@ from torch import Tensor, nn
 
 from iadlib.detectors.training import train
 from iadlib.ensemble.settings import HeadSettings
+from iadlib.ensemble.stored import stored
 from iadlib.ensemble.transforms import largest_grid, resized
 from iadlib.features import resolve_device
 from iadlib.noise import simplex_noise
 
 LARGEST_STRUCTURE = 8.0  # patches, of simplex noise
 OCTAVES = 3  # of simplex noise
+IMAGES = 16  # that are resized at a time
 CHUNK = 1024  # vectors whose hidden layer fits into the cache of a processor
 
 
@@ -100,7 +102,7 @@ def fit_discriminator(
         (settings.noise_scale * spread_of(each, settings.noise_shape, about_zero)).to(device)
         for each, about_zero in zip(maps, distances, strict=True)
     ]
-    patches = [vectors_of(resized(each, grid)) for each in maps]  # (N h w, C), of which a step takes a few
+    patches = [vectors_of(_on_grid(each, grid)) for each in maps]  # (N h w, C), of which a step takes a few
     aurocs = []
 
     def noise_at(channels: int, images: int, chosen: Tensor) -> Tensor:
@@ -151,7 +153,10 @@ def fit_discriminator(
 
 def spread_of(maps: Tensor, noise_shape: str, about_zero: bool = False) -> Tensor:
     """By channel (C,), from standard deviations, or, about zero, from root mean squares."""
-    variance = maps.square().mean(dim=(0, 2, 3)) if about_zero else maps.var(dim=(0, 2, 3))
+    if about_zero:  # by the norm, which takes no copy of the maps, as their squares would
+        variance = torch.linalg.vector_norm(maps, dim=(0, 2, 3)).square() / maps[:, 0].numel()
+    else:
+        variance = maps.var(dim=(0, 2, 3))
     if noise_shape == "isotropic":
         return variance.mean().sqrt().expand_as(variance)
     if noise_shape == "proportional":
@@ -175,6 +180,13 @@ def separation(normal: Tensor, anomalous: Tensor) -> float:
 def vectors_of(maps: Tensor) -> Tensor:
     """The vectors (N h w, C) at all places of maps (N, C, h, w)."""
     return maps.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _on_grid(maps: Tensor, grid: tuple[int, int]) -> Tensor:
+    if tuple(maps.shape[-2:]) == tuple(grid):
+        return maps
+    [found] = stored(([resized(batch, grid)] for batch in maps.split(IMAGES)), len(maps))
+    return found
 
 
 def _joined(join: Callable[[Sequence[Tensor]], Tensor], vectors: Sequence[Tensor]) -> Tensor:

@@ -22,6 +22,7 @@ from iadlib.detectors.training import seeded
 from iadlib.ensemble.compositions import weight_of
 from iadlib.ensemble.discriminator import Discriminator, fit_discriminator, vectors_of
 from iadlib.ensemble.settings import CHOICES, HeadSettings
+from iadlib.ensemble.stored import stored
 from iadlib.ensemble.transforms import Covariance, GlobalTransform, IndividualTransform, resized
 from iadlib.features import resolve_device
 from iadlib.types import Prediction
@@ -110,7 +111,7 @@ class JointHead(HeadSettings):
             distances = [kind == UNSIGNED and name not in self.projections_ for name, kind in kinds]
             how = {"join": self.transform_, "distances": distances}
         else:
-            maps, how = [torch.cat([self.transform_(batch).cpu() for batch in stream()])], {}
+            maps, how = stored(([self.transform_(batch)] for batch in stream()), len(maps[0])), {}
         self.losses_, self.aurocs_ = fit_discriminator(
             self.discriminator_, maps, self, "ensemble: discriminator", after_step=after_step, **how
         )
@@ -248,7 +249,8 @@ class JointHead(HeadSettings):
         settings = replace(self, steps=self.projection_steps, noise_shape="isotropic")
         fit_discriminator(own, [maps], settings, f"ensemble: projection of {name}")
         self.projections_[name] = own.projection
-        return torch.cat([self._projected(name, batch).cpu() for [batch] in self.batches([maps])])
+        [projected] = stored(([self._projected(name, batch)] for [batch] in self.batches([maps])), len(maps))
+        return projected
 
     def _new_projections(self) -> nn.ModuleDict:
         widths = zip(self.kinds.items(), self.widths_.tolist(), strict=False)

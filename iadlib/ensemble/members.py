@@ -14,6 +14,7 @@ from torch import Tensor
 
 from iadlib.detectors import Detector
 from iadlib.detectors.base import under
+from iadlib.ensemble.stored import stored
 from iadlib.features import Backbone
 from iadlib.progress import track
 
@@ -55,15 +56,15 @@ class Members:
     def training_maps(self, images: Tensor, batch_size: int) -> list[Tensor]:
         """The maps of all training images, one (N, C, h, w) a member, on the CPU.
 
-        They are held in memory: for 350 images at the published settings, 2 to 10 GB a member.
+        They are large at the published settings, 2 to 10 GB a member for 350 images: see `stored`.
         """
         batches = list(zip(images.split(batch_size), torch.arange(len(images)).split(batch_size), strict=True))
         tracked = track(batches, "ensemble: the members' features")
-        return _together((self.features(batch, own) for batch, own in tracked), len(images))
+        return stored((self.features(batch, own) for batch, own in tracked), len(images))
 
     def maps(self, images: Tensor, batch_size: int) -> list[Tensor]:
         """The maps of other images, likewise."""
-        return _together((self.features(batch) for batch in images.split(batch_size)), len(images))
+        return stored((self.features(batch) for batch in images.split(batch_size)), len(images))
 
     def share_backbones(self) -> None:
         """Let members with the same backbone use one; their results stay the same."""
@@ -80,29 +81,6 @@ class Members:
         """Take the state that `state_dict` returned."""
         for name, detector in self.detectors.items():
             detector.load_state_dict(under(state, name))
-
-
-def _together(batches: Iterable[Sequence[Tensor]], count: int) -> list[Tensor]:
-    """One tensor (count, C, h, w) a member, on the CPU, from the members' maps batch by batch.
-
-    All have one memory format: the last bits of what is computed from maps depend on it.
-    """
-    whole, first = [], 0
-    for maps in batches:
-        whole = whole or [_empty(count, each) for each in maps]
-        rows = slice(first, first + len(maps[0]))
-        for one, each in zip(whole, maps, strict=True):
-            one[rows] = each
-        first = rows.stop
-    return whole
-
-
-def _empty(count: int, like: Tensor) -> Tensor:
-    """Room for `count` such maps; a tensor that is contiguous in both formats has the strides of the usual one."""
-    room = torch.empty(count, *like.shape[1:], dtype=like.dtype)
-    if room.is_contiguous(memory_format=torch.channels_last):
-        return room
-    return torch.empty_like(room, memory_format=torch.channels_last)
 
 
 def share_backbones(detectors: Iterable[Detector], keep_all: bool = False) -> list["SharedBackbone"]:

@@ -37,6 +37,15 @@ def shown(mean: float | None, std: float | None = None) -> str:
     return f"{mean:.3f}" if std is None or pd.isna(std) else f"{mean:.3f} ± {std:.3f}"
 
 
+def three_digits(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of numbers as text: three digits, zero without a sign, nothing where a value is unknown.
+
+    >>> three_digits(pd.DataFrame({"low": [-0.0001], "high": [None]})).iloc[0].tolist()
+    ['0.000', '']
+    """
+    return table.map(lambda value: "" if pd.isna(value) else f"{value:z.3f}")
+
+
 def with_ends(values: pd.Series, low: pd.Series, high: pd.Series, digits: int) -> list[str]:
     """Every value as text with the ends of its interval."""
     rows = zip(values, low, high, strict=True)

@@ -91,7 +91,7 @@ def links(**targets: str) -> HTML:
 
 def _shown(value: object) -> str:
     if isinstance(value, float):
-        return "" if pd.isna(value) else f"{value:.3f}".replace("-", "−")
+        return "" if pd.isna(value) else f"{value:z.3f}".replace("-", "−")
     return "" if value is None or value is pd.NA else str(value)
 
 

@@ -21,7 +21,7 @@ BEST, ALONE, OUTPUTS, BACKBONES = " (best)", "alone: ", "output level: ", "outpu
 
 def number(value: float) -> str:
     """Three digits."""
-    return f"{value:.3f}".replace("-", "−")
+    return f"{value:z.3f}".replace("-", "−")
 
 
 def within(row: Any) -> str:
@@ -97,11 +97,16 @@ def about(findings: Findings) -> str:
 
 
 def answer(findings: Findings) -> list[str]:
-    """The answer to the question of the study."""
-    parts = [loss(findings), best_on_logical(findings), where_behind(findings)]
+    """The answer to the question of the study, in five items at most."""
     alone, outputs = against_others(findings)[:2] or ("", "")
-    parts += [" ".join([alone, *gains(findings)]), outputs, *calibration(findings)[:1]]
-    return [sentence for sentence in parts if sentence]
+    parts = [
+        loss(findings),
+        " ".join([best_on_logical(findings), where_behind(findings)]),
+        " ".join([alone, *gains(findings)]),
+        outputs,
+        *calibration(findings)[:1],
+    ]
+    return [sentence.strip() for sentence in parts if sentence.strip()]
 
 
 def loss(findings: Findings) -> str:

@@ -90,7 +90,7 @@ def latex(table: pd.DataFrame) -> str:
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return "" if pd.isna(value) else f"{value:.3f}".replace("-", "$-$").replace("inf", r"$\infty$")
+        return "" if pd.isna(value) else f"{value:z.3f}".replace("-", "$-$").replace("inf", r"$\infty$")
     return escaped(str(value))
 
 
