@@ -30,11 +30,11 @@ from iadlib.commands.judge import Truth, with_first_columns
 from iadlib.data import Category, DataError, load_category
 from iadlib.data.category import SPLITS
 from iadlib.detectors import Detector, create
-from iadlib.ensemble.compositions import changed_compositions, weight_of
+from iadlib.ensemble.compositions import changed_compositions, changed_places, weights_of
 from iadlib.ensemble.feature import PRESETS, FeatureEnsemble, check_whole, kinds_of, of_patches
-from iadlib.ensemble.head import JointHead
+from iadlib.ensemble.head import Artificial, JointHead
 from iadlib.ensemble.members import Members, check_validation, share_backbones
-from iadlib.ensemble.output import COMBINATIONS, cawpe, combined, stacked
+from iadlib.ensemble.output import COMBINATIONS, MEAN, WEIGHTED, cawpe, combined, stacked
 from iadlib.ensemble.settings import SCORING, HeadSettings, settings_of
 from iadlib.ensemble.transforms import Covariance, covariances
 from iadlib.files import require_new, whole_folder, write_json, write_tables
@@ -45,8 +45,7 @@ from iadlib.params import check_values
 from iadlib.types import Prediction
 
 GROUPS = ("member", "output", "backbones", "labelled", "feature", "design", "pair")
-FEATURE, ALONE, THESIS, MEAN = "feature ensemble", "features alone", "thesis design", "mean"
-WEIGHTED = "weighted mean"
+FEATURE, ALONE, THESIS = "feature ensemble", "features alone", "thesis design"
 ARTIFICIAL = "artificial"
 WATCHED = (FEATURE, THESIS)  # whose training curves are kept
 THESIS_DESIGN = {key: value for key, value in PRESETS["thesis"].items() if key != "members"}
@@ -148,6 +147,7 @@ class Inputs:
     settings: EnsembleSettings
     truth: Truth
     images: dict[str, Tensor]  # (N, 3, H, W) by split; ARTIFICIAL: anomalies made from the validation images
+    places: np.ndarray  # (M, H, W) bool: the changed pixels of these anomalies
     names: list[str]  # of the test images
 
     @property
@@ -172,12 +172,7 @@ class Outputs(NamedTuple):
 
     validation: Prediction
     test: Prediction
-    artificial: np.ndarray | None = None  # scores (M,) of the artificial anomalies
-
-    @property
-    def weight(self) -> float:
-        """How much the scores count in a weighted mean."""
-        return 1.0 if self.artificial is None else weight_of(self.validation.scores, self.artificial)
+    weights: tuple[float, float] = (1.0, 1.0)  # of scores and of maps in a weighted mean
 
 
 class Pool:
@@ -228,7 +223,8 @@ def ensemble(
     size = common_size(folders)
     images = {split: category.images(split, size) for split in SPLITS}
     images[ARTIFICIAL] = changed_compositions(images["validation"])
-    inputs = Inputs(settings, Truth.of(category), images, list(category.of("test")["name"]))
+    places = changed_places(images[ARTIFICIAL], images["validation"])
+    inputs = Inputs(settings, Truth.of(category), images, places, list(category.of("test")["name"]))
     detectors = {
         seed: {name: results.load_detector(folder) for name, folder in named.items()} for seed, named in folders.items()
     }
@@ -385,14 +381,15 @@ def read_member(inputs: Inputs, name: str, detector: Detector, folder: Path) -> 
     others = ("validation", "test", ARTIFICIAL)
     maps = {"train": maps} | {split: members.maps(images[split], BATCH_SIZE)[0] for split in others}
     arrays = {split: found.permute(0, 2, 3, 1).numpy() for split, found in maps.items()}  # contiguous: see `Members`
-    artificial = detector.predict(images[ARTIFICIAL]).scores
-    return Outputs(detector.predict(images["validation"]), test, artificial), arrays
+    normal, artificial = (detector.predict(images[split]) for split in ("validation", ARTIFICIAL))
+    return Outputs(normal, test, weights_of(normal, artificial, inputs.places)), arrays
 
 
 def fit_designs(inputs: Inputs, pool: Pool, designs: Sequence[Design], first: bool) -> list[Judged]:
     """Feature ensembles that share one training."""
     members, size = designs[0].members, inputs.size
-    train, validation, test, artificial = (pool.maps(split, members) for split in (*SPLITS, ARTIFICIAL))
+    train, validation, test, changed = (pool.maps(split, members) for split in (*SPLITS, ARTIFICIAL))
+    artificial = Artificial(changed, inputs.places)
     head = designs[0].head(inputs.settings, pool.seed)
     watched = first and designs[0].entry in WATCHED
     watch = Watch(head, test, size, inputs.anomalous) if watched else None
@@ -448,8 +445,7 @@ def judge_outputs(
     inputs: Inputs, group: str, entry: str, outputs: Sequence[Outputs], combination: str, first: bool
 ) -> list[Judged]:
     """The outputs of some detectors combined; of one detector alone without `combination`."""
-    validation, test, _ = zip(*outputs, strict=True)
-    weights = [each.weight for each in outputs]
+    validation, test, weights = zip(*outputs, strict=True)
     prediction, kept = combined(test, validation, combination, weights) if combination else test[0], {}
     if entry == MEAN:
         kept["validation"] = combined(validation, validation, combination).scores

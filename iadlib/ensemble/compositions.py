@@ -1,8 +1,9 @@
 """Artificial anomalies of composition: normal images in which something is missing, doubled, exchanged or out of place.
 
 Which members of an ensemble are of use depends on the parts at hand, and no anomalous images are given to find out.
-Artificial anomalies take their place: the weight of a member follows from how well its scores tell them from the normal
-validation images (`weight_of`), as in CAWPE (see `output`), where it follows from their accuracy on labelled images.
+Artificial anomalies take their place: the weight of a member's scores follows from how well they tell these images from
+the normal validation images, and that of its maps from how well they show the changed places (`weights_of`), as in
+CAWPE (see `output`), where weights follow from the accuracy on labelled images.
 
 Every anomaly is a box of the image, which is replaced by
 
@@ -21,6 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from iadlib.metrics.detection import image_auroc
+from iadlib.metrics.localisation import au_pro
+from iadlib.types import Prediction, Region
 
 SIDES = (0.08, 0.35)  # of a box, relative to the image's
 LARGE_SIDES = (0.2, 0.6)
@@ -29,6 +32,8 @@ BRIGHTNESS = (0.7, 1.3)
 SOFT_EDGE = 5  # side of the window, in pixels, that averages the weight of a box inside of it
 CAWPE_POWER = 4  # the exponent of a weight, as published
 LEAST_WEIGHT = 0.001  # something must remain where no member sees any of the anomalies
+VISIBLE = 0.04  # of the range of images: a smaller difference is hardly seen
+MAP_FPR = 0.05  # up to which the study judges maps, too
 MOST_IMAGES = 64  # that are changed: enough for a weight, and members take a while for each
 
 Box = tuple[int, int, int, int]  # top, left, height, width
@@ -49,14 +54,26 @@ def changed_compositions(images: Tensor, seed: int = 0) -> Tensor:
     return torch.stack([change(image, other) for change in changes for image, other in pairs])
 
 
-def weight_of(normal: np.ndarray, artificial: np.ndarray) -> float:
-    """The weight of a member with these scores of normal (N,) and of artificially anomalous images (M,).
+def changed_places(artificial: Tensor, images: Tensor) -> np.ndarray:
+    """Which pixels of `changed_compositions(images)` differ visibly from those of the normal images: (M, H, W) bool."""
+    normal = images[:MOST_IMAGES].cpu()
+    difference = artificial - normal.repeat(len(artificial) // len(normal), 1, 1, 1)
+    return (difference.abs().amax(dim=1) > VISIBLE).numpy()
 
-    It is (2 A - 1)^4 for an AUROC A above 0.5, with CAWPE's exponent, and 0.001 at least.
+
+def weights_of(normal: Prediction, artificial: Prediction, places: np.ndarray) -> tuple[float, float]:
+    """The weights of a member's scores and of its maps, from its predictions of normal and of artificial images.
+
+    With CAWPE's exponent, they are (2 A - 1)^4 for an AUROC A above 0.5 of the scores, and P^4 for an AU-PRO P, up to a
+    false positive rate of 5 %, of the changed `places` (M, H, W); 0.001 at least, and for maps that do not exist.
     """
-    labels = np.repeat([False, True], [len(normal), len(artificial)])
-    auroc = image_auroc(np.concatenate([normal, artificial]), labels)
-    return max(LEAST_WEIGHT, max(0.0, 2 * auroc - 1) ** CAWPE_POWER)
+    labels = np.repeat([False, True], [len(normal.scores), len(artificial.scores)])
+    separation = 2 * image_auroc(np.concatenate([normal.scores, artificial.scores]), labels) - 1
+    overlap = 0.0
+    if normal.maps is not None and places.any():
+        regions = [[Region(mask, int(mask.sum()))] if mask.any() else [] for mask in places]
+        overlap = au_pro([*normal.maps, *artificial.maps], [[]] * len(normal.maps) + regions, MAP_FPR)
+    return tuple(max(LEAST_WEIGHT, max(0.0, value) ** CAWPE_POWER) for value in (separation, overlap))
 
 
 class Draw:

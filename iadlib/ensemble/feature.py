@@ -29,8 +29,8 @@ from torch import Tensor
 
 from iadlib.detectors import Detector, create, detector_class
 from iadlib.detectors.base import EXECUTION, LEAST_WITHOUT_ONE
-from iadlib.ensemble.compositions import changed_compositions
-from iadlib.ensemble.head import DISTANCES, JointHead
+from iadlib.ensemble.compositions import changed_compositions, changed_places
+from iadlib.ensemble.head import DISTANCES, Artificial, JointHead
 from iadlib.ensemble.members import Members, check_validation
 from iadlib.ensemble.settings import HeadSettings, settings_of
 
@@ -139,7 +139,9 @@ class FeatureEnsemble(HeadSettings, Detector):
         validation = self.members_.maps(validation_images, self.batch_size) if head.needs_validation else None
         artificial = None
         if head.needs_artificial:
-            artificial = self.members_.maps(changed_compositions(validation_images), self.batch_size)
+            changed = changed_compositions(validation_images)
+            places = changed_places(changed, validation_images)
+            artificial = Artificial(self.members_.maps(changed, self.batch_size), places)
         self.head_ = head.fit(training, validation, train_images.shape[-2:], artificial)
         return self
 

@@ -12,14 +12,15 @@ distance counts for the image score only, and the discriminator does not see it.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from iadlib.detectors.base import smooth_maps, to_maps, top_mean, under
 from iadlib.detectors.training import seeded
-from iadlib.ensemble.compositions import weight_of
+from iadlib.ensemble.compositions import weights_of
 from iadlib.ensemble.discriminator import Discriminator, fit_discriminator, vectors_of
 from iadlib.ensemble.settings import CHOICES, HeadSettings
 from iadlib.ensemble.stored import stored
@@ -31,6 +32,13 @@ Item = TypeVar("Item")
 TRANSFORMS = {"individual": IndividualTransform, "global": GlobalTransform}
 DISTANCES = ("distance", "deviation")  # kinds of cuts whose norm is a distance to normal features
 UNSIGNED = "distance"  # the kind whose channels are never negative
+
+
+class Artificial(NamedTuple):
+    """Artificial anomalies of composition."""
+
+    maps: Sequence[Tensor]  # the members' maps (M, C, h, w) of their images
+    places: np.ndarray  # (M, H, W) bool: the changed pixels
 
 
 @dataclass(kw_only=True, eq=False)
@@ -72,22 +80,22 @@ class JointHead(HeadSettings):
         train_maps: Sequence[Tensor],
         validation_maps: Sequence[Tensor] | None,
         size: tuple[int, int],
-        artificial_maps: Sequence[Tensor] | None = None,
+        artificial: Artificial | None = None,
         covariances: Sequence[Covariance] | None = None,
         after_step: Callable[[], None] | None = None,
     ) -> Self:
         """Fit to the members' maps of images of `size` (height, width).
 
-        Validation maps are needed with `distances`, and with `weights` "artificial" the maps of artificial anomalies.
-        `covariances` are those of the training maps, if they are known
-        already. `after_step` is called after every training step of the discriminator; it must not change the head.
+        Validation maps are needed with `distances`, and artificial anomalies with `weights` "artificial", too.
+        `covariances` are those of the training maps, if they are known already. `after_step` is called after every
+        training step of the discriminator; it must not change the head.
         """
         if self.needs_validation and validation_maps is None:
             raise ValueError("validation images: needed to standardise distances and the discriminator's score")
-        if self.needs_artificial and artificial_maps is None:
+        if self.needs_artificial and artificial is None:
             raise ValueError("artificial anomalies: needed for the weights of distances and the discriminator's score")
         widths = self._widths(train_maps)
-        self.widths_, self.scales_ = torch.tensor([*widths, 0, 0]), torch.zeros(0, 5)
+        self.widths_, self.scales_ = torch.tensor([*widths, 0, 0]), torch.zeros(0, 6)
         kinds, maps = self._joined(self.kinds.items()), self._joined(train_maps)
         self.projections_ = self._new_projections()
         if self.projection == "adapter" and not self.projections_:
@@ -116,23 +124,23 @@ class JointHead(HeadSettings):
             self.discriminator_, maps, self, "ensemble: discriminator", after_step=after_step, **how
         )
         if self.needs_validation:
-            self.scales_ = self._scales(validation_maps, artificial_maps, size)
+            self.scales_ = self._scales(validation_maps, artificial, size)
         return self
 
     def with_scoring(
         self,
         validation_maps: Sequence[Tensor] | None,
         size: tuple[int, int],
-        artificial_maps: Sequence[Tensor] | None = None,
+        artificial: Artificial | None = None,
         **changes,
     ) -> Self:
         """The same fitted head with other values of the settings in SCORING."""
         other = replace(self, **changes)
         for name in ("widths_", "projections_", "transform_", "discriminator_", "losses_", "aurocs_"):
             setattr(other, name, getattr(self, name))
-        other.scales_ = torch.zeros(0, 5)
+        other.scales_ = torch.zeros(0, 6)
         if other.needs_validation:
-            other.scales_ = other._scales(validation_maps, artificial_maps, size)
+            other.scales_ = other._scales(validation_maps, artificial, size)
         return other
 
     def predict(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Prediction:
@@ -165,8 +173,8 @@ class JointHead(HeadSettings):
             return parts[0], of_images[0]
         grid, scores, images = joint.shape[-2:], [], []
         for part, values, scales in zip(parts, of_images, self.scales_.tolist(), strict=True):
-            mean, spread, image_mean, image_spread, weight = scales
-            images.append((weight, (values - image_mean) / image_spread))
+            mean, spread, image_mean, image_spread, image_weight, weight = scales
+            images.append((image_weight, (values - image_mean) / image_spread))
             if part.shape[-2:] != (1, 1) or grid == (1, 1):
                 scores.append((weight, (resized(part, grid) - mean) / spread))
         return weighted_mean(scores), weighted_mean(images)
@@ -177,8 +185,10 @@ class JointHead(HeadSettings):
             return scores.amax(dim=(1, 2, 3)).cpu()
         if scores.shape[-2:] == (1, 1):
             return scores.flatten().cpu()
-        maps = smooth_maps(scores, size, self.smoothing_sigma)
-        return (top_mean(maps) if self.image_score == "top" else maps.amax(dim=(1, 2))).cpu()
+        return self._scores_of_maps(smooth_maps(scores, size, self.smoothing_sigma)).cpu()
+
+    def _scores_of_maps(self, maps: Tensor) -> Tensor:
+        return top_mean(maps) if self.image_score == "top" else maps.amax(dim=(1, 2))
 
     def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
         """The learned state, as tensors by name."""
@@ -204,17 +214,33 @@ class JointHead(HeadSettings):
             yield [each.to(device) for each in batch]
 
     def _scales(
-        self, validation_maps: Sequence[Tensor], artificial_maps: Sequence[Tensor] | None, size: tuple[int, int]
+        self, validation_maps: Sequence[Tensor], artificial: Artificial | None, size: tuple[int, int]
     ) -> Tensor:
-        """For every part of the score (parts, 5): mean and spread of normal pixels and of normal images; weight."""
-        artificial = self._all_parts(artificial_maps) if self.needs_artificial else []
+        """For every part of the score (parts, 6): mean and spread of normal pixels and of normal images; two weights.
+
+        The weights are those of the image scores and of the maps.
+        """
+        found = self._predictions(validation_maps, size)
+        weights = [(1.0, 1.0)] * len(found)
+        if self.needs_artificial:
+            pairs = zip(found, self._predictions(artificial.maps, size), strict=True)
+            weights = [weights_of(normal, changed, artificial.places) for normal, changed in pairs]
         rows = []
-        for index, part in enumerate(self._all_parts(validation_maps)):
-            pixels = to_maps(part, size, self.smoothing_sigma)
-            scores = self.image_scores(part, size).numpy()
-            weight = weight_of(scores, self.image_scores(artificial[index], size).numpy()) if artificial else 1.0
-            rows.append([pixels.mean(), pixels.std() or 1.0, scores.mean(), scores.std() or 1.0, weight])
+        for normal, of_part in zip(found, weights, strict=True):
+            pixels, images = normal.scores if normal.maps is None else normal.maps, normal.scores
+            rows.append([pixels.mean(), pixels.std() or 1.0, images.mean(), images.std() or 1.0, *of_part])
         return torch.tensor(rows)
+
+    def _predictions(self, maps: Sequence[Tensor], size: tuple[int, int]) -> list[Prediction]:
+        """What every part of the score says about images: their scores, and maps where the part has places."""
+        found = []
+        for part in self._all_parts(maps):
+            whole = part.shape[-2:] == (1, 1)
+            shown = None if whole else smooth_maps(part, size, self.smoothing_sigma)
+            of_maps = not whole and self.image_score != "patches"
+            scores = self._scores_of_maps(shown) if of_maps else self.image_scores(part, size)
+            found.append(Prediction(scores.cpu().numpy(), None if whole else shown.cpu().numpy()))
+        return found
 
     def _all_parts(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """The parts of the score (N, 1, h, w) of all images."""

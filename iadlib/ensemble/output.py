@@ -23,12 +23,13 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from iadlib.detectors import Detector, create, detector_class
-from iadlib.ensemble.compositions import CAWPE_POWER, changed_compositions, weight_of
+from iadlib.ensemble.compositions import CAWPE_POWER, changed_compositions, changed_places, weights_of
 from iadlib.ensemble.feature import MEMBERS
 from iadlib.ensemble.members import Members, check_validation
 from iadlib.types import Prediction
 
-COMBINATIONS = ("mean", "weighted mean", "maximum", "vote")
+MEAN, WEIGHTED = "mean", "weighted mean"
+COMBINATIONS = (MEAN, WEIGHTED, "maximum", "vote")
 VOTE_QUANTILE = 0.95
 
 
@@ -42,11 +43,11 @@ class OutputEnsemble(Detector):
     title: ClassVar = "Output ensemble"
     cuts: ClassVar = {}
     # The members' state, their predictions for the validation images: (members, N) and, of those members that
-    # localise, (members, N, H, W); and their weights (members,).
+    # localise, (members, N, H, W); and the weights of their scores and maps (members, 2).
     learned: ClassVar = ("members_", "validation_scores_", "validation_maps_", "weights_")
 
     members: dict[str, dict] = field(default_factory=lambda: {name: {} for name in MEMBERS})
-    combination: str = "mean"  # one of COMBINATIONS, described above
+    combination: str = MEAN  # one of COMBINATIONS, described above
     smoothing_sigma: float = 0.0
 
     def __post_init__(self):
@@ -86,12 +87,14 @@ class OutputEnsemble(Detector):
         self.validation_scores_ = torch.from_numpy(np.stack([prediction.scores for prediction in predictions]))
         self.validation_maps_ = torch.from_numpy(np.stack(maps)) if maps else torch.empty(0)
         self.members_.share_backbones()
-        self.weights_ = torch.ones(len(predictions))
-        if self.combination == "weighted mean":
-            batches = changed_compositions(validation_images).split(self.batch_size)
-            scores = np.concatenate([[each.scores for each in self._predictions(batch)] for batch in batches], axis=1)
-            pairs = zip(predictions, scores, strict=True)
-            self.weights_ = torch.tensor([weight_of(normal.scores, found) for normal, found in pairs])
+        self.weights_ = torch.ones(len(predictions), 2)
+        if self.combination == WEIGHTED:
+            changed = changed_compositions(validation_images)
+            places = changed_places(changed, validation_images)
+            batches = [self._predictions(batch) for batch in changed.split(self.batch_size)]
+            artificial = [Prediction.concatenated(parts) for parts in zip(*batches, strict=True)]
+            pairs = zip(predictions, artificial, strict=True)
+            self.weights_ = torch.tensor([weights_of(normal, found, places) for normal, found in pairs])
         return self
 
     def build(self) -> None:
@@ -127,15 +130,16 @@ def combined(
     predictions: Sequence[Prediction],
     validation: Sequence[Prediction],
     combination: str,
-    weights: Sequence[float] | None = None,
+    weights: Sequence[Sequence[float]] | None = None,
 ) -> Prediction:
     """One prediction of several members' predictions, each relative to its own for normal validation images.
 
-    Its maps are those of the members that have maps. The combination "weighted mean" takes `weights`, one a member.
+    Its maps are those of the members that have maps. The combination "weighted mean" takes `weights`, for every member
+    those of its scores and of its maps.
     """
-    triples = list(zip(predictions, validation, weights or [1.0] * len(predictions), strict=True))
-    maps = [(values.maps, normal.maps, weight) for values, normal, weight in triples if values.maps is not None]
-    scores = [(values.scores, normal.scores, weight) for values, normal, weight in triples]
+    triples = list(zip(predictions, validation, weights or [(1.0, 1.0)] * len(predictions), strict=True))
+    maps = [(values.maps, normal.maps, weight) for values, normal, (_, weight) in triples if values.maps is not None]
+    scores = [(values.scores, normal.scores, weight) for values, normal, (weight, _) in triples]
     return Prediction(_combined(scores, combination), _combined(maps, combination) if maps else None)
 
 
@@ -144,9 +148,9 @@ def _combined(triples: Sequence[tuple[np.ndarray, np.ndarray, float]], combinati
         votes = [(values > np.quantile(normal, VOTE_QUANTILE)).astype(np.float32) for values, normal, _ in triples]
         return np.mean(votes, axis=0, dtype=np.float32)
     parts = [standardised(values, normal) for values, normal, _ in triples]
-    if combination == "weighted mean":
+    if combination == WEIGHTED:
         return np.average(parts, axis=0, weights=[weight for _, _, weight in triples]).astype(np.float32)
-    return (np.mean if combination == "mean" else np.max)(parts, axis=0).astype(np.float32)
+    return (np.mean if combination == MEAN else np.max)(parts, axis=0).astype(np.float32)
 
 
 def standardised(values: np.ndarray, normal: np.ndarray) -> np.ndarray:

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from iadlib.ensemble.compositions import LEAST_WEIGHT, MOST_IMAGES, changed_compositions, weight_of
+from iadlib.ensemble.compositions import (
+    LEAST_WEIGHT,
+    MOST_IMAGES,
+    changed_compositions,
+    changed_places,
+    weights_of,
+)
+from iadlib.types import Prediction
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +59,37 @@ def test_an_image_of_any_size_can_be_changed(size):
     assert changed_compositions(torch.rand(2, 3, *size)).shape == (8, 3, *size)
 
 
+def test_changed_places_are_where_the_images_differ(images):
+    changed = changed_compositions(images)
+    places = changed_places(changed, images)
+    for index, mask in enumerate(places):
+        difference = (changed[index] - images[index % len(images)]).abs()
+        assert mask.any()
+        assert difference[:, ~mask].max() < 0.05 < difference[:, mask].max()
+
+
+NORMAL = np.array([1.0, 2.0], np.float32)
+
+
 @pytest.mark.parametrize(
     ("artificial", "weight"), [([3.0, 4.0], 1.0), ([1.5, 3.0], 0.5**4), ([0.0, 0.5], LEAST_WEIGHT)]
 )
-def test_the_weight_is_that_of_the_auroc(artificial, weight):
-    assert weight_of(np.array([1.0, 2.0]), np.array(artificial)) == pytest.approx(weight)
+def test_the_weight_of_scores_is_that_of_the_auroc(artificial, weight):
+    found = Prediction(np.array(artificial, np.float32), None)
+    assert weights_of(Prediction(NORMAL, None), found, np.zeros((2, 4, 5), bool)) == pytest.approx(
+        (weight, LEAST_WEIGHT)
+    )
+
+
+def test_the_weight_of_maps_is_that_of_the_changed_places_that_they_show():
+    places = np.zeros((2, 10, 10), bool)
+    places[0, 2:4, 2:4] = places[1, 6:8, 1:3] = True
+    normal = Prediction(NORMAL, np.zeros((2, 10, 10), np.float32))
+
+    def weight(maps):
+        return weights_of(normal, Prediction(NORMAL, np.asarray(maps, np.float32)), places)[1]
+
+    assert weight(places) == pytest.approx(1.0)
+    chance = 0.05 / 2  # of the area up to a false positive rate of 5 %
+    assert weight(places * [[[1]], [[0]]]) == pytest.approx(((1 + chance) / 2) ** 4)
+    assert weight(~places) == LEAST_WEIGHT

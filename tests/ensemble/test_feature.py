@@ -6,7 +6,8 @@ import torch
 
 from iadlib.detectors import create
 from iadlib.ensemble import PRESETS, FeatureEnsemble, JointHead
-from iadlib.ensemble.compositions import changed_compositions
+from iadlib.ensemble.compositions import changed_compositions, changed_places
+from iadlib.ensemble.head import Artificial
 from iadlib.ensemble.members import Members
 from iadlib.ensemble.settings import settings_of
 
@@ -67,7 +68,8 @@ def test_fitted_members_and_a_fitted_head_are_the_same_ensemble(fitted, detector
     members = Members(detectors, CUTS)
     train, validation = members.training_maps(normal_images[:6], 3), members.maps(normal_images[6:], 3)
     head = JointHead(kinds={"patchcore": "distance", "simplenet": "features"}, **settings_of(fitted))
-    artificial = members.maps(changed_compositions(normal_images[6:]), 3)
+    changed = changed_compositions(normal_images[6:])
+    artificial = Artificial(members.maps(changed, 3), changed_places(changed, normal_images[6:]))
     ensemble = FeatureEnsemble.of(detectors, CUTS, head.fit(train, validation, (64, 48), artificial))
     assert np.array_equal(ensemble.predict(test_images).maps, fitted.predict(test_images).maps)
     assert np.array_equal(ensemble.predict(test_images).scores, fitted.predict(test_images).scores)

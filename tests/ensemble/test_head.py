@@ -5,6 +5,7 @@ import torch
 from iadlib.detectors.base import to_maps, top_mean
 from iadlib.ensemble import JointHead, head
 from iadlib.ensemble.compositions import LEAST_WEIGHT
+from iadlib.ensemble.head import Artificial
 from iadlib.ensemble.transforms import covariances
 
 KINDS = {"first": "distance", "second": "features"}
@@ -98,8 +99,9 @@ def test_what_is_called_after_every_step_sees_the_training_and_changes_nothing(f
     "changes", [{"distances": False}, {"image_score": "map"}, {"smoothing_sigma": 0.0}, {"weights": "artificial"}]
 )
 def test_another_scoring_is_what_a_training_with_it_gives(fitted, changes):
-    trained = JointHead(**SMALL | changes).fit(TRAIN, VALIDATION, SIZE, TEST).predict(TEST, SIZE)
-    rescored = fitted.with_scoring(VALIDATION, SIZE, TEST, **changes).predict(TEST, SIZE)
+    artificial = Artificial(TEST, np.indices((len(TEST[0]), *SIZE)).sum(axis=0) < 20)
+    trained = JointHead(**SMALL | changes).fit(TRAIN, VALIDATION, SIZE, artificial).predict(TEST, SIZE)
+    rescored = fitted.with_scoring(VALIDATION, SIZE, artificial, **changes).predict(TEST, SIZE)
     assert np.array_equal(rescored.maps, trained.maps)
     assert np.array_equal(rescored.scores, trained.scores)
 
@@ -135,13 +137,18 @@ def test_distances_need_validation_images():
 
 
 def test_what_finds_no_artificial_anomaly_counts_next_to_nothing(fitted):
-    artificial = members_maps(8, 4)
+    artificial, places = members_maps(8, 4), np.zeros((8, *SIZE), bool)
     artificial[0][:, :, 4:6, 2:4] += 6  # seen by the distance, and by the discriminator
+    rows, columns = (side // count for side, count in zip(SIZE, (8, 6), strict=True))
+    places[:, 4 * rows : 6 * rows, 2 * columns : 4 * columns] = True
     distances = JointHead(**SMALL | {"kinds": KINDS | WHOLE, "weights": "artificial"})
     whole = whole_image_distances([1.0, 2.0, 1.5, 2.5])
     maps = [*VALIDATION, whole]
-    distances.fit([*TRAIN, whole_image_distances([1.0] * 8)], maps, SIZE, [*artificial, whole.repeat(2, 1, 1, 1)])
+    changed = Artificial([*artificial, whole.repeat(2, 1, 1, 1)], places)
+    distances.fit([*TRAIN, whole_image_distances([1.0] * 8)], maps, SIZE, changed)
     assert distances.scales_[:, 4].tolist() == pytest.approx([1.0, 1.0, LEAST_WEIGHT])
+    assert distances.scales_[0, 5] > 0.1
+    assert distances.scales_[2, 5] == LEAST_WEIGHT
 
 
 def test_weights_need_artificial_anomalies():

@@ -77,17 +77,18 @@ def test_it_is_what_its_members_say_combined_and_a_file_keeps_it(normal_images, 
 
 def test_a_member_that_finds_no_artificial_anomaly_has_little_weight(normal_images, monkeypatch):
     train, validation = normal_images[:6], normal_images[6:]
-    found = iter([1.0, LEAST_WEIGHT])
+    found = iter([(1.0, LEAST_WEIGHT), (LEAST_WEIGHT, 1.0)])
 
-    def weight_of(normal, artificial):
-        assert len(artificial) == 4 * len(normal) == 4 * len(validation)
+    def weights_of(normal, artificial, places):
+        assert len(artificial.scores) == len(places) == 4 * len(normal.scores) == 4 * len(validation)
         return next(found)
 
-    monkeypatch.setattr(output, "weight_of", weight_of)
+    monkeypatch.setattr(output, "weights_of", weights_of)
     ensemble = OutputEnsemble(members=MEMBERS, combination="weighted mean").fit(train, validation)
-    first, *_ = ensemble.members_.detectors.values()
-    alone = standardised(first.predict(validation).scores, first.predict(validation).scores)
-    np.testing.assert_allclose(ensemble.predict(validation).scores, alone, atol=0.01)
+    first, second = (member.predict(validation) for member in ensemble.members_.detectors.values())
+    together = ensemble.predict(validation)
+    np.testing.assert_allclose(together.scores, standardised(first.scores, first.scores), atol=0.01)
+    np.testing.assert_allclose(together.maps, standardised(second.maps, second.maps), atol=0.02)
 
 
 LABELS = np.arange(60) % 2
