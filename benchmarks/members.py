@@ -22,7 +22,7 @@ import pandas as pd
 from iadlib.commands.fit import working_size
 from iadlib.data import Category, load_category
 from iadlib.detectors import DETECTORS, create, detector_class
-from iadlib.ensemble.compositions import changed_compositions, weight_of
+from iadlib.ensemble.compositions import changed_compositions, changed_places, weights_of
 from iadlib.ensemble.output import standardised
 from iadlib.metrics import image_auroc
 from iadlib.parallel import in_parallel
@@ -34,9 +34,9 @@ def scores_of(category: Category, detector: str) -> tuple[np.ndarray, float]:
     size = working_size(category, detector, None)
     train, validation, test = (category.images(split, size) for split in ("train", "validation", "test"))
     fitted = create(detector).fit(train, validation)
-    normal = fitted.predict(validation).scores
-    weight = weight_of(normal, fitted.predict(changed_compositions(validation)).scores)
-    return standardised(fitted.predict(test).scores, normal), weight
+    normal, changed = fitted.predict(validation), changed_compositions(validation)
+    weight, _ = weights_of(normal, fitted.predict(changed), changed_places(changed, validation))
+    return standardised(fitted.predict(test).scores, normal.scores), weight
 
 
 def auroc(category: Category, scores: np.ndarray) -> float:

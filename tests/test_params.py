@@ -35,7 +35,7 @@ def test_every_block_of_a_method_is_accepted_by_its_detector(name, profile):
 @pytest.mark.parametrize("name", list(DETECTORS))
 def test_the_published_settings_are_complete(name):
     block = block_of(name, "paper")
-    without = EXECUTION if detector_class(name).localises else {*EXECUTION, "smoothing_sigma"}
+    without = EXECUTION if detector_class(name).localises else {*EXECUTION, "smoothing_sigma", "image_score"}
     assert set(block["hyperparameters"]) == {field.name for field in fields(detector_class(name))} - without
     assert len(block["image_size"]) == 2
 

@@ -16,7 +16,7 @@ the ensembles, which learn from these features, are fitted side by side.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain, combinations
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -108,8 +108,9 @@ class EnsembleSettings:
         return designs + [Design("pair", f"{' + '.join(pair)}: features", pair, {}) for pair in self.pairs()]
 
     def pairs(self) -> list[tuple[str, str]]:
-        """All pairs of detectors that have a cut."""
-        return list(combinations(self.cuts, 2))
+        """The first of the detectors that have a cut, with each of the others."""
+        first, *others = self.cuts
+        return [(first, other) for other in others]
 
 
 class Design(NamedTuple):

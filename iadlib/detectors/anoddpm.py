@@ -70,6 +70,7 @@ class AnoDDPM(Detector):
     training_batch_size: int = 8
     average_decay: float = 0.98  # of the moving average of the weights
     max_gradient_norm: float | None = 1.0  # gradients are clipped to this norm; None: not clipped
+    image_score: str = "map"
     smoothing_sigma: float = 2.0
 
     def __post_init__(self):

@@ -12,7 +12,8 @@ teacher's coupling blocks are FrEIA's, with its soft clamp; the networks inside 
 all blocks, leaky rectifiers, zero padding, and a gamma for every channel. The student's first convolution is not
 rectified; its leaky rectifiers have the teacher's slope of 0.1, the code's 0.01. Gradients are clipped at a norm of 1.
 `standardise` first divides every channel by its standard deviation over the training images, which both networks
-otherwise have to learn. The map is smoothed; the image score is taken before smoothing.
+otherwise have to learn. The map is smoothed. The default image score is the mean of its highest values; "patch" is the
+code's, the largest patch score before smoothing.
 
 The cut "difference" is the absolute difference of the outputs. The student was trained on the training images, so that
 their differences are smaller than those of new normal images; `own` changes nothing.
@@ -43,6 +44,7 @@ class AsymmetricStudentTeacher(Detector):
     # per-channel mean and standard deviation (C,), both networks, and their losses: the teacher's, then the student's
     learned: ClassVar = ("mean_", "std_", "teacher_", "student_", "losses_")
     paths: ClassVar = ("checkpoint",)
+    image_score_choices: ClassVar = ("top", "map", "patch")
 
     backbone: str = "tf_efficientnet_lite0"  # timm's name
     layer: int | str = 3  # of the backbone: an index or the name of a module
@@ -148,7 +150,8 @@ class AsymmetricStudentTeacher(Detector):
         yield "difference", difference
         scores = difference.square().mean(dim=1, keepdim=True)  # (N, 1, h, w)
         yield "scores", scores
-        yield "image_scores", scores.amax(dim=(1, 2, 3))
+        if self.image_score == "patch":
+            yield "image_scores", scores.amax(dim=(1, 2, 3))
 
     @property
     def losses(self) -> dict[str, Tensor]:

@@ -47,9 +47,11 @@ class Detector(ABC):
     Cuts in `whole` describe the image as a whole: features there are (N, C, 1, 1). A detector that cannot say where an
     anomaly is sets `localises` to False: it gives no map, and counts for image metrics only.
 
-    Hyperparameters: `smoothing_sigma` is the standard deviation, in pixels of the image, of the Gaussian that smooths
-    maps (0: no smoothing); `batch_size` is the number of images that pass a network together; `device` is "auto",
-    "cpu" or "cuda"; `seed` decides all random numbers.
+    Hyperparameters: `image_score` is "top", the mean of the highest 0.5 % of the smoothed map, or "map", its maximum,
+    which varies more; it changes nothing for methods with an image score of their own. `smoothing_sigma` is the
+    standard deviation, in pixels of the image, of the Gaussian that smooths maps (0: no smoothing); `batch_size` is the
+    number of images that pass a network together; `device` is "auto", "cpu" or "cuda"; `seed` decides all random
+    numbers.
     """
 
     title: ClassVar[str]  # as tables and figures print it
@@ -60,8 +62,10 @@ class Detector(ABC):
     localises: ClassVar[bool] = True  # False: predictions have no maps
     slow: ClassVar[bool] = False  # takes minutes to fit with its defaults
     least_images: ClassVar[int] = 1  # training images that `fit` needs
+    image_score_choices: ClassVar[tuple[str, ...]] = ("top", "map")  # the values that `image_score` may have
     image_size: ClassVar[int] = 224  # the default working size: about n x n pixels at the photographs' aspect ratio
 
+    image_score: str = "top"
     smoothing_sigma: float = 4.0
     batch_size: int = 16
     device: str = "auto"
@@ -100,7 +104,7 @@ class Detector(ABC):
 
     def score_of(self, maps: Tensor) -> Tensor:
         """The image scores (N,) of smoothed maps (N, H, W), for methods without a station "image_scores"."""
-        return maps.amax(dim=(1, 2))
+        return top_mean(maps) if self.image_score == "top" else maps.amax(dim=(1, 2))
 
     @final
     def predict(self, images: Tensor) -> Prediction:
@@ -221,6 +225,7 @@ class Detector(ABC):
     def _check_base_fields(self) -> None:
         self._require_at_least(1, "batch_size")
         self._require_at_least(0, "smoothing_sigma")
+        self._require_choice(image_score=self.image_score_choices)
 
     def _require_at_least(self, least: float, *names: str) -> None:
         """Raise on a field below `least`; None means no limit and passes."""

@@ -11,8 +11,9 @@ Where we differ from the paper and its code: the three images need not be exact 
 rounded up in the coarser one, and upsampling goes to the size of the finer grid; grids below 3 x 3 raise an error,
 because the scales would coincide. Smaller copies of the image are resized with antialiasing. Gamma is one number for
 each channel, not for each scale; all scales share the order of channels; outputs are not clamped. The map is the mean
-over the three upsampled scales, where the paper shows each separately, and it is smoothed. With `image_score` "maximum"
-the image score is the smoothed map's maximum: an anomaly that covers few of many positions hardly changes the mean.
+over the three upsampled scales, where the paper shows each separately, and it is smoothed. The paper's image score,
+the mean of z squared, is the `image_score` "latent"; the default is the mean of the map's highest values, since an
+anomaly that covers few of many positions hardly changes the mean of all.
 `standardise` divides every channel by its standard deviation over the training images before the flow, which the code
 does not do. The flow is a plain list of modules, because FrEIA's sequence passes one tensor and its graph fixes the
 maps' size. Couplings follow FrEIA's convention: they take and return lists of tensors and the log-determinant, and
@@ -35,7 +36,6 @@ from iadlib.progress import track
 
 SCALES = 3
 PROBE = 128  # side of an image, to find the layer's stride
-IMAGE_SCORES = ("mean", "maximum")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -45,6 +45,7 @@ class CSFlow(Detector):
     # per-channel mean and standard deviation of each scale (3, C), the flow, and its loss at every step
     learned: ClassVar = ("mean_", "std_", "flow_", "losses_")
     paths: ClassVar = ("checkpoint",)
+    image_score_choices: ClassVar = ("top", "map", "latent")
 
     backbone: str = "tf_efficientnet_lite0"  # timm's name
     layer: int | str = 3  # of the backbone: an index or the name of a module
@@ -58,11 +59,9 @@ class CSFlow(Detector):
     learning_rate: float = 0.002
     weight_decay: float = 1e-5
     max_gradient_norm: float = 1.0  # gradients are clipped to this norm
-    image_score: str = "maximum"  # of the smoothed map, or the "mean" of z squared
 
     def __post_init__(self):
         super().__post_init__()
-        self._require_choice(image_score=IMAGE_SCORES)
         if not self.kernel_sizes or any(size < 1 or size % 2 == 0 for size in self.kernel_sizes):
             raise ValueError(f"kernel_sizes {list(self.kernel_sizes)}: one odd number for each coupling block")
         self._require_at_least(1, "hidden_channels", "epochs", "training_batch_size")
@@ -109,10 +108,10 @@ class CSFlow(Detector):
         pyramid = self.pyramid(images)
         yield "embedding", _on_finest(pyramid)  # (N, 3 C, h, w)
         latent, _ = self.flow_(self._standardised(pyramid))
-        yield "latent", _on_finest(latent)  # (N, 3 C, h, w)
-        squares = [z.square().sum(dim=1, keepdim=True) for z in latent]  # (N, 1, h_s, w_s)
-        yield "scores", _on_finest(squares).mean(dim=1, keepdim=True)  # (N, 1, h, w)
-        if self.image_score == "mean":
+        squares = _on_finest([_squared(z) for z in latent])  # (N, 3, h, w)
+        yield "latent", _of_length(_on_finest(latent), squares.sqrt())  # (N, 3 C, h, w)
+        yield "scores", squares.mean(dim=1, keepdim=True)  # (N, 1, h, w)
+        if self.image_score == "latent":
             yield "image_scores", torch.cat([z.flatten(1) for z in latent], dim=1).square().mean(dim=1)
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
@@ -232,6 +231,20 @@ class CrossScaleNetwork(nn.Module):
             out[finer] = out[finer] + self.up[finer](coarser)
             out[finer + 1] = out[finer + 1] + self.down[finer](hidden[finer])
         return [gamma * features for gamma, features in zip(self.gamma, out, strict=True)]
+
+
+def _squared(z: Tensor) -> Tensor:
+    """The sum of squares over the channels, (N, 1, h, w)."""
+    return z.square().sum(dim=1, keepdim=True)
+
+
+def _of_length(vectors: Tensor, lengths: Tensor) -> Tensor:
+    """Vectors of all scales (N, S C, h, w), each with the length (N, S, h, w) given: interpolation shortens them."""
+    scaled = [
+        each * (length / _squared(each).sqrt().clamp(min=1e-6))
+        for each, length in zip(vectors.chunk(SCALES, dim=1), lengths.split(1, dim=1), strict=True)
+    ]
+    return torch.cat(scaled, dim=1)
 
 
 def _on_finest(maps: Sequence[Tensor]) -> Tensor:

@@ -7,7 +7,8 @@ autoencoder compresses the whole image to a short vector and reconstructs the te
 only reproduce what normal images have in common. Its reconstruction is blurred even for normal images. Therefore a
 regression network learns to predict the reconstruction from the teacher's features: the two differ where an image
 violates what normal images have in common, although every patch of it is known. Squared differences of both branches
-are standardised on normal validation images and added; the score of an image is the maximum of the sum.
+are standardised on normal validation images and added; the score of an image is the maximum of the sum, here by default
+the mean of its highest values.
 
 Where we differ from the paper, whose code was never published: the teacher is a backbone with ImageNet weights, where
 the paper distils a network of limited receptive field from one and uses two receptive fields, 17 and 33 pixels. The

@@ -7,6 +7,7 @@ Mahalanobis distance (not squared) to the Gaussian of its position; the score of
 map.
 
 Where we differ from the paper and its code: images are resized, not cropped, and distances are upsampled bilinearly.
+The default image score is the mean of the map's highest values, which varies less than its maximum.
 The regulariser of the covariance, 0.01 in the paper, has the unit of the features' variance, so that its right value
 depends on the backbone: it is the hyperparameter `regularisation`. No covariance is inverted: its Cholesky factor L,
 computed in float64, is kept, and the station "deviation" is L^-1 (x - mean), whose norm is the Mahalanobis distance.

@@ -6,11 +6,10 @@ distance to its nearest neighbour in the bank; the score of an image is its larg
 
 Where we differ from the paper and its code: see `iadlib.features` for the neighbourhood average. The greedy selection
 is exact, where the code approximates distances with ten random anchors; its first point and the random projection
-depend on `seed`. The image score is by default the mean of the highest 0.5 % of the smoothed map, which varies less
-than its maximum, "map"; "patch" is the code's, the largest patch score, to which `reweighting_neighbours` = b applies
-equation 7. The equation's exponentials take raw distances, so its effect depends on the scale of the features: at the
-distances that EfficientNet-Lite0 gives (tens), the weight is close to 1 and changes nothing. Images are resized, not
-cropped, because an anomaly may lie at the border.
+depend on `seed`. The `image_score` "patch" is the code's, the largest patch score, to which `reweighting_neighbours` =
+b applies equation 7; the default is the mean of the map's highest values. The equation's exponentials take raw
+distances, so its effect depends on the scale of the features: at the distances that EfficientNet-Lite0 gives (tens),
+the weight is close to 1 and changes nothing. Images are resized, not cropped, because an anomaly may lie at the border.
 
 `count_padding`, as in the code, tells a patch where it lies: features at an edge or in a corner are smaller, so that
 they have neighbours in the bank from the same place alone, and distances between them are smaller too.
@@ -31,11 +30,10 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from iadlib.detectors.base import FEATURE_BYTES, Detector, top_mean
+from iadlib.detectors.base import FEATURE_BYTES, Detector
 from iadlib.features import Backbone, patch_features, resolve_device
 from iadlib.progress import track
 
-IMAGE_SCORES = ("top", "map", "patch")
 POOL = 4096  # candidates of the coreset's selection that are compared with each new centre
 BLOCK = 2**20  # distances computed at a time on a CPU: they fit into its cache
 BLOCK_CUDA = 2**28
@@ -47,6 +45,7 @@ class PatchCore(Detector):
     cuts: ClassVar = {"embedding": "features", "difference": "distance"}
     learned: ClassVar = ("memory_", "memory_image_")  # (M, C) and, ascending, the training image of each entry (M,)
     paths: ClassVar = ("checkpoint",)
+    image_score_choices: ClassVar = ("top", "map", "patch")
 
     backbone: str = "tf_efficientnet_lite0"  # timm's name
     layers: tuple[int, ...] = (2, 3)  # of the backbone, the finest first
@@ -56,7 +55,6 @@ class PatchCore(Detector):
     embedding_dimension: int | None = None  # channels kept by pooling; None: all
     coreset_fraction: float = 0.02  # share of the training patches that are kept
     projection_dimension: int | None = 128  # of the random projection for the selection alone; None: no projection
-    image_score: str = "top"  # mean of the smoothed map's highest 0.5 %; "map": its maximum; "patch": see above
     reweighting_neighbours: int = 0  # b of equation 7, for "patch"; 0: no re-weighting
 
     def __post_init__(self):
@@ -64,7 +62,6 @@ class PatchCore(Detector):
         if not 0 < self.coreset_fraction <= 1:
             raise ValueError(f"coreset_fraction {self.coreset_fraction}: above 0 and at most 1")
         self._require_odd("patch_size")
-        self._require_choice(image_score=IMAGE_SCORES)
         self._require_at_least(0, "reweighting_neighbours")
         if self.reweighting_neighbours and self.image_score != "patch":
             raise ValueError('reweighting_neighbours: equation 7 is for image_score "patch"')
@@ -97,9 +94,6 @@ class PatchCore(Detector):
         yield "scores", scores
         if self.image_score == "patch":
             yield "image_scores", self._image_scores(embedding, nearest, scores)
-
-    def score_of(self, maps: Tensor) -> Tensor:
-        return top_mean(maps) if self.image_score == "top" else super().score_of(maps)
 
     def patches(self, images: Tensor) -> Tensor:
         maps = self._backbone(images)

@@ -18,10 +18,10 @@ the embedding has twice the coarsest map's channels. Transposed convolutions dou
 obtained by cropping, or by repeating the border where the backbone rounds down. Upsampling is bilinear without aligned
 corners.
 
-The image score is the smoothed map's maximum, as in the code. The cut "difference" is the absolute difference of the
-normalised teacher and student maps of all scales on the finest grid: the sum of its squares over a scale's channels is
-twice that scale's cosine distance. The student was trained on the training images, so that their differences are
-smaller than those of new normal images; `own` changes nothing.
+The code's image score is the smoothed map's maximum; the default is the mean of its highest values. The cut
+"difference" is the absolute difference of the normalised teacher and student maps of all scales on the finest grid: the
+sum of its squares over a scale's channels is twice that scale's cosine distance. The student was trained on the
+training images, so that their differences are smaller than those of new normal images; `own` changes nothing.
 """
 
 from collections.abc import Iterator, Sequence

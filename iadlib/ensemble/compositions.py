@@ -30,8 +30,9 @@ LARGE_SIDES = (0.2, 0.6)
 SCAR_LENGTHS, SCAR_WIDTHS = (8, 20), (2, 6)  # pixels
 BRIGHTNESS = (0.7, 1.3)
 SOFT_EDGE = 5  # side of the window, in pixels, that averages the weight of a box inside of it
-CAWPE_POWER = 4  # the exponent of a weight, as published
-LEAST_WEIGHT = 0.001  # something must remain where no member sees any of the anomalies
+CAWPE_POWER = 4  # the exponent of the weight of scores, as published
+MAP_POWER = 8  # of the weight of maps: on development data, better for maps than 4
+LEAST_WEIGHT = 1e-6  # something must remain where no member sees any of the anomalies
 VISIBLE = 0.04  # of the range of images: a smaller difference is hardly seen
 MAP_FPR = 0.05  # up to which the study judges maps, too
 MOST_IMAGES = 64  # that are changed: enough for a weight, and members take a while for each
@@ -64,8 +65,8 @@ def changed_places(artificial: Tensor, images: Tensor) -> np.ndarray:
 def weights_of(normal: Prediction, artificial: Prediction, places: np.ndarray) -> tuple[float, float]:
     """The weights of a member's scores and of its maps, from its predictions of normal and of artificial images.
 
-    With CAWPE's exponent, they are (2 A - 1)^4 for an AUROC A above 0.5 of the scores, and P^4 for an AU-PRO P, up to a
-    false positive rate of 5 %, of the changed `places` (M, H, W); 0.001 at least, and for maps that do not exist.
+    They are (2 A - 1)^4 for an AUROC A above 0.5 of the scores, and P^8 for an AU-PRO P, up to a false positive rate of
+    5 %, of the changed `places` (M, H, W); 0.000001 at least, and for maps that do not exist.
     """
     labels = np.repeat([False, True], [len(normal.scores), len(artificial.scores)])
     separation = 2 * image_auroc(np.concatenate([normal.scores, artificial.scores]), labels) - 1
@@ -73,7 +74,8 @@ def weights_of(normal: Prediction, artificial: Prediction, places: np.ndarray) -
     if normal.maps is not None and places.any():
         regions = [[Region(mask, int(mask.sum()))] if mask.any() else [] for mask in places]
         overlap = au_pro([*normal.maps, *artificial.maps], [[]] * len(normal.maps) + regions, MAP_FPR)
-    return tuple(max(LEAST_WEIGHT, max(0.0, value) ** CAWPE_POWER) for value in (separation, overlap))
+    weights = max(0.0, separation) ** CAWPE_POWER, overlap**MAP_POWER
+    return tuple(max(LEAST_WEIGHT, weight) for weight in weights)
 
 
 class Draw:

@@ -181,7 +181,7 @@ class JointHead(HeadSettings):
 
     def image_scores(self, scores: Tensor, size: tuple[int, int]) -> Tensor:
         """Image scores (N,), on the CPU, of patch scores (N, 1, h, w)."""
-        if self.image_score == "patches":
+        if self.image_score == "patch":
             return scores.amax(dim=(1, 2, 3)).cpu()
         if scores.shape[-2:] == (1, 1):
             return scores.flatten().cpu()
@@ -237,7 +237,7 @@ class JointHead(HeadSettings):
         for part in self._all_parts(maps):
             whole = part.shape[-2:] == (1, 1)
             shown = None if whole else smooth_maps(part, size, self.smoothing_sigma)
-            of_maps = not whole and self.image_score != "patches"
+            of_maps = not whole and self.image_score != "patch"
             scores = self._scores_of_maps(shown) if of_maps else self.image_scores(part, size)
             found.append(Prediction(scores.cpu().numpy(), None if whole else shown.cpu().numpy()))
         return found

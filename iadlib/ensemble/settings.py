@@ -11,7 +11,7 @@ CHOICES = {
     "noise": ("gaussian", "simplex"),
     "noise_place": ("members", "joint"),
     "noise_shape": ("isotropic", "proportional", "squared"),
-    "image_score": ("top", "map", "patches"),
+    "image_score": ("top", "map", "patch"),
     "weights": ("artificial", "equal"),
 }
 SCORING = ("distances", "weights", "image_score", "smoothing_sigma")  # settings that change no training
@@ -36,7 +36,7 @@ class HeadSettings:
     distances: bool = True  # average the discriminator's score with the norms of "distance" and "deviation" cuts
     # Of this average: "artificial", by how well each part finds artificial anomalies, see `compositions`; or "equal".
     weights: str = "artificial"
-    # The mean of the "top" 0.5 % of the smoothed map, its maximum ("map"), or the largest score of the "patches".
+    # The mean of the "top" 0.5 % of the smoothed map, its maximum ("map"), or the largest score of a "patch".
     image_score: str = "top"
     heads: int = 3  # networks whose mean is the discriminator's output
     hidden_channels: int = 256

@@ -23,12 +23,12 @@ ABOUT = {
     ),
     ensemble.WEIGHTED: (
         "The mean of the standardised scores and maps of the members, weighted by how well each member's scores tell "
-        "artificial anomalies from normal validation images."
+        "artificial anomalies from normal validation images, and by how well its maps show them."
     ),
     ensemble.FEATURE: (
         "The features of the members, projected and joined, with discriminators that learn to tell them from the same "
-        "features with noise; their output is averaged with the members' own distances, each weighted by how well it "
-        "tells artificial anomalies from normal validation images."
+        "features with noise; their output is averaged with the members' own distances, each weighted by how well its "
+        "scores tell artificial anomalies from normal validation images, and by how well its maps show them."
     ),
 }
 

@@ -101,7 +101,7 @@ def test_the_likelihood_is_the_standard_normals_by_change_of_variables(teacher):
 
 
 def test_scores_are_the_distance_of_the_outputs(normal_images, test_images):
-    detector = AsymmetricStudentTeacher(**SMALL).fit(normal_images)
+    detector = AsymmetricStudentTeacher(**SMALL, image_score="patch").fit(normal_images)
     stations = dict(detector.stations(test_images))
     features = detector._standardised(detector.embedding(test_images))
     latent, _ = detector.teacher_(features)

@@ -5,7 +5,7 @@ import torch
 
 from iadlib.detectors.csflow import CrossScaleFlow, CSFlow, negative_log_likelihood
 
-SMALL = {"kernel_sizes": (3, 3), "hidden_channels": 8, "epochs": 2, "image_score": "mean"}
+SMALL = {"kernel_sizes": (3, 3), "hidden_channels": 8, "epochs": 2, "image_score": "latent"}
 GRIDS = [(5, 4), (3, 2), (2, 1)]
 
 
@@ -79,7 +79,7 @@ def test_scores_are_z_squared(normal_images, test_images):
     torch.testing.assert_close(stations["image_scores"], whole.square().sum(1) / whole.shape[1])
     assert [tuple(z.shape[-2:]) for z in latent] == [(4, 3), (2, 2), (1, 1)]
     torch.testing.assert_close(stations["latent"][:, : latent[0].shape[1]], latent[0])
-    detector.image_score = "maximum"
+    detector.image_score = "map"
     prediction = detector.predict(test_images)
     assert prediction.scores.tolist() == prediction.maps.max(axis=(1, 2)).tolist()
 

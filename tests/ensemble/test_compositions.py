@@ -91,5 +91,5 @@ def test_the_weight_of_maps_is_that_of_the_changed_places_that_they_show():
 
     assert weight(places) == pytest.approx(1.0)
     chance = 0.05 / 2  # of the area up to a false positive rate of 5 %
-    assert weight(places * [[[1]], [[0]]]) == pytest.approx(((1 + chance) / 2) ** 4)
+    assert weight(places * [[[1]], [[0]]]) == pytest.approx(((1 + chance) / 2) ** 8)
     assert weight(~places) == LEAST_WEIGHT
