@@ -1,8 +1,4 @@
-"""Independent tasks spread over the cores, one thread each, and a single task with two threads.
-
-The number of threads decides the last bits of sums. It is fixed here, so that results do not depend on the number of
-cores.
-"""
+"""Independent tasks spread over the cores, one thread each: the results do not depend on the number of cores."""
 
 import ctypes
 import multiprocessing
@@ -16,7 +12,6 @@ from typing import Any, TypeVar
 from iadlib.progress import track
 
 Outcome = TypeVar("Outcome")
-THREADS_OF_A_SINGLE_TASK = 2
 SIGNAL_WHEN_PARENT_ENDS = 1  # PR_SET_PDEATHSIG of prctl(2)
 # What the forked processes work on: they inherit it, so that images and fitted members are shared and not copied.
 _inherited: tuple[Callable[..., Any], Sequence[tuple]] | None = None
@@ -34,8 +29,7 @@ def in_parallel(
 
     The processes are forks of this one: functions and arguments need not be picklable, and nothing is imported again.
     With a GPU, which forks cannot share, inside another such process, and, unless `apart` is set, for a single task,
-    everything runs here. Every task has one thread, a single task that is not `apart` two. Raises the first error of a
-    task.
+    everything runs here. Raises the first error of a task.
     """
     global _inherited
     import torch  # here, because it takes seconds
@@ -43,9 +37,7 @@ def in_parallel(
     tasks = list(tasks)
     processes = min(cores(), len(tasks))
     threads = torch.get_num_threads()
-    single = len(tasks) == 1 and not apart
-    # The same bits everywhere; and a pool of threads does not survive a fork.
-    torch.set_num_threads(THREADS_OF_A_SINGLE_TASK if single and _can_fork() else 1)
+    torch.set_num_threads(1)  # the same bits everywhere; and a pool of threads does not survive a fork
     try:
         if processes <= int(not apart) or not _can_fork() or torch.cuda.is_available():
             return [function(*task) for task in track(tasks, description)]

@@ -8,7 +8,7 @@ Every *entry* of the comparison belongs to a group:
     labelled   scores of the members combined with the help of test labels, cross-fitted
     feature    the study's feature ensemble, the same without the members' own distances, and the thesis's design
     design     the study's feature ensemble with one choice changed
-    pair       two detectors combined at feature level and at output level
+    pair       the first detector combined with another one, at feature level and at output level
 
 Members are loaded from the folders that `fit` has written. Their features are computed once for each seed; the heads of
 the ensembles, which learn from these features, are fitted side by side.
@@ -381,7 +381,7 @@ def read_member(inputs: Inputs, name: str, detector: Detector, folder: Path) -> 
     [maps] = members.training_maps(images["train"], BATCH_SIZE)
     others = ("validation", "test", ARTIFICIAL)
     maps = {"train": maps} | {split: members.maps(images[split], BATCH_SIZE)[0] for split in others}
-    arrays = {split: found.permute(0, 2, 3, 1).numpy() for split, found in maps.items()}  # contiguous: see `Members`
+    arrays = {split: found.permute(0, 2, 3, 1).numpy() for split, found in maps.items()}  # contiguous: see `stored`
     normal, artificial = (detector.predict(images[split]) for split in ("validation", ARTIFICIAL))
     return Outputs(normal, test, weights_of(normal, artificial, inputs.places)), arrays
 

@@ -60,7 +60,7 @@ class DRAEM(Detector):
     lowest_opacity: float = 0.1  # of a painted anomaly; the highest is 1
     initial_probability: float = 0.05  # of an anomaly at a pixel, about as many as are painted; 0.5: no preference
     score_window: int = 11  # side of the square that the map is averaged over for the image score, in pixels
-    steps: int = 600
+    steps: int = 400
     training_batch_size: int = 2
     learning_rate: float = 0.005  # times 0.2 after 80 % and after 90 % of the steps
     smoothing_sigma: float = 0.0

@@ -12,8 +12,8 @@ from all patches of 8 images (10,368 patches on grids of 36 x 36), so that the b
 sees more variety. The code keeps the epoch with the best AUROC on the test images, which hides that the weights drift
 once the loss is zero; here the schedule is fixed and the last weights are kept. `most_steps` ends the training before
 that drift when many images make many steps: with the class defaults but no such limit on 256 photographs, the image
-AUROC fell from 0.87 after 192 steps to 0.83 after 384 and 768, and to between 0.64 and 0.76 after 1,536. The default
-image score is the mean of the smoothed map's highest values; "patch" is the code's.
+AUROC fell from 0.87 after 192 steps to 0.83 after 384 and 768, and to between 0.64 and 0.76 after 1,536 (by the code's
+image score). The default image score is the mean of the smoothed map's highest values; "patch" is the code's.
 """
 
 from collections.abc import Iterator

@@ -34,7 +34,7 @@ from iadlib.noise import simplex_noise
 
 LARGEST_STRUCTURE = 8.0  # patches, of simplex noise
 OCTAVES = 3  # of simplex noise
-IMAGES = 16  # that are resized at a time
+IMAGES = 16  # that are resized or squared at a time
 CHUNK = 1024  # vectors whose hidden layer fits into the cache of a processor
 
 
@@ -153,8 +153,9 @@ def fit_discriminator(
 
 def spread_of(maps: Tensor, noise_shape: str, about_zero: bool = False) -> Tensor:
     """By channel (C,), from standard deviations, or, about zero, from root mean squares."""
-    if about_zero:  # by the norm, which takes no copy of the maps, as their squares would
-        variance = torch.linalg.vector_norm(maps, dim=(0, 2, 3)).square() / maps[:, 0].numel()
+    if about_zero:  # a few images at a time: their squares are copies
+        sums = [batch.square().sum(dim=(0, 2, 3), dtype=torch.float64) for batch in maps.split(IMAGES)]
+        variance = (sum(sums) / maps[:, 0].numel()).float()
     else:
         variance = maps.var(dim=(0, 2, 3))
     if noise_shape == "isotropic":

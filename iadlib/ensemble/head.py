@@ -220,27 +220,24 @@ class JointHead(HeadSettings):
 
         The weights are those of the image scores and of the maps.
         """
-        found = self._predictions(validation_maps, size)
-        weights = [(1.0, 1.0)] * len(found)
-        if self.needs_artificial:
-            pairs = zip(found, self._predictions(artificial.maps, size), strict=True)
-            weights = [weights_of(normal, changed, artificial.places) for normal, changed in pairs]
+        normal_parts = self._all_parts(validation_maps)
+        changed_parts = self._all_parts(artificial.maps) if self.needs_artificial else [None] * len(normal_parts)
         rows = []
-        for normal, of_part in zip(found, weights, strict=True):
+        for part, changed in zip(normal_parts, changed_parts, strict=True):
+            normal, weights = self._prediction(part, size), (1.0, 1.0)
+            if changed is not None:
+                weights = weights_of(normal, self._prediction(changed, size), artificial.places)
             pixels, images = normal.scores if normal.maps is None else normal.maps, normal.scores
-            rows.append([pixels.mean(), pixels.std() or 1.0, images.mean(), images.std() or 1.0, *of_part])
+            rows.append([pixels.mean(), pixels.std() or 1.0, images.mean(), images.std() or 1.0, *weights])
         return torch.tensor(rows)
 
-    def _predictions(self, maps: Sequence[Tensor], size: tuple[int, int]) -> list[Prediction]:
-        """What every part of the score says about images: their scores, and maps where the part has places."""
-        found = []
-        for part in self._all_parts(maps):
-            whole = part.shape[-2:] == (1, 1)
-            shown = None if whole else smooth_maps(part, size, self.smoothing_sigma)
-            of_maps = not whole and self.image_score != "patch"
-            scores = self._scores_of_maps(shown) if of_maps else self.image_scores(part, size)
-            found.append(Prediction(scores.cpu().numpy(), None if whole else shown.cpu().numpy()))
-        return found
+    def _prediction(self, part: Tensor, size: tuple[int, int]) -> Prediction:
+        """Scores of images, and maps where the part (N, 1, h, w) of the score has places."""
+        if part.shape[-2:] == (1, 1):
+            return Prediction(self.image_scores(part, size).numpy(), None)
+        maps = smooth_maps(part, size, self.smoothing_sigma)
+        scores = self.image_scores(part, size) if self.image_score == "patch" else self._scores_of_maps(maps)
+        return Prediction(scores.cpu().numpy(), maps.cpu().numpy())
 
     def _all_parts(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """The parts of the score (N, 1, h, w) of all images."""

@@ -3,11 +3,11 @@
 Scores of different methods have different units. Without labels, scores are standardised by the mean and the standard
 deviation of the normal validation images, and maps by those of the pixels of these images; then their mean or their
 maximum is taken, or their mean weighted by how well each member's scores tell artificial anomalies from the validation
-images (`compositions`), or members vote: a member votes for "anomalous" if its value exceeds a quantile of its values
-on the validation images. Labels allow more: stacking by logistic regression, and CAWPE (Large, Lines and Bagnall, "A
-probabilistic classifier ensemble weighting scheme based on cross-validated accuracy estimates", 2019). Labelled images
-exist in the test split only, so that both are cross-fitted: an image is judged by what was fitted to other images.
-Tables say so.
+images, and its maps show them (`compositions`), or members vote: a member votes for "anomalous" if its value exceeds a
+quantile of its values on the validation images. Labels allow more: stacking by logistic regression, and CAWPE (Large,
+Lines and Bagnall, "A probabilistic classifier ensemble weighting scheme based on cross-validated accuracy estimates",
+2019). Labelled images exist in the test split only, so that both are cross-fitted: an image is judged by what was
+fitted to other images. Tables say so.
 """
 
 from collections.abc import Iterator, Sequence

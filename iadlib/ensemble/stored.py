@@ -1,8 +1,10 @@
 """The maps of many images in one tensor: in memory, or in a temporary file where they are large."""
 
 import math
+import os
 import tempfile
 from collections.abc import Iterable, Sequence
+from typing import IO
 
 import numpy as np
 import torch
@@ -14,9 +16,9 @@ from iadlib.detectors.base import FEATURE_BYTES
 def stored(batches: Iterable[Sequence[Tensor]], count: int) -> list[Tensor]:
     """One tensor (count, C, h, w) a member, on the CPU, of batches of one map (n, C, h, w) a member each.
 
-    Maps of a member that take more than FEATURE_BYTES lie in a temporary file, in the folder that TMPDIR names: the
-    operating system keeps in memory what there is room for. All have one memory format: the last bits of what is
-    computed from maps depend on it.
+    Maps of a member that take more than FEATURE_BYTES lie in a temporary file: the operating system keeps in memory
+    what there is room for. The environment variable TMPDIR names its folder, which should be on a disk. All maps
+    have one memory format: the last bits of what is computed from them depend on it.
     """
     whole, first = [], 0
     for maps in batches:
@@ -32,10 +34,25 @@ def _empty(count: int, like: Tensor) -> Tensor:
     """Room for `count` such maps; a tensor that is contiguous in both formats has the strides of the usual one."""
     _, channels, height, width = like.shape
     shape = (count, height, width, channels)
-    if math.prod(shape) * like.element_size() > FEATURE_BYTES:
+    size = math.prod(shape) * torch.float32.itemsize
+    if size > FEATURE_BYTES:
         with tempfile.TemporaryFile() as file:  # the file is removed when nothing maps it any more
-            room = torch.from_numpy(np.memmap(file, np.float32, "w+", shape=shape))
+            _reserve(file, size)
+            room = torch.from_numpy(np.memmap(file, np.float32, "r+", shape=shape))
     else:
         room = torch.empty(shape)
     last = room.permute(0, 3, 1, 2)
     return room.view(count, channels, height, width) if last.is_contiguous() else last
+
+
+def _reserve(file: IO[bytes], size: int) -> None:
+    """Give the file its room on the disk now: a full disk would end the process later, without an error."""
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.truncate(size)
+    except OSError as error:
+        folder, gigabytes = tempfile.gettempdir(), size / 1e9
+        message = f"{folder}: no room for {gigabytes:.1f} GB of feature maps; name a folder with room in TMPDIR"
+        raise OSError(error.errno, message) from error

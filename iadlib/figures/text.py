@@ -34,7 +34,7 @@ def shown(mean: float | None, std: float | None = None) -> str:
     """Three digits, and the standard deviation where there is one."""
     if mean is None or pd.isna(mean):
         return ""
-    return f"{mean:.3f}" if std is None or pd.isna(std) else f"{mean:.3f} ± {std:.3f}"
+    return f"{mean:z.3f}" if std is None or pd.isna(std) else f"{mean:z.3f} ± {std:.3f}"
 
 
 def three_digits(table: pd.DataFrame) -> pd.DataFrame:
@@ -49,7 +49,7 @@ def three_digits(table: pd.DataFrame) -> pd.DataFrame:
 def with_ends(values: pd.Series, low: pd.Series, high: pd.Series, digits: int) -> list[str]:
     """Every value as text with the ends of its interval."""
     rows = zip(values, low, high, strict=True)
-    return [f"{value:.{digits}f} [{start:.{digits}f}, {end:.{digits}f}]" for value, start, end in rows]
+    return [f"{value:z.{digits}f} [{start:z.{digits}f}, {end:z.{digits}f}]" for value, start, end in rows]
 
 
 def ordered(table: pd.DataFrame, rows: str | Sequence[str], columns: str | Sequence[str], values: str) -> pd.DataFrame:

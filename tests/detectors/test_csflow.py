@@ -79,6 +79,7 @@ def test_scores_are_z_squared(normal_images, test_images):
     torch.testing.assert_close(stations["image_scores"], whole.square().sum(1) / whole.shape[1])
     assert [tuple(z.shape[-2:]) for z in latent] == [(4, 3), (2, 2), (1, 1)]
     torch.testing.assert_close(stations["latent"][:, : latent[0].shape[1]], latent[0])
+    torch.testing.assert_close(stations["latent"].square().sum(dim=1, keepdim=True) / 3, stations["scores"])
     detector.image_score = "map"
     prediction = detector.predict(test_images)
     assert prediction.scores.tolist() == prediction.maps.max(axis=(1, 2)).tolist()

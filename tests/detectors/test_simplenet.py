@@ -35,6 +35,12 @@ def test_the_adapter_is_one_linear_map_of_every_patch_for_itself(normal_images):
     torch.testing.assert_close(adapted, expected + detector.adapter_.bias.view(-1, 1, 1), rtol=1e-4, atol=1e-3)
 
 
+def test_the_codes_image_score_is_the_largest_patch_score(normal_images):
+    detector = SimpleNet(**SMALL, image_score="patch").fit(normal_images)
+    scores = dict(detector.stations(normal_images[:3]))["scores"]
+    assert detector.predict(normal_images[:3]).scores.tolist() == pytest.approx(scores.amax(dim=(1, 2, 3)).tolist())
+
+
 def test_outputs_are_positive_for_normal_features_and_negative_for_noisy_ones(normal_images):
     rates = {"adapter_learning_rate": 0.0001, "discriminator_learning_rate": 0.005}
     detector = SimpleNet(**SMALL | {"noise_std": 2.0, "epochs": 20}, **rates).fit(normal_images)

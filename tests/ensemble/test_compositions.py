@@ -59,13 +59,21 @@ def test_an_image_of_any_size_can_be_changed(size):
     assert changed_compositions(torch.rand(2, 3, *size)).shape == (8, 3, *size)
 
 
-def test_changed_places_are_where_the_images_differ(images):
-    changed = changed_compositions(images)
-    places = changed_places(changed, images)
-    for index, mask in enumerate(places):
-        difference = (changed[index] - images[index % len(images)]).abs()
-        assert mask.any()
-        assert difference[:, ~mask].max() < 0.05 < difference[:, mask].max()
+def test_changed_places_are_those_that_differ_visibly_from_the_image_they_were_made_of(images):
+    artificial = images.repeat(4, 1, 1, 1)
+    artificial[:, :, :5] += 0.03
+    artificial[1, 2, 10:14, 20:23] += 0.2
+    artificial[-1, :, 0, 0] -= 0.2
+    expected = np.zeros((12, 40, 60), bool)
+    expected[1, 10:14, 20:23] = expected[-1, 0, 0] = True
+    assert np.array_equal(changed_places(artificial, images), expected)
+
+
+def test_of_many_images_the_places_belong_to_those_that_are_changed(images):
+    many = torch.cat([images, torch.zeros(MOST_IMAGES, 3, 40, 60)])
+    places = changed_places(changed_compositions(many), many)
+    assert places.shape == (4 * MOST_IMAGES, 40, 60)
+    assert 0 < places[:3].mean() < 0.2
 
 
 NORMAL = np.array([1.0, 2.0], np.float32)
