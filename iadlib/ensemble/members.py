@@ -18,6 +18,7 @@ from iadlib.ensemble.stored import stored
 from iadlib.features import Backbone
 from iadlib.progress import track
 
+RECENT = 3  # batches: one, and two smaller copies of it that a detector may look at
 FEW = 5  # validation images with which a spread is uncertain
 
 
@@ -102,7 +103,7 @@ def share_backbones(detectors: Iterable[Detector], keep_all: bool = False) -> li
 
 
 class SharedBackbone:
-    """One network for several detectors, which keeps the maps of the last batch so that it sees every batch once.
+    """One network for several detectors, which keeps the maps of the last batches so that it sees every batch once.
 
     With `keep_all` it keeps the maps of all batches, recognised by their place in memory: for many detectors applied to
     the same images, which must not change.
@@ -120,8 +121,8 @@ class SharedBackbone:
     def __call__(self, images: Tensor) -> list[Tensor]:
         key = (images.data_ptr(), images.shape, images.stride()) if self.keep_all else id(images)
         if key not in self._kept:
-            if not self.keep_all:
-                self._kept.clear()
+            if not self.keep_all and len(self._kept) == RECENT:
+                del self._kept[next(iter(self._kept))]
             self._kept[key] = images, self.backbone(images)
         return self._kept[key][1]
 

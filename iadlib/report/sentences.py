@@ -24,9 +24,14 @@ def number(value: float) -> str:
     return f"{value:z.3f}".replace("-", "−")
 
 
+def end(value: float) -> str:
+    """Three digits of the end of an interval, with the sign of what is rounded to 0: it says whether 0 is inside."""
+    return f"{value:.3f}".replace("-", "−")
+
+
 def within(row: Any) -> str:
     """The value of a row with its interval."""
-    return f"{number(row.value)} [{number(row.low)}, {number(row.high)}]"
+    return f"{number(row.value)} [{end(row.low)}, {end(row.high)}]"
 
 
 def change(row: Any) -> str:
@@ -34,9 +39,11 @@ def change(row: Any) -> str:
 
     >>> change(pd.Series({"difference": 0.02, "low": -0.01, "high": 0.05}))
     '+0.020 [−0.010, 0.050]'
+    >>> change(pd.Series({"difference": -0.02, "low": -0.04, "high": -0.0001}))
+    '−0.020 [−0.040, −0.000]'
     """
     sign = "+" if row.difference >= 0 else ""
-    return f"{sign}{number(row.difference)} [{number(row.low)}, {number(row.high)}]"
+    return f"{sign}{number(row.difference)} [{end(row.low)}, {end(row.high)}]"
 
 
 def verdict(row: Any, otherwise: str) -> str:

@@ -41,6 +41,22 @@ def test_members_with_the_same_backbone_run_it_once(detectors, normal_images, ca
     assert all(torch.equal(a, b) for a, b in zip(apart, together, strict=True))
 
 
+def test_smaller_copies_that_a_member_looks_at_do_not_make_others_run_the_backbone_again(normal_images, calls):
+    members = {name: create(name, **values).fit(normal_images) for name, values in SETTINGS.items()}
+    flow = create("csflow", layer=2, kernel_sizes=(3,), hidden_channels=8, epochs=1).fit(normal_images)
+    together = Members(
+        {"patchcore": members["patchcore"], "csflow": flow, "simplenet": members["simplenet"]},
+        CUTS | {"csflow": "embedding"},
+    )
+    expected = together.features(normal_images[:2])
+    together.share_backbones()
+    count = calls(flow._backbone.network)
+    together.features(normal_images[2:4])
+    found = together.features(normal_images[:2])
+    assert len(count) == 2 * 3  # every batch, and two smaller copies
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
 def test_images_that_change_in_place_are_seen_again(detectors, normal_images):
     members = Members(detectors, CUTS)
     expected = members.maps(normal_images[2:4], 2)
