@@ -3,6 +3,9 @@
     python -m iadlib.notebook notebooks/02_benchmark.ipynb reports/embedded/notebooks/02_benchmark.ipynb
         -f params/study.yaml:common,embedded -p category flat_connector
 
+With `--each category params/grid.yaml:categories` it runs once for every entry of that list, side by side, and the
+entry takes the place of {category} in the output and in the values.
+
 What the wrapper adds: values come from blocks of params files with their types, and a name that the notebook does not
 have is an error; the output file appears whole or not at all; the output is canonical (no times, no random ids), so
 that the same results are the same bytes; progress bars reach the terminal; the notebook ends when its parent process
@@ -22,10 +25,11 @@ sys.modules.setdefault("rfc3987_syntax", None)
 
 import nbformat
 import papermill
+import yaml
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from iadlib.parallel import end_with_parent
+from iadlib.parallel import end_with_parent, in_parallel
 from iadlib.params import read_blocks
 from iadlib.progress import TERMINAL
 
@@ -82,24 +86,43 @@ def canonical(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
+def read_list(specification: str) -> list[str]:
+    """The entries of the list, or the keys of the mapping, that FILE:KEY names."""
+    file, _, key = specification.rpartition(":")
+    content = yaml.safe_load(Path(file).read_text()) if Path(file).is_file() else None
+    if not isinstance(content, dict) or not content.get(key):
+        raise ValueError(f"{specification}: FILE:KEY of a list in a YAML file is expected")
+    return [str(entry) for entry in content[key]]
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m iadlib.notebook", description=run_notebook.__doc__)
     parser.add_argument("source", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("-f", "--file", action="append", default=[], metavar="FILE:BLOCK,BLOCK")
     parser.add_argument("-p", "--parameter", action="append", default=[], nargs=2, metavar=("NAME", "TEXT"))
+    parser.add_argument("--each", nargs=2, default=("", ""), metavar=("NAME", "FILE:KEY"))
     options = parser.parse_args(arguments)
+    name, listed = options.each
     parameters = {}
     try:
         for specification in options.file:
             parameters |= read_blocks(specification)
+        entries = read_list(listed) if name else [""]
     except ValueError as error:
         raise SystemExit(f"error: {error}") from None
-    parameters |= dict(options.parameter)
+    tasks = [
+        (
+            options.source,
+            Path(str(options.output).replace(f"{{{name}}}", entry)),
+            parameters | {key: text.replace(f"{{{name}}}", entry) for key, text in options.parameter},
+        )
+        for entry in entries
+    ]
     end_with_parent(signal.SIGTERM)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        run_notebook(options.source, options.output, parameters)
+        in_parallel(run_notebook, tasks, options.source.stem)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

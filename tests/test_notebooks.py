@@ -181,6 +181,19 @@ def test_values_keep_their_types_and_two_runs_are_the_same_bytes(small, tmp_path
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
 
 
+def test_each_entry_of_a_list_runs_once_under_its_name(small, tmp_path):
+    grid = tmp_path / "grid.yaml"
+    grid.write_text("words: {one: {}, two: {}}\n")
+    main([str(small), str(tmp_path / "out/{word}.ipynb"), "--each", "word", f"{grid}:words", "-p", "word", "a {word}"])
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"one.ipynb", "two.ipynb"}
+    assert "a two []" in (tmp_path / "out/two.ipynb").read_text()
+
+
+def test_a_list_that_is_not_there_is_an_error(small, tmp_path):
+    with pytest.raises(SystemExit, match=r"grid.yaml:words: FILE:KEY of a list"):
+        main([str(small), str(tmp_path / "{word}.ipynb"), "--each", "word", f"{tmp_path}/grid.yaml:words"])
+
+
 def test_an_unknown_parameter_is_an_error_before_anything_runs(small, tmp_path):
     with pytest.raises(SystemExit, match="no parameter 'wrod'; it has word, numbers"):
         main([str(small), str(tmp_path / "out.ipynb"), "-p", "wrod", "yes"])

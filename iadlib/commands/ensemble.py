@@ -83,8 +83,8 @@ class EnsembleSettings:
             raise ValueError(f"designs: {unclear[0]!r} contains {SEPARATOR!r}, which separates names in tables")
         if not self.members:
             raise ValueError("members: one detector or more")
-        for first, *_ in grouped(self.all_designs(ablations=True), self):  # checks all names and values
-            check_whole({name: self.cuts[name] for name in first.members}, first.head(self).distances)
+        for design in self.all_designs(ablations=True):  # checks all names and values
+            check_whole({name: self.cuts[name] for name in design.members}, design.head(self).distances)
 
     def all_designs(self, ablations: bool) -> list["Design"]:
         """The feature ensembles that are fitted with every seed, and those with the ablation seeds only.
@@ -355,12 +355,12 @@ def judge_seed(
 
 
 def grouped(designs: Sequence[Design], settings: EnsembleSettings) -> list[list[Design]]:
-    """Designs that differ in their scoring only, and share one training."""
+    """Designs that share one training: they differ in their scoring, or in members that see the image as a whole."""
     groups: dict[str, list[Design]] = {}
     for design in designs:
-        head = design.head(settings)
-        training = {key: value for key, value in settings_of(head).items() if key not in SCORING}
-        groups.setdefault(repr((head.kinds, training)), []).append(design)
+        joined = of_patches({name: settings.cuts[name] for name in design.members})
+        training = {key: value for key, value in settings_of(design.head(settings)).items() if key not in SCORING}
+        groups.setdefault(repr((joined, training)), []).append(design)
     return list(groups.values())
 
 
@@ -388,21 +388,26 @@ def read_member(inputs: Inputs, name: str, detector: Detector, folder: Path) -> 
 
 def fit_designs(inputs: Inputs, pool: Pool, designs: Sequence[Design], first: bool) -> list[Judged]:
     """Feature ensembles that share one training."""
-    members, size = designs[0].members, inputs.size
-    train, validation, test, changed = (pool.maps(split, members) for split in (*SPLITS, ARTIFICIAL))
-    artificial = Artificial(changed, inputs.places)
+    size, members = inputs.size, designs[0].members
     head = designs[0].head(inputs.settings, pool.seed)
     watched = first and designs[0].entry in WATCHED
-    watch = Watch(head, test, size, inputs.anomalous) if watched else None
-    head.fit(train, validation, size, artificial, pool.covariances(members), watch)
+    watch = Watch(head, pool.maps("test", members), size, inputs.anomalous) if watched else None
+
+    def normal_and_artificial(members: Sequence[str]) -> tuple[list[Tensor], tuple[int, int], Artificial]:
+        return pool.maps("validation", members), size, Artificial(pool.maps(ARTIFICIAL, members), inputs.places)
+
+    head.fit(pool.maps("train", members), *normal_and_artificial(members), pool.covariances(members), watch)
     judged = []
     for design in designs:
         wanted = design.head(inputs.settings, pool.seed)
-        scoring = {name: getattr(wanted, name) for name in SCORING}
-        fitted = head.with_scoring(validation, size, artificial, **scoring)
+        changes = {name: getattr(wanted, name) for name in ("kinds", *SCORING)}
+        fitted, test = (
+            head.with_scoring(*normal_and_artificial(design.members), **changes),
+            pool.maps("test", design.members),
+        )
         prediction, kept = fitted.predict(test, size), {}
         if design.entry == FEATURE:
-            kept["validation"] = fitted.predict(validation, size).scores
+            kept["validation"] = fitted.predict(pool.maps("validation", design.members), size).scores
             if first:
                 state = {key: tensor.cpu().numpy() for key, tensor in fitted.state_dict().items()}
                 kept |= {"maps": prediction.maps, "head": state}

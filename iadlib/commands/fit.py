@@ -3,6 +3,7 @@
 import functools
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,9 +13,12 @@ from torch import Tensor
 from iadlib import results
 from iadlib.data import Category, DataError, find_photographs, fit_size, load_category, load_images
 from iadlib.detectors import DETECTORS, create, detector_class
+from iadlib.features import import_networks
 from iadlib.files import require_new, whole_folder
 from iadlib.metrics import alarm_interval, threshold_from_normals
 from iadlib.parallel import in_parallel
+
+SLOW_THREADS = 2  # of a slow detector, whose seeds are often fewer than cores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +50,7 @@ def fit(
     A folder is a category in any layout, or holds photographs of good parts alone. `out` becomes the folder of the
     fitted detector; with several folders of data it holds one folder for each, by their names, and where `seeds` are
     named one for each seed, below them. `bits` is the depth of the camera where photographs of 16 bit do not tell.
-    Detectors are fitted side by side, one thread each.
+    Detectors are fitted side by side, with one thread each, slow ones with two.
 
     `defects` is a folder of photographs of defective parts, for one folder of data. No detector is fitted to them; with
     their scores `score` turns scores into probabilities.
@@ -86,11 +90,15 @@ def fit(
         fitted = fit_one(folder / place, category, *normal_images(category), detector, settings, seed, defective)
         return describe_threshold(fitted)
 
+    threads = SLOW_THREADS if detector_class(detector).slow else 1
     with whole_folder(out) as folder:
-        if len(categories) == 1:
-            normal_images(categories[0])  # before the processes begin, which share them
+        with ThreadPoolExecutor(1) as beside:  # both before the processes begin, which share them
+            if hasattr(detector_class(detector), "_backbone"):
+                beside.submit(import_networks)
+            if len(categories) == 1:
+                normal_images(categories[0])
         started = time.monotonic()
-        sentences = in_parallel(fit_into, tasks, f"fitting {detector}")
+        sentences = in_parallel(fit_into, tasks, f"fitting {detector}", threads=threads)
         seconds = time.monotonic() - started
     for (_, category, seed), sentence in zip(tasks, sentences, strict=True):
         print(f"{detector_class(detector).title} on {category.name}, seed {seed}: {sentence}")

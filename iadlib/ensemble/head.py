@@ -129,15 +129,21 @@ class JointHead(HeadSettings):
 
     def with_scoring(
         self,
-        validation_maps: Sequence[Tensor] | None,
+        validation_maps: Sequence[Tensor],
         size: tuple[int, int],
         artificial: Artificial | None = None,
         **changes,
     ) -> Self:
-        """The same fitted head with other values of the settings in SCORING."""
+        """The same fitted head with other values of the settings in SCORING, or other `kinds`.
+
+        `kinds` may differ in members that see the image as a whole, which the training does not use.
+        """
         other = replace(self, **changes)
-        for name in ("widths_", "projections_", "transform_", "discriminator_", "losses_", "aurocs_"):
+        for name in ("projections_", "transform_", "discriminator_", "losses_", "aurocs_"):
             setattr(other, name, getattr(self, name))
+        other.widths_ = torch.tensor([*other._widths(validation_maps), *self.widths_[-2:].tolist()])
+        if other.joined_members() != self.joined_members():
+            raise ValueError(f"{', '.join(other.kinds)}: joins other members than {', '.join(self.kinds)} does")
         other.scales_ = torch.zeros(0, 6)
         if other.needs_validation:
             other.scales_ = other._scales(validation_maps, artificial, size)

@@ -212,3 +212,14 @@ def test_a_member_that_sees_the_image_as_a_whole_counts_for_the_image_score_alon
     again = JointHead(**SMALL | {"kinds": KINDS | WHOLE})
     again.load_state_dict(head.state_dict())
     assert np.array_equal(again.predict([*TEST, train[:4]], SIZE).scores, head.predict([*TEST, train[:4]], SIZE).scores)
+
+
+def test_a_member_that_sees_the_image_as_a_whole_may_join_after_the_training(fitted):
+    validation, test = [[*maps, whole_image_distances([1.0, 2.0, 1.0, 3.0])] for maps in (VALIDATION, TEST)]
+    trained = JointHead(**SMALL | {"kinds": KINDS | WHOLE})
+    trained.fit([*TRAIN, whole_image_distances([1.0] * 8)], validation, SIZE)
+    joined = fitted.with_scoring(validation, SIZE, kinds=KINDS | WHOLE)
+    assert np.array_equal(joined.predict(test, SIZE).scores, trained.predict(test, SIZE).scores)
+    assert np.array_equal(joined.predict(test, SIZE).maps, trained.predict(test, SIZE).maps)
+    with pytest.raises(ValueError, match="joins other members"):
+        fitted.with_scoring(VALIDATION[:1], SIZE, kinds={"first": "distance"})
