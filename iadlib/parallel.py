@@ -14,7 +14,7 @@ from iadlib.progress import track
 Outcome = TypeVar("Outcome")
 SIGNAL_WHEN_PARENT_ENDS = 1  # PR_SET_PDEATHSIG of prctl(2)
 # What the forked processes work on: they inherit it, so that images and fitted members are shared and not copied.
-_inherited: tuple[Callable[..., Any], Sequence[tuple], int] | None = None
+_inherited: tuple[Callable[..., Any], Sequence[tuple]] | None = None
 
 
 def cores() -> int:
@@ -23,31 +23,25 @@ def cores() -> int:
 
 
 def in_parallel(
-    function: Callable[..., Outcome],
-    tasks: Iterable[tuple],
-    description: str,
-    apart: bool = False,
-    threads: int = 1,
+    function: Callable[..., Outcome], tasks: Iterable[tuple], description: str, apart: bool = False
 ) -> list[Outcome]:
     """`function(*task)` for every task, in the order of the tasks.
 
     The processes are forks of this one: functions and arguments need not be picklable, and nothing is imported again.
     With a GPU, which forks cannot share, inside another such process, and, unless `apart` is set, for a single task,
-    everything runs here. Every task has that many `threads`, since other numbers of threads give other bits. Raises the
-    first error of a task.
+    everything runs here. Raises the first error of a task.
     """
     global _inherited
     import torch  # here, because it takes seconds
 
     tasks = list(tasks)
-    processes = min(max(1, cores() // threads), len(tasks))
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # a pool of threads does not survive a fork
+    processes = min(cores(), len(tasks))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the same bits everywhere; and a pool of threads does not survive a fork
     try:
         if processes <= int(not apart) or not _can_fork() or torch.cuda.is_available():
-            torch.set_num_threads(threads)
             return [function(*task) for task in track(tasks, description)]
-        _inherited = function, tasks, threads
+        _inherited = function, tasks
         context = multiprocessing.get_context("fork")
         with ProcessPoolExecutor(processes, context, initializer=_begin) as pool:
             try:
@@ -59,7 +53,7 @@ def in_parallel(
                 raise
     finally:
         _inherited = None
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
 
 
 def _can_fork() -> bool:
@@ -74,10 +68,7 @@ def _begin() -> None:
 
 
 def _run(index: int) -> Any:
-    import torch
-
-    function, tasks, threads = _inherited
-    torch.set_num_threads(threads)
+    function, tasks = _inherited
     return function(*tasks[index])
 
 

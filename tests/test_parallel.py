@@ -7,7 +7,6 @@ import sys
 import time
 
 import pytest
-import torch
 
 from iadlib import parallel
 from iadlib.parallel import in_parallel
@@ -67,12 +66,3 @@ def test_an_error_is_the_only_one_while_many_tasks_wait(monkeypatch):
     for _ in range(3):
         with pytest.raises(ValueError, match="task 0"):
             in_parallel(work, [(number,) for number in range(200)], "failing")
-
-
-@pytest.mark.parametrize("cores", [1, 2, 8])
-def test_every_task_has_its_threads_whatever_the_number_of_cores(monkeypatch, cores):
-    monkeypatch.setattr(parallel, "cores", lambda: cores)
-    before = torch.get_num_threads()
-    assert in_parallel(torch.get_num_threads, [(), (), ()], "counting", threads=2) == [2, 2, 2]
-    assert in_parallel(torch.get_num_threads, [(), (), ()], "counting") == [1, 1, 1]
-    assert torch.get_num_threads() == before

@@ -4,13 +4,15 @@ A *scorer* is a detector or an ensemble with one seed. Its probabilities come fr
 `iadlib.calibration.protocols`. No test label is used for the probability of its own image.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from iadlib import calibration, results
 from iadlib.calibration import ARTIFICIAL, BOUNDED, CALIBRATORS, CROSS_FITTED, PLATT, UNCALIBRATED, Costs
@@ -93,7 +95,8 @@ def calibrate(
     if missing := set(settings.members) - set(scores["scorer"]):
         raise DataError(f"members: no scores of {sorted(missing)[0]} in {benchmark}")
     category.require("validation")
-    tasks = [(folder, category) for folder in folders]
+    painted_images = painter(category)
+    tasks = [(folder, category, painted_images) for folder in folders]
     painted = pd.concat(in_parallel(score_painted, tasks, "painted anomalies"), ignore_index=True)
     tasks = [(*key, part, painted) for key, part in scores.groupby(["scorer", "seed"], sort=False)]
     probabilities = pd.concat(in_parallel(probabilities_of, tasks, "calibrating"), ignore_index=True)
@@ -146,18 +149,26 @@ def why_not(scores: pd.DataFrame) -> str:
     return f"calibration needs two good test images and two of an anomaly of every kind; there are {counts.to_dict()}"
 
 
-def score_painted(folder: Path, category: Category) -> pd.DataFrame:
-    """Scores of the validation images, each with a painted anomaly (DRAEM's generator), by one fitted detector."""
+def score_painted(folder: Path, category: Category, painted: Callable[[int, tuple], Tensor]) -> pd.DataFrame:
+    """Scores of the validation images, each with a painted anomaly, by one fitted detector; see `painter`."""
+    settings = results.read_settings(folder)
+    detector, seed = results.load_detector(folder), int(settings["hyperparameters"].get("seed", 0))
+    names = [f"{name} painted" for name in category.of("validation")["name"]]
+    scores = detector.predict(painted(seed, tuple(settings["image_size"]))).scores
+    return pd.DataFrame({"scorer": settings["detector"], "seed": seed, "name": names, "score": scores})
+
+
+def painter(category: Category) -> Callable[[int, tuple], Tensor]:
+    """What gives, by seed and image size, the validation images each with an anomaly painted by DRAEM's generator."""
     from iadlib.detectors.training import seeded
     from iadlib.noise import paint_every_image
 
-    settings = results.read_settings(folder)
-    detector, seed = results.load_detector(folder), int(settings["hyperparameters"].get("seed", 0))
-    with seeded(seed):
-        painted = paint_every_image(category.images("validation", tuple(settings["image_size"])))
-    names = [f"{name} painted" for name in category.of("validation")["name"]]
-    scores = detector.predict(painted).scores
-    return pd.DataFrame({"scorer": settings["detector"], "seed": seed, "name": names, "score": scores})
+    @functools.cache
+    def painted(seed: int, size: tuple[int, int]) -> Tensor:
+        with seeded(seed):
+            return paint_every_image(category.images("validation", size))
+
+    return painted
 
 
 def probabilities_of(scorer: str, seed: int, scores: pd.DataFrame, painted: pd.DataFrame) -> pd.DataFrame:

@@ -18,8 +18,6 @@ from iadlib.files import require_new, whole_folder
 from iadlib.metrics import alarm_interval, threshold_from_normals
 from iadlib.parallel import in_parallel
 
-SLOW_THREADS = 2  # of a slow detector, whose seeds are often fewer than cores
-
 
 @dataclass(frozen=True, kw_only=True)
 class FitSettings:
@@ -50,7 +48,7 @@ def fit(
     A folder is a category in any layout, or holds photographs of good parts alone. `out` becomes the folder of the
     fitted detector; with several folders of data it holds one folder for each, by their names, and where `seeds` are
     named one for each seed, below them. `bits` is the depth of the camera where photographs of 16 bit do not tell.
-    Detectors are fitted side by side, with one thread each, slow ones with two.
+    Detectors are fitted side by side, one thread each.
 
     `defects` is a folder of photographs of defective parts, for one folder of data. No detector is fitted to them; with
     their scores `score` turns scores into probabilities.
@@ -90,7 +88,6 @@ def fit(
         fitted = fit_one(folder / place, category, *normal_images(category), detector, settings, seed, defective)
         return describe_threshold(fitted)
 
-    threads = SLOW_THREADS if detector_class(detector).slow else 1
     with whole_folder(out) as folder:
         with ThreadPoolExecutor(1) as beside:  # both before the processes begin, which share them
             if hasattr(detector_class(detector), "_backbone"):
@@ -98,7 +95,7 @@ def fit(
             if len(categories) == 1:
                 normal_images(categories[0])
         started = time.monotonic()
-        sentences = in_parallel(fit_into, tasks, f"fitting {detector}", threads=threads)
+        sentences = in_parallel(fit_into, tasks, f"fitting {detector}")
         seconds = time.monotonic() - started
     for (_, category, seed), sentence in zip(tasks, sentences, strict=True):
         print(f"{detector_class(detector).title} on {category.name}, seed {seed}: {sentence}")

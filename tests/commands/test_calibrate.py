@@ -132,7 +132,7 @@ def test_validation_images_get_painted_anomalies_and_are_scored_by_the_fitted_de
     from iadlib.data import load_category
 
     category = load_category(good_parts)
-    first, again = (command.score_painted(result, category) for _ in range(2))
+    first, again = (command.score_painted(result, category, command.painter(category)) for _ in range(2))
     pd.testing.assert_frame_equal(first, again)
     assert len(first) == len(category.of("validation"))
     scores = pd.read_csv(result / "scores.csv").query("split == 'validation'")["score"]
