@@ -10,6 +10,7 @@ import yaml
 from IPython.display import HTML
 
 from iadlib.figures.text import spaced
+from iadlib.metrics.entries import FEATURE, MEAN, WEIGHTED
 from iadlib.report.findings import Findings, name_of
 from iadlib.report.sentences import counted, listed, within
 from iadlib.study import ROOT, ensemble
@@ -18,14 +19,12 @@ FAILURES = 3  # defects of a card
 REPEATED = ("Data", "Metrics", "Cost")  # lines that repeat other parts of the page: not printed
 CHANCE = 0.6  # below this image AUROC a defect is hardly found
 ABOUT = {
-    ensemble.MEAN: (
-        "The mean of the scores and of the maps of the members, each standardised on normal validation images."
-    ),
-    ensemble.WEIGHTED: (
+    MEAN: "The mean of the scores and of the maps of the members, each standardised on normal validation images.",
+    WEIGHTED: (
         "The mean of the standardised scores and maps of the members, weighted by how well each member's scores tell "
         "artificial anomalies from normal validation images, and by how well its maps show them."
     ),
-    ensemble.FEATURE: (
+    FEATURE: (
         "The features of the members, projected and joined, with discriminators that learn to tell them from the same "
         "features with noise; their output is averaged with the members' own distances, each weighted by how well its "
         "scores tell artificial anomalies from normal validation images, and by how well its maps show them."

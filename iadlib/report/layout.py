@@ -12,10 +12,11 @@ from iadlib.calibration import BOUNDED, CALIBRATORS, NONE
 from iadlib.data.examples import counts
 from iadlib.figures.text import spaced, titled, with_titles
 from iadlib.metrics.defects import size_curves
-from iadlib.report.sentences import BEST, change, number, within
+from iadlib.metrics.entries import FEATURE
+from iadlib.report.sentences import change, number, within
 from iadlib.study import Study, calibration
 from iadlib.study.defects import with_panels
-from iadlib.study.ensemble import FEATURE, GROUPS
+from iadlib.study.ensemble import BEST, GROUPS
 
 GALLERY_WIDTH, GALLERY_DPI = 1100, 92  # pixels, and pixels an inch of the data set card's figure
 SAMPLES = ["category", "train", "validation", "good", "logical", "structural"]

@@ -12,11 +12,13 @@ import pandas as pd
 
 from iadlib.calibration import BOUNDED, CALIBRATORS, NONE
 from iadlib.figures.text import spaced, titled
+from iadlib.metrics.entries import FEATURE, MEAN, WEIGHTED
 from iadlib.report.findings import LEVEL, Findings, name_of
 from iadlib.study import ensemble
+from iadlib.study.ensemble import BEST, GROUPS
 
-# In the names of ensemble_tables/differences.csv.
-BEST, ALONE, OUTPUTS, BACKBONES = " (best)", "alone: ", "output level: ", "output level, one method: "
+# The beginnings of names in ensemble_tables/differences.csv.
+ALONE, OUTPUTS, BACKBONES = (f"{GROUPS[group]}: " for group in ("member", "output", "backbones"))
 
 
 def number(value: float) -> str:
@@ -180,12 +182,12 @@ def where_behind(findings: Findings) -> str:
 def against_others(findings: Findings) -> list[str]:
     """The feature ensemble against the best detector alone, the means of its members' outputs, and other backbones."""
     table = findings.study.table("ensemble_tables", "differences.csv", empty=["ensemble", "metric", "against"])
-    rows = table[table["ensemble"] == ensemble.FEATURE]
+    rows = table[table["ensemble"] == FEATURE]
     names, is_best = rows["against"].str.removesuffix(BEST), rows["against"].str.endswith(BEST)
     members = listed([titled(name) for name in ensemble.members()])
     said = []
     alone = rows[is_best & names.str.startswith(ALONE)]
-    means = [rows[names == OUTPUTS + entry] for entry in (ensemble.WEIGHTED, ensemble.MEAN)]
+    means = [rows[names == OUTPUTS + entry] for entry in (WEIGHTED, MEAN)]
     for chosen in (alone, *means, rows[names.str.startswith(BACKBONES)]):
         of = {row.metric: row for row in chosen.itertuples()}
         if {"image AUROC", "AU-sPRO"} <= set(of):
