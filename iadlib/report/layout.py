@@ -14,7 +14,7 @@ from iadlib.data.examples import counts
 from iadlib.figures.text import spaced, titled, with_titles
 from iadlib.metrics.defects import size_curves
 from iadlib.metrics.entries import FEATURE
-from iadlib.report.sentences import change, number, within
+from iadlib.report.sentences import FIT, MEMBERS, PREDICT, change, number, within
 from iadlib.study import Study, calibration
 from iadlib.study.defects import with_panels
 from iadlib.study.ensemble import BEST, GROUPS
@@ -132,14 +132,18 @@ def calibrators(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def costs(table: pd.DataFrame) -> pd.DataFrame:
-    """`cards.costs_of` with units."""
+    """`cards.costs_of` with units; empty where a detector has no members or the threads are not known."""
+    own, of_ensemble = table[FIT] - table[MEMBERS], table[MEMBERS] > 0
     return pd.DataFrame(
         {
             "detector or ensemble": table["entry"],
-            "seconds to fit": table["seconds to fit"].map("{:.1f}".format),
-            "milliseconds an image": table["milliseconds an image"].map("{:.1f}".format),
+            "fit of members, s": table[MEMBERS].map("{:.1f}".format).where(of_ensemble, ""),
+            "own fit, s": own.map("{:.1f}".format),
+            "fit in all, s": table[FIT].map("{:.1f}".format),
+            "milliseconds an image": table[PREDICT].map("{:.1f}".format),
             "peak MiB": table["peak MiB"].map("{:.0f}".format),
             "pixels": table["image"],
+            "threads": table["threads"].map("{:.0f}".format).where(table["threads"].notna(), ""),
         }
     )
 

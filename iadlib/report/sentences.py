@@ -21,6 +21,8 @@ from iadlib.study.masking import ground
 # The beginnings of names in ensemble_tables/differences.csv.
 ALONE, OUTPUTS, BACKBONES = (f"{GROUPS[group]}: " for group in ("member", "output", "backbones"))
 OWN_OUTPUTS = "of its members' outputs"
+# Columns of costs. To fit an ensemble includes to fit its members.
+FIT, MEMBERS, PREDICT = "seconds to fit", "seconds to fit the members", "milliseconds an image"
 
 
 def number(value: float) -> str:
@@ -413,15 +415,20 @@ def unknown_defects(findings: Findings) -> list[str]:
 
 
 def costs(table: pd.DataFrame) -> list[str]:
-    """`table` has entry, seconds to fit and milliseconds an image."""
+    """`table` as `cards.costs_of` gives it."""
     if table.empty:
         return ["There is no measurement for this profile."]
     said = []
-    for column, unit in (("milliseconds an image", "ms an image"), ("seconds to fit", "s to fit")):
+    for column, unit in ((PREDICT, "ms an image"), (FIT, "s to fit")):
         low, high = table.loc[table[column].idxmin()], table.loc[table[column].idxmax()]
         said.append(f"from {low[column]:.1f} ({low['entry']}) to {high[column]:.1f} {unit} ({high['entry']})")
     measured = counted(len(table), "measured detector and ensemble", "measured detectors and ensembles")
-    return [f"The {measured} take {listed(said)}."]
+    ensembles = [
+        f"the {row['entry']} takes {row[FIT]:.1f} s, {row[MEMBERS]:.1f} s of them for its members"
+        for _, row in table[table[MEMBERS] > 0].iterrows()
+    ]
+    more = [f"An ensemble needs fitted members: {'; '.join(ensembles)}."] if ensembles else []
+    return [f"The {measured} take {listed(said)}.", *more]
 
 
 def _means(findings: Findings) -> pd.DataFrame:

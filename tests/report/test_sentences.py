@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from iadlib.report import Findings, best_by_category, best_by_defect, layout, sentences
+from iadlib.report import Findings, best_by_category, best_by_defect, cards, layout, sentences
 from iadlib.study import Study
 from tests.study.conftest import study  # noqa: F401
 
@@ -155,3 +155,17 @@ def test_the_answer_has_five_sentences_and_compares_with_both_means_of_outputs(f
     assert not [sentence for sentence in said if ". " in sentence]
     assert "the mean of its members' outputs" in said[3]
     assert "compared with the weighted mean of its members' outputs" in said[3]
+
+
+def test_the_cost_of_an_ensemble_includes_its_members():
+    detectors = pd.DataFrame({"method": ["PaDiM"], "fit s": [2.0], "images/s, one by one": [50.0], "threads": [1]})
+    rows = {"method": ["PaDiM", "mean of outputs"], "members s": [0.0, 8.0], "fit s": [3.0, 0.5]}
+    ensembles = pd.DataFrame(rows | {"images/s, one by one": [40.0, 10.0]})
+    tables = [table.set_index("method") for table in (detectors, ensembles)]
+    costs = cards.costs_of(tables)
+    _, members = sentences.costs(costs)
+    assert "the mean of outputs takes 8.5 s, 8.0 s of them for its members" in members
+    shown = layout.costs(costs).set_index("detector or ensemble")
+    assert shown.loc["mean of outputs"].tolist()[:4] == ["8.0", "0.5", "8.5", "100.0"]
+    assert shown.loc["PaDiM", ["fit of members, s", "fit in all, s", "threads"]].tolist() == ["", "2.0", "1"]
+    assert layout.costs(cards.costs_of([table.iloc[:0] for table in tables])).empty
