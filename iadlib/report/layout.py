@@ -67,9 +67,9 @@ def best_by_defect(table: pd.DataFrame) -> pd.DataFrame:
 
 def masked(table: pd.DataFrame) -> pd.DataFrame:
     """masking_tables/by_ground.csv: grounds and radii in rows, metrics and kinds in columns."""
-    place = table["category"].map(ground) + ", radius " + table["radius"].astype(str)
+    place = table["category"].map(ground) + ", " + table["radius"].astype(str)
     cells = table.assign(place=place, column=table["metric"] + ", " + table["kind"]).dropna(subset="difference")
-    return _wide(cells, "place", "column", change).rename(columns={"place": "ground and radius in pixels"})
+    return _wide(cells, "place", "column", change).rename(columns={"place": "ground, radius in pixels"})
 
 
 def defects(table: pd.DataFrame) -> pd.DataFrame:
@@ -137,12 +137,12 @@ def costs(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "detector or ensemble": table["entry"],
-            "fit of members, s": table[MEMBERS].map("{:.1f}".format).where(of_ensemble, ""),
-            "own fit, s": own.map("{:.1f}".format),
+            "members, s": table[MEMBERS].map("{:.1f}".format).where(of_ensemble, ""),
+            "itself, s": own.map("{:.1f}".format),
             "fit in all, s": table[FIT].map("{:.1f}".format),
-            "milliseconds an image": table[PREDICT].map("{:.1f}".format),
-            "peak MiB": table["peak MiB"].map("{:.0f}".format),
-            "pixels": table["image"],
+            "ms an image": table[PREDICT].map("{:.1f}".format),
+            "MiB": table["peak MiB"].map("{:.0f}".format),
+            "pixels": table["image"].str.replace(" x ", "×"),
             "threads": table["threads"].map("{:.0f}".format).where(table["threads"].notna(), ""),
         }
     )

@@ -424,10 +424,10 @@ def costs(table: pd.DataFrame) -> list[str]:
         said.append(f"from {low[column]:.1f} ({low['entry']}) to {high[column]:.1f} {unit} ({high['entry']})")
     measured = counted(len(table), "measured detector and ensemble", "measured detectors and ensembles")
     ensembles = [
-        f"the {row['entry']} takes {row[FIT]:.1f} s, {row[MEMBERS]:.1f} s of them for its members"
+        f"{row['entry']} {row[FIT]:.1f} s, {row[MEMBERS]:.1f} s of them for its members"
         for _, row in table[table[MEMBERS] > 0].iterrows()
     ]
-    more = [f"An ensemble needs fitted members: {'; '.join(ensembles)}."] if ensembles else []
+    more = [f"To fit an ensemble includes to fit its members: {'; '.join(ensembles)}."] if ensembles else []
     return [f"The {measured} take {listed(said)}.", *more]
 
 

@@ -125,7 +125,7 @@ def test_masking_is_told_and_shown_by_ground_and_radius():
     )
     assert said.endswith("no effect beyond the interval in 2 of 4 comparisons.")
     shown = layout.masked(table)
-    assert list(shown.iloc[:, 0]) == ["folded cloth, radius 0", "folded cloth, radius 8"]
+    assert list(shown.iloc[:, 0]) == ["folded cloth, 0", "folded cloth, 8"]
     assert shown["image AUROC, logical"].tolist() == ["+0.250 [0.125, 0.750]", "−0.500 [−0.750, −0.250]"]
 
 
@@ -158,14 +158,16 @@ def test_the_answer_has_five_sentences_and_compares_with_both_means_of_outputs(f
 
 
 def test_the_cost_of_an_ensemble_includes_its_members():
-    detectors = pd.DataFrame({"method": ["PaDiM"], "fit s": [2.0], "images/s, one by one": [50.0], "threads": [1]})
+    detectors = pd.DataFrame(
+        {"method": ["PaDiM"], "fit s": [2.0], "images/s, one by one": [50.0], "threads": [1], "image": "9 x 9"}
+    )
     rows = {"method": ["PaDiM", "mean of outputs"], "members s": [0.0, 8.0], "fit s": [3.0, 0.5]}
     ensembles = pd.DataFrame(rows | {"images/s, one by one": [40.0, 10.0]})
     tables = [table.set_index("method") for table in (detectors, ensembles)]
     costs = cards.costs_of(tables)
     _, members = sentences.costs(costs)
-    assert "the mean of outputs takes 8.5 s, 8.0 s of them for its members" in members
+    assert "mean of outputs 8.5 s, 8.0 s of them for its members" in members
     shown = layout.costs(costs).set_index("detector or ensemble")
     assert shown.loc["mean of outputs"].tolist()[:4] == ["8.0", "0.5", "8.5", "100.0"]
-    assert shown.loc["PaDiM", ["fit of members, s", "fit in all, s", "threads"]].tolist() == ["", "2.0", "1"]
+    assert shown.loc["PaDiM", ["members, s", "fit in all, s", "threads"]].tolist() == ["", "2.0", "1"]
     assert layout.costs(cards.costs_of([table.iloc[:0] for table in tables])).empty
