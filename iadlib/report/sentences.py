@@ -21,7 +21,7 @@ from iadlib.study.masking import ground
 # The beginnings of names in ensemble_tables/differences.csv.
 ALONE, OUTPUTS, BACKBONES = (f"{GROUPS[group]}: " for group in ("member", "output", "backbones"))
 OWN_OUTPUTS = "of its members' outputs"
-# Columns of costs. To fit an ensemble includes to fit its members.
+# Columns of costs. The fit of an ensemble includes the fit of its members.
 FIT, MEMBERS, PREDICT = "seconds to fit", "seconds to fit the members", "milliseconds an image"
 
 
@@ -427,7 +427,7 @@ def costs(table: pd.DataFrame) -> list[str]:
         f"{row['entry']} {row[FIT]:.1f} s, {row[MEMBERS]:.1f} s of them for its members"
         for _, row in table[table[MEMBERS] > 0].iterrows()
     ]
-    more = [f"To fit an ensemble includes to fit its members: {'; '.join(ensembles)}."] if ensembles else []
+    more = [f"The fit of an ensemble includes the fit of its members: {'; '.join(ensembles)}."] if ensembles else []
     return [f"The {measured} take {listed(said)}.", *more]
 
 
