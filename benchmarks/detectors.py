@@ -1,6 +1,6 @@
 """How fast and how large the detectors are: seconds to fit, images per second, peak memory, parameters.
 
-    OMP_NUM_THREADS=2 python benchmarks/detectors.py --data data/rendered/flat_connector
+    OMP_NUM_THREADS=1 python benchmarks/detectors.py --data data/rendered/flat_connector
 
 Each detector runs in its own process, so that peak memory is measured for each. It is fitted to the training images
 with the settings of its params file, then predicts the test images one by one and in batches of 16: the median of

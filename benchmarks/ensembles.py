@@ -1,10 +1,12 @@
-"""The cost of an ensemble beside its members: seconds to fit it, images per second, peak memory.
+"""The cost of ensembles beside their members: seconds to fit them, images per second, peak memory.
 
-    OMP_NUM_THREADS=2 python benchmarks/ensembles.py --data data/rendered/flat_connector
+    OMP_NUM_THREADS=1 python benchmarks/ensembles.py --data data/rendered/flat_connector
 
-Rows: every member alone, the mean of the members' outputs, and the feature ensemble. Every row is measured in its own
-process, which fits the members first. "fit s" of an ensemble is the time in addition to its members. Results are
-written to benchmarks/ensembles-PROFILE-DEVICE.csv; times depend on the machine, so compare them within one file.
+Rows: every member alone, the mean and the weighted mean of the members' outputs, the feature ensemble, and the mean of
+the outputs of one detector with several backbones (`backbones` in params/ensemble.yaml). Every row is measured in its
+own process, which fits the members first: "members s" is the time of that, 0 for a detector, and "fit s" the time of
+the ensemble alone. Results are written to benchmarks/ensembles-PROFILE-DEVICE.csv; times depend on the machine and its
+threads, so compare them within one file.
 """
 
 import argparse
@@ -15,48 +17,92 @@ import time
 from pathlib import Path
 
 import pandas as pd
-from detectors import SINGLE_IMAGES, images_per_second, peak_mebibytes, wait
+import torch
+from detectors import SINGLE_IMAGES, images_per_second, peak_mebibytes, processor, wait
+from torch import Tensor
 
 from iadlib.commands.ensemble import EnsembleSettings
 from iadlib.commands.fit import FitSettings, working_size
 from iadlib.data import load_category
-from iadlib.detectors import create
+from iadlib.detectors import Detector, create
 from iadlib.ensemble import FeatureEnsemble, OutputEnsemble
+from iadlib.ensemble.output import combined
+from iadlib.metrics.entries import FEATURE, MEAN, WEIGHTED
 from iadlib.params import read_settings
+from iadlib.types import Prediction
 
 ROOT = Path(__file__).resolve().parents[1]
-OUTPUTS, FEATURES = "mean of outputs", "feature ensemble"
+MEAN_OUTPUTS, WEIGHTED_OUTPUTS = f"{MEAN} of outputs", f"{WEIGHTED} of outputs"
+
+
+class Averaged:
+    """The mean of the outputs of detectors that may be the same with other hyperparameters."""
+
+    def __init__(self, detectors: list[Detector], validation: Tensor):
+        self.detectors, self.normal = detectors, [detector.predict(validation) for detector in detectors]
+
+    def predict(self, images: Tensor) -> Prediction:
+        return combined([detector.predict(images) for detector in self.detectors], self.normal, MEAN)
 
 
 def measure(name: str, profile: str, data: str, device: str) -> dict:
     study = ensemble_settings(profile)
     fits = {member: fit_settings(profile, member) for member in study.members}
     settings = {member: each.hyperparameters for member, each in fits.items()}
-    category, member = load_category(data), study.members[0]
-    size = working_size(category, member, fits[member].image_size)
+    category, first = load_category(data), study.members[0]
+    size = working_size(category, first, fits[first].image_size)
     train, validation, test = (category.images(split, size) for split in ("train", "validation", "test"))
-    chosen = study.members if name in (OUTPUTS, FEATURES) else [name]
-    started = time.perf_counter()
-    fitted = {m: create(m, **settings[m], device=device).fit(train, validation) for m in chosen}
-    if name in (OUTPUTS, FEATURES):
-        wait(device)
-        started = time.perf_counter()
-    if name == OUTPUTS:
-        detector = OutputEnsemble(members=settings, device=device).fit(train, validation, fitted=fitted)
-    elif name == FEATURES:
-        members = {m: study.cuts[m] for m in chosen}
-        detector = FeatureEnsemble(**study.hyperparameters, members=members, settings=settings, device=device)
-        detector.fit(train, validation, fitted=fitted)
+    backbones = over_backbones(study).get(name)
+    if backbones is not None:
+        detector, changes = backbones
+        common = fit_settings(profile, detector).hyperparameters
+        made = [create(detector, **common | each, device=device) for each in [{}, *changes]]
     else:
-        detector = fitted[name]
+        chosen = [name] if name in study.members else study.members
+        made = [create(member, **settings[member], device=device) for member in chosen]
+    started = time.perf_counter()
+    fitted = [detector.fit(train, validation) for detector in made]
+    wait(device)
+    members_seconds, started = time.perf_counter() - started, time.perf_counter()
+    if backbones is not None:
+        detector = Averaged(fitted, validation)
+    elif name in study.members:
+        [detector], members_seconds, started = fitted, 0.0, started - members_seconds
+    else:
+        named = dict(zip(study.members, fitted, strict=True))
+        if name == FEATURE:
+            cuts = {member: study.cuts[member] for member in named}
+            detector = FeatureEnsemble(**study.hyperparameters, members=cuts, settings=settings, device=device)
+        else:
+            combination = WEIGHTED if name == WEIGHTED_OUTPUTS else MEAN
+            detector = OutputEnsemble(members=settings, combination=combination, device=device)
+        detector.fit(train, validation, fitted=named)
     wait(device)
     return {
         "method": name,
         "image": f"{test.shape[-1]} x {test.shape[-2]}",
+        "training images": len(train),
+        "members s": round(members_seconds, 2),
         "fit s": round(time.perf_counter() - started, 2),
         "images/s, one by one": round(images_per_second(detector, list(test[:SINGLE_IMAGES].split(1)), device), 1),
         "images/s, batches of 16": round(images_per_second(detector, [test], device), 1),
         "peak MiB": round(peak_mebibytes(device)),
+        "machine": processor(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+
+
+def rows_of(study: EnsembleSettings) -> list[str]:
+    """What is measured, in the order of the table."""
+    return [*study.members, MEAN_OUTPUTS, WEIGHTED_OUTPUTS, FEATURE, *over_backbones(study)]
+
+
+def over_backbones(study: EnsembleSettings) -> dict[str, tuple[str, list[dict]]]:
+    """Entry -> its detector, and what changes with each further backbone."""
+    return {
+        f"{name} over {len(changed) + 1} backbones": (name, [{"backbone": key} | each for key, each in changed.items()])
+        for name, changed in study.backbones.items()
     }
 
 
@@ -79,7 +125,7 @@ def main() -> None:
         print(json.dumps(measure(options.one, options.profile, options.data, options.device)))
         return
     rows = []
-    for name in (*ensemble_settings(options.profile).members, OUTPUTS, FEATURES):
+    for name in rows_of(ensemble_settings(options.profile)):
         again = ["--one", name, "--data", options.data, "--profile", options.profile, "--device", options.device]
         done = subprocess.run([sys.executable, __file__, *again], stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:

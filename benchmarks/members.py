@@ -25,6 +25,7 @@ from iadlib.detectors import DETECTORS, create, detector_class
 from iadlib.ensemble.compositions import changed_compositions, changed_places, weights_of
 from iadlib.ensemble.output import standardised
 from iadlib.metrics import image_auroc
+from iadlib.metrics.entries import MEAN, WEIGHTED
 from iadlib.parallel import in_parallel
 
 Scores = dict[str, tuple[np.ndarray, float]]  # detector -> standardised scores of the test images (N,) and its weight
@@ -56,10 +57,10 @@ def auroc(category: Category, scores: np.ndarray) -> float:
 def judged(categories: Sequence[Category], scores: Sequence[Scores], members: Sequence[str], kind: str) -> dict:
     """One row: a set of members on every folder."""
     row = {"kind": kind, "members": " + ".join(detector_class(name).title for name in members)}
-    for how in ("mean", "weighted mean"):
+    for how in (MEAN, WEIGHTED):
         for category, known in zip(categories, scores, strict=True):
             values, weights = zip(*(known[name] for name in members), strict=True)
-            together = np.average(values, axis=0, weights=weights if how == "weighted mean" else None)
+            together = np.average(values, axis=0, weights=weights if how == WEIGHTED else None)
             row[f"{category.name}, {how}"] = auroc(category, together)
         row[f"all, {how}"] = np.mean([value for name, value in row.items() if name.endswith(f", {how}")])
     return row
@@ -84,7 +85,7 @@ def main() -> None:
     while len(chosen) < len(DETECTORS):
         candidates = [[*chosen, name] for name in DETECTORS if name not in chosen]
         tried = [judged(categories, scores, members, "growing set") for members in candidates]
-        best = int(np.argmax([row["all, weighted mean"] for row in tried]))
+        best = int(np.argmax([row[f"all, {WEIGHTED}"] for row in tried]))
         chosen = candidates[best]
         rows.append(tried[best])
     table = pd.DataFrame(rows).round(4)

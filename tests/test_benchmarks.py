@@ -36,3 +36,13 @@ def test_designs_are_compared_on_any_category_and_lines_stand_as_committed(desig
     committed = pd.read_csv(ROOT / "benchmarks/ensemble_designs.csv")
     assert list(table.columns) == list(committed.columns)
     assert {"patchcore", "mean", "feature ensemble", "thesis design", "other noise"} <= set(table["entry"])
+
+
+def test_the_cost_is_measured_of_every_ensemble_that_the_study_compares(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")  # it imports another script
+    module = script("ensembles")
+    study = module.ensemble_settings("embedded")
+    compared = {"mean of outputs", "weighted mean of outputs", "feature ensemble", "patchcore over 3 backbones"}
+    assert set(module.rows_of(study)) == {*study.members, *compared}
+    row = module.measure("patchcore over 2 backbones", "quick", "tests/sample/flat_connector", "cpu")
+    assert row["members s"] > row["fit s"] > 0

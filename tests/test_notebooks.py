@@ -83,6 +83,14 @@ def test_every_number_of_the_last_cell_is_in_a_committed_table(name):
     assert missing(text, [ROOT / "reports/embedded" / folder for folder in TABLES[name]]) == []
 
 
+def test_no_committed_notebook_shows_nan():
+    for path in sorted((ROOT / "reports").glob("*/notebooks/*.ipynb")):
+        outputs = [found for cell in nbformat.read(path, as_version=4).cells for found in cell.get("outputs", [])]
+        shown = [output.get("data", {}).get("text/html", output.get("text", "")) for output in outputs]
+        shown = re.sub(r"base64,[\w+/=]+", "", "".join(shown))
+        assert not re.search(r"\bnan\b|<NA>", shown, flags=re.IGNORECASE), path
+
+
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory) -> Path:
     """A study of two detectors with tiny settings on the sample, made by the commands of the pipeline."""

@@ -19,9 +19,10 @@ from iadlib.calibration import ARTIFICIAL, BOUNDED, CALIBRATORS, CROSS_FITTED, P
 from iadlib.data import Category, DataError, load_category
 from iadlib.files import require_new, whole_folder, write_tables
 from iadlib.metrics import image_auroc, percentiles, resampling_counts
+from iadlib.metrics.entries import FEATURE, MEAN
 from iadlib.parallel import in_parallel
 
-ENSEMBLES = {"feature ensemble": "feature ensemble", "mean": "mean of outputs"}  # entry -> scorer
+ENSEMBLES = {FEATURE: FEATURE, MEAN: "mean of outputs"}  # entry -> scorer
 MEMBERS_FIRST, AVERAGE, BOTH = "members", "average", "members, then average"
 ERRORS = {
     "log loss": calibration.log_loss,
@@ -260,7 +261,7 @@ def averaged(probabilities: pd.DataFrame, scores: pd.DataFrame, members: Sequenc
     keys = ["seed", "name", "label", "calibrator"]
     members_first = crossed[crossed["scorer"].isin(members)].groupby(keys, sort=False)["probability"].mean()
     parts = [
-        crossed[crossed["scorer"] == ENSEMBLES["mean"]].assign(scorer=AVERAGE),
+        crossed[crossed["scorer"] == ENSEMBLES[MEAN]].assign(scorer=AVERAGE),
         members_first.reset_index().assign(scorer=MEMBERS_FIRST, protocol=CROSS_FITTED),
     ]
     test = scores[(scores["split"] == "test") & scores["scorer"].isin(members)]

@@ -34,31 +34,24 @@ from iadlib.ensemble.compositions import changed_compositions, changed_places, w
 from iadlib.ensemble.feature import PRESETS, FeatureEnsemble, check_whole, kinds_of, of_patches
 from iadlib.ensemble.head import Artificial, JointHead
 from iadlib.ensemble.members import Members, check_validation, share_backbones
-from iadlib.ensemble.output import COMBINATIONS, MEAN, WEIGHTED, cawpe, combined, stacked
+from iadlib.ensemble.output import COMBINATIONS, cawpe, combined, stacked
 from iadlib.ensemble.settings import SCORING, HeadSettings, settings_of
 from iadlib.ensemble.transforms import Covariance, covariances
 from iadlib.files import require_new, whole_folder, write_json, write_tables
 from iadlib.metrics import image_auroc
+from iadlib.metrics.entries import ALONE, FEATURE, MEAN, TABLES, THESIS, WEIGHTED
 from iadlib.metrics.values import SEPARATOR, wide
 from iadlib.parallel import in_parallel
 from iadlib.params import check_values
 from iadlib.types import Prediction
 
 GROUPS = ("member", "output", "backbones", "labelled", "feature", "design", "pair")
-FEATURE, ALONE, THESIS = "feature ensemble", "features alone", "thesis design"
 ARTIFICIAL = "artificial"
 WATCHED = (FEATURE, THESIS)  # whose training curves are kept
 THESIS_DESIGN = {key: value for key, value in PRESETS["thesis"].items() if key != "members"}
 FOLDS = 5  # of the cross-fitting with labels
 WATCHED_STEPS = 10  # steps at which the AUROC of the test images is computed for the learning curves
 BATCH_SIZE = 16  # images whose features are computed together
-COLUMNS = {  # of the tables
-    "values": ["category", "group", "entry", "seed", "name", "label", "defect", "score", "au_spro", "regions"],
-    "pixel_auroc": ["category", "group", "entry", "seed", "pixel_auroc"],
-    "scores": ["entry", "seed", "split", "name", "label", "score"],
-    "curves": ["name", "step", "loss", "artificial anomalies", "test images"],
-    "variances": ["member", "component", "cumulative", "kept"],
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -535,7 +528,7 @@ def write_nothing(out: Path, report: Path, sentence: str) -> pd.DataFrame:
     """The outputs of a category without ensembles: `sentence` in README.md, and tables without rows."""
     with whole_folder(out) as artifacts, whole_folder(report) as tables:
         (artifacts / "README.md").write_text(f"{sentence}.\n")
-        for name, columns in COLUMNS.items():
+        for name, columns in TABLES.items():
             pd.DataFrame(columns=columns).to_csv(tables / f"{name}.csv", index=False)
     print(sentence)
-    return pd.DataFrame(columns=COLUMNS["values"])
+    return pd.DataFrame(columns=TABLES["values"])

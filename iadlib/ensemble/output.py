@@ -26,9 +26,9 @@ from iadlib.detectors import Detector, create, detector_class
 from iadlib.ensemble.compositions import CAWPE_POWER, changed_compositions, changed_places, weights_of
 from iadlib.ensemble.feature import MEMBERS
 from iadlib.ensemble.members import Members, check_validation
+from iadlib.metrics.entries import MEAN, WEIGHTED
 from iadlib.types import Prediction
 
-MEAN, WEIGHTED = "mean", "weighted mean"
 COMBINATIONS = (MEAN, WEIGHTED, "maximum", "vote")
 VOTE_QUANTILE = 0.95
 

@@ -1,4 +1,7 @@
-"""The metrics of many entries (detectors, ensembles, radii) as tables, from the values of every test image."""
+"""The metrics of many entries (detectors, ensembles, radii) as tables, from the values of every test image.
+
+The entries that several modules name, and the tables of ensembles, are named here.
+"""
 
 from collections.abc import Sequence
 from itertools import product
@@ -6,6 +9,17 @@ from itertools import product
 import pandas as pd
 
 from iadlib.metrics.differences import DIFFERENCE_METRICS, Judged, collect
+from iadlib.metrics.values import LONG
+
+FEATURE, ALONE, THESIS = "feature ensemble", "features alone", "thesis design"
+MEAN, WEIGHTED = "mean", "weighted mean"  # of the members' outputs
+TABLES = {  # columns of the tables that `python -m iadlib ensemble` writes
+    "values": LONG,
+    "pixel_auroc": ["category", "group", "entry", "seed", "pixel_auroc"],
+    "scores": ["entry", "seed", "split", "name", "label", "score"],
+    "curves": ["name", "step", "loss", "artificial anomalies", "test images"],
+    "variances": ["member", "component", "cumulative", "kept"],
+}
 
 
 def metrics_by_seed(values: pd.DataFrame, pixels: pd.DataFrame) -> pd.DataFrame:

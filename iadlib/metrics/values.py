@@ -5,6 +5,7 @@ import pandas as pd
 IMAGE = ["category", "name", "label", "defect", "regions"]  # columns that describe an image
 RUN = ["group", "entry", "seed"]  # columns that describe what was judged
 MEASURES = ("score", "au_spro")
+LONG = ["category", *RUN, *IMAGE[1:-1], *MEASURES, IMAGE[-1]]  # columns with a row for each image and entry
 SEPARATOR = "; "  # between the parts of the names of wide columns
 
 
@@ -33,4 +34,4 @@ def long(table: pd.DataFrame) -> pd.DataFrame:
         parts.append(table[IMAGE].assign(group=group, entry=entry, seed=int(seed), **found))
     if not parts:
         return table
-    return pd.concat(parts, ignore_index=True)[["category", *RUN, *IMAGE[1:-1], *MEASURES, IMAGE[-1]]]
+    return pd.concat(parts, ignore_index=True)[LONG]

@@ -10,22 +10,22 @@ import yaml
 from IPython.display import HTML
 
 from iadlib.figures.text import spaced
+from iadlib.metrics.entries import FEATURE, MEAN, WEIGHTED
 from iadlib.report.findings import Findings, name_of
-from iadlib.report.sentences import counted, listed, within
+from iadlib.report.sentences import FIT, MEMBERS, PREDICT, counted, listed, within
 from iadlib.study import ROOT, ensemble
 
 FAILURES = 3  # defects of a card
 REPEATED = ("Data", "Metrics", "Cost")  # lines that repeat other parts of the page: not printed
+COSTS = ["entry", "image", MEMBERS, FIT, PREDICT, "peak MiB", "training images", "threads", "device"]
 CHANCE = 0.6  # below this image AUROC a defect is hardly found
 ABOUT = {
-    ensemble.MEAN: (
-        "The mean of the scores and of the maps of the members, each standardised on normal validation images."
-    ),
-    ensemble.WEIGHTED: (
+    MEAN: "The mean of the scores and of the maps of the members, each standardised on normal validation images.",
+    WEIGHTED: (
         "The mean of the standardised scores and maps of the members, weighted by how well each member's scores tell "
         "artificial anomalies from normal validation images, and by how well its maps show them."
     ),
-    ensemble.FEATURE: (
+    FEATURE: (
         "The features of the members, projected and joined, with discriminators that learn to tell them from the same "
         "features with noise; their output is averaged with the members' own distances, each weighted by how well its "
         "scores tell artificial anomalies from normal validation images, and by how well its maps show them."
@@ -118,9 +118,10 @@ def cost(costs: pd.DataFrame, entry: str) -> str:
     if rows.empty:
         return "Not measured."
     row = rows.iloc[0]
+    parts = f", {row[MEMBERS]:.1f} s of them for its members" if row[MEMBERS] else ""
     return (
-        f"{row['seconds to fit']:.1f} s to fit, {row['milliseconds an image']:.1f} ms an image, "
-        f"{row['peak MiB']:.0f} MiB at most (the conditions are in the section on cost)."
+        f"{row[FIT]:.1f} s to fit{parts}, {row[PREDICT]:.1f} ms an image, {row['peak MiB']:.0f} MiB at "
+        "most (the conditions are in the section on cost)."
     )
 
 
@@ -134,12 +135,14 @@ def failures(findings: Findings, entry: str) -> str:
 
 
 def costs_of(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """entry, image, seconds to fit, milliseconds an image, peak MiB of the tables in benchmarks/, detectors first."""
-    parts = []
-    for table in tables:
-        rows = table.reset_index().rename(columns={"method": "entry", "fit s": "seconds to fit"})
-        if len(rows):
-            rows["milliseconds an image"] = 1000 / rows["images/s, one by one"]
-            parts.append(rows[["entry", "image", "seconds to fit", "milliseconds an image", "peak MiB", "device"]])
-    columns = ["entry", "image", "seconds to fit", "milliseconds an image", "peak MiB", "device"]
-    return pd.concat(parts).drop_duplicates("entry").reset_index(drop=True) if parts else pd.DataFrame(columns=columns)
+    """The tables in benchmarks/ below one another, detectors first, with the columns `COSTS`.
+
+    The seconds to fit an ensemble are those of its members and its own.
+    """
+    columns = [*COSTS[:2], "members s", "fit s", "images/s, one by one", *COSTS[-4:]]
+    rows = pd.concat([table.reset_index() for table in tables]).rename(columns={"method": "entry"})
+    rows = rows.drop_duplicates("entry").reset_index(drop=True).reindex(columns=columns)
+    rows[MEMBERS] = rows["members s"].fillna(0.0)
+    rows[FIT] = rows["fit s"] + rows[MEMBERS]
+    rows[PREDICT] = 1000 / rows["images/s, one by one"]
+    return rows[COSTS]

@@ -19,15 +19,16 @@ from iadlib.data import DataError
 from iadlib.figures.text import titled
 from iadlib.metrics.bootstrap import percentiles, resampling_counts
 from iadlib.metrics.differences import DIFFERENCE_METRICS, RESAMPLES, Cells, Judged, collect, difference
+from iadlib.metrics.entries import ALONE, MEAN, THESIS, WEIGHTED
 from iadlib.metrics.report import KINDS
+from iadlib.metrics.values import LONG
 from iadlib.study import Study, ensemble
 from iadlib.study.defects import CATEGORY
 from iadlib.study.tables import by_kind, metrics_of
 
 GROUPS = ("output", "backbones", "feature")  # of the ensembles; those fitted with test labels are left out
-LEFT_OUT = (ensemble.ALONE, ensemble.THESIS, "maximum", "vote")
+LEFT_OUT = (ALONE, THESIS, "maximum", "vote")
 LEVEL = 0.05  # of the tests of ranks
-COLUMNS = ["category", "group", "entry", "seed", "name", "label", "defect", "score", "au_spro", "regions"]
 
 
 def name_of(entry: str) -> str:
@@ -36,7 +37,7 @@ def name_of(entry: str) -> str:
     >>> name_of("mean")
     'mean of outputs'
     """
-    return f"{entry} of outputs" if entry in (ensemble.MEAN, ensemble.WEIGHTED) else titled(entry)
+    return f"{entry} of outputs" if entry in (MEAN, WEIGHTED) else titled(entry)
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Findings:
     @cached_property
     def values(self) -> pd.DataFrame:
         """The rows of values.csv of every entry: category, group, entry, seed, name, label, defect, score, ..."""
-        detectors = self.study.gather("benchmark", self.study.grid["categories"], "values", COLUMNS)
+        detectors = self.study.gather("benchmark", self.study.grid["categories"], "values", LONG)
         ensembles = ensemble.read(self.study, "values")
         chosen = ensembles["group"].isin(GROUPS) & ~ensembles["entry"].isin(LEFT_OUT)
         if detectors.empty:

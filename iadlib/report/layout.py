@@ -2,7 +2,8 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -12,10 +13,12 @@ from iadlib.calibration import BOUNDED, CALIBRATORS, NONE
 from iadlib.data.examples import counts
 from iadlib.figures.text import spaced, titled, with_titles
 from iadlib.metrics.defects import size_curves
-from iadlib.report.sentences import BEST, change, number, within
+from iadlib.metrics.entries import FEATURE
+from iadlib.report.sentences import FIT, MEMBERS, PREDICT, change, number, within
 from iadlib.study import Study, calibration
 from iadlib.study.defects import with_panels
-from iadlib.study.ensemble import FEATURE, GROUPS
+from iadlib.study.ensemble import BEST, GROUPS
+from iadlib.study.masking import ground
 
 GALLERY_WIDTH, GALLERY_DPI = 1100, 92  # pixels, and pixels an inch of the data set card's figure
 SAMPLES = ["category", "train", "validation", "good", "logical", "structural"]
@@ -23,11 +26,14 @@ SAMPLES = ["category", "train", "validation", "good", "logical", "structural"]
 
 def main(table: pd.DataFrame) -> pd.DataFrame:
     """`Findings.main`: entries in rows, metrics and kinds in columns."""
-    cells = table.assign(
-        column=table["metric"] + ", " + table["kind"], cell=[within(row) for row in table.itertuples()]
-    )
-    wide = cells.pivot(index="entry", columns="column", values="cell")
-    wide = wide.reindex(index=cells["entry"].unique(), columns=cells["column"].unique())
+    return _wide(table.assign(column=table["metric"] + ", " + table["kind"]), "entry", "column", within)
+
+
+def _wide(table: pd.DataFrame, rows: str, columns: str, text: Callable[[Any], str]) -> pd.DataFrame:
+    """One cell for each row of `table`, as `text`; rows and columns in the order in which they occur in it."""
+    cells = table.assign(cell=[text(row) for row in table.itertuples()])
+    wide = cells.pivot(index=rows, columns=columns, values="cell")
+    wide = wide.reindex(index=table[rows].unique(), columns=table[columns].unique())
     return wide.fillna("").reset_index().rename_axis(columns=None)
 
 
@@ -60,11 +66,10 @@ def best_by_defect(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def masked(table: pd.DataFrame) -> pd.DataFrame:
-    """masking_tables/by_method.csv at radius 0, image AUROC: detectors in rows, kinds in columns."""
-    rows = table[(table["metric"] == "image AUROC") & (table["radius"].astype(str) == "0")].dropna(subset="difference")
-    cells = rows.assign(cell=[change(row) for row in rows.itertuples()], detector=rows["method"].map(titled))
-    wide = cells.pivot(index="detector", columns="kind", values="cell").reindex(index=cells["detector"].unique())
-    return wide.reset_index().rename_axis(columns=None)
+    """masking_tables/by_ground.csv: grounds and radii in rows, metrics and kinds in columns."""
+    place = table["category"].map(ground) + ", " + table["radius"].astype(str)
+    cells = table.assign(place=place, column=table["metric"] + ", " + table["kind"]).dropna(subset="difference")
+    return _wide(cells, "place", "column", change).rename(columns={"place": "ground, radius in pixels"})
 
 
 def defects(table: pd.DataFrame) -> pd.DataFrame:
@@ -82,10 +87,8 @@ def defects(table: pd.DataFrame) -> pd.DataFrame:
 
 def differences(table: pd.DataFrame) -> pd.DataFrame:
     """ensemble_tables/differences.csv of one ensemble: the others in rows, metrics in columns."""
-    cells = table.dropna(subset="difference")
-    cells = cells.assign(cell=[change(row) for row in cells.itertuples()], against=short_names(cells["against"]))
-    wide = cells.pivot(index="against", columns="metric", values="cell").reindex(index=cells["against"].unique())
-    return wide.fillna("").reset_index().rename_axis(columns=None).rename(columns={"against": "compared with"})
+    cells = table.assign(against=short_names(table["against"])).dropna(subset="difference")
+    return _wide(cells, "against", "metric", change).rename(columns={"against": "compared with"})
 
 
 def short_names(against: pd.Series) -> pd.Series:
@@ -129,14 +132,18 @@ def calibrators(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def costs(table: pd.DataFrame) -> pd.DataFrame:
-    """`cards.costs_of` with units."""
+    """`cards.costs_of` with units; empty where a detector has no members or the threads are not known."""
+    own, of_ensemble = table[FIT] - table[MEMBERS], table[MEMBERS] > 0
     return pd.DataFrame(
         {
             "detector or ensemble": table["entry"],
-            "seconds to fit": table["seconds to fit"].map("{:.1f}".format),
-            "milliseconds an image": table["milliseconds an image"].map("{:.1f}".format),
-            "peak MiB": table["peak MiB"].map("{:.0f}".format),
-            "pixels": table["image"],
+            "members, s": table[MEMBERS].map("{:.1f}".format).where(of_ensemble, ""),
+            "itself, s": own.map("{:.1f}".format),
+            "fit in all, s": table[FIT].map("{:.1f}".format),
+            "ms an image": table[PREDICT].map("{:.1f}".format),
+            "MiB": table["peak MiB"].map("{:.0f}".format),
+            "pixels": table["image"].str.replace(" x ", "×"),
+            "threads": table["threads"].map("{:.0f}".format).where(table["threads"].notna(), ""),
         }
     )
 

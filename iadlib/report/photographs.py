@@ -11,6 +11,7 @@ from iadlib.data import Category, DataError, read_image
 from iadlib.explorer import Collection, Photograph, data_uri
 from iadlib.figures.pictures import inferno, outlined, size_within
 from iadlib.metrics.detection import threshold_from_normals
+from iadlib.metrics.entries import FEATURE, MEAN
 from iadlib.report.findings import Findings, name_of
 from iadlib.study import Study, benchmark, ensemble
 
@@ -74,7 +75,7 @@ def shown_first(findings: Findings, entries: list[str]) -> list[str]:
     """The reference, the best detector on logical anomalies, and the feature ensemble."""
     rows = findings.main[(findings.main["metric"] == "image AUROC") & (findings.main["group"] == "member")]
     best = [rows.loc[part["value"].idxmax(), "entry"] for _, part in rows.groupby("kind")]
-    names = {name_of(findings.reference), *best, name_of(ensemble.FEATURE)}
+    names = {name_of(findings.reference), *best, name_of(FEATURE)}
     return [entry for entry in entries if name_of(entry) in names]
 
 
@@ -82,8 +83,7 @@ def thresholds_of(study: Study, category: str) -> dict[str, float]:
     """The image threshold of the lowest seed of every entry, from normal validation images."""
     first = benchmark.first_seeds(benchmark.seeds_of(study, category))
     found = dict(zip(first["method"], first["threshold"], strict=True))
-    columns = ["entry", "seed", "split", "name", "label", "score"]
-    scores = study.table("ensemble", category, "scores.csv", empty=columns)
+    scores = ensemble.read(study, "scores", [category])
     for entry, part in scores[scores["split"] == "validation"].groupby("entry", sort=False):
         found[entry] = threshold_from_normals(part.loc[part["seed"] == part["seed"].min(), "score"])
     return found
@@ -93,7 +93,7 @@ def folders(study: Study, category: str, first: pd.DataFrame) -> dict[str, Path]
     """The folders with the maps of the entries, as far as they exist."""
     seeds = dict(zip(first["entry"], first["seed"], strict=True))
     paths = {entry: study.artifacts / f"benchmark/{category}/{entry}/{seed}" for entry, seed in seeds.items()}
-    for entry in (ensemble.MEAN, ensemble.FEATURE):
+    for entry in (MEAN, FEATURE):
         paths[entry] = study.artifacts / f"ensemble/{category}/{entry.replace(' ', '_')}"
     return {entry: path for entry, path in paths.items() if entry in seeds and path.is_dir()}
 

@@ -12,11 +12,17 @@ import pandas as pd
 
 from iadlib.calibration import BOUNDED, CALIBRATORS, NONE
 from iadlib.figures.text import spaced, titled
+from iadlib.metrics.entries import FEATURE, MEAN, WEIGHTED
 from iadlib.report.findings import LEVEL, Findings, name_of
 from iadlib.study import ensemble
+from iadlib.study.ensemble import BEST, GROUPS
+from iadlib.study.masking import ground
 
-# In the names of ensemble_tables/differences.csv.
-BEST, ALONE, OUTPUTS, BACKBONES = " (best)", "alone: ", "output level: ", "output level, one method: "
+# The beginnings of names in ensemble_tables/differences.csv.
+ALONE, OUTPUTS, BACKBONES = (f"{GROUPS[group]}: " for group in ("member", "output", "backbones"))
+OWN_OUTPUTS = "of its members' outputs"
+# Columns of costs. The fit of an ensemble includes the fit of its members.
+FIT, MEMBERS, PREDICT = "seconds to fit", "seconds to fit the members", "milliseconds an image"
 
 
 def number(value: float) -> str:
@@ -104,16 +110,17 @@ def about(findings: Findings) -> str:
 
 
 def answer(findings: Findings) -> list[str]:
-    """The answer to the question of the study, in five items at most."""
-    alone, outputs = against_others(findings)[:2] or ("", "")
-    parts = [
-        loss(findings),
-        " ".join([best_on_logical(findings), where_behind(findings)]),
-        " ".join([alone, *gains(findings)]),
-        outputs,
-        *calibration(findings)[:1],
-    ]
-    return [sentence.strip() for sentence in parts if sentence.strip()]
+    """The answer to the question of the study, in five sentences at most."""
+    parts, features = [loss(findings), on_logical(findings)], counted(len(ensemble.members()), "detector")
+    if found := comparisons(findings):
+        (best, what), *others = found.items()
+        parts.append(
+            f"<strong>Compared with {best}, the ensemble of the features of {features} {what} "
+            f"(means over {over(findings)})."
+        )
+        outputs = [f"<strong>compared with {other}, it {what}" for other, what in others if OWN_OUTPUTS in other]
+        parts.append("; ".join(outputs).replace("compared", "Compared", 1) + "." if outputs else "")
+    return [sentence for sentence in [*parts, *calibration(findings)[:1]] if sentence]
 
 
 def loss(findings: Findings) -> str:
@@ -127,87 +134,95 @@ def loss(findings: Findings) -> str:
     best = means["structural"].idxmax()
     structural, logical = means.loc[best, ["structural", "logical"]]
     return (
-        f"<strong>{lower} of {counted(len(means), 'detector')} find logical anomalies less well than structural ones."
+        f"<strong>{lower} of {counted(len(means), 'detector')} find logical anomalies less well than structural ones:"
         f"</strong> {best}, the best on structural anomalies, has an image AUROC of {number(structural)} on them and "
         f"of {number(logical)} on logical ones (means over {categories(len(findings.both_kinds))})."
     )
 
 
-def best_on_logical(findings: Findings) -> str:
-    """The best detector on logical anomalies, and whether it is ahead of the reference."""
+def on_logical(findings: Findings) -> str:
+    """The best detector on logical anomalies, and on which categories one is ahead of the reference."""
     means = _means(findings)
     if len(means.columns) < 2:
         return ""
     best, reference = means["logical"].idxmax(), name_of(findings.reference)
     row = _row(findings.main, entry=best, metric="image AUROC", kind="logical")
     first = f"<strong>On logical anomalies, {best} is the best detector,</strong> {within(row)}"
-    if best == reference:
-        return f"{first}, and it is also the best in the mean over both kinds."
-    lead, lag = (_row(findings.leads, entry=best, category="all", kind=kind) for kind in ("logical", "structural"))
-    same = "not beyond the interval"
-    return (
-        f"{first}. Compared with {reference}, the best in the mean over both kinds, the difference is {change(lead)} "
-        f"on logical anomalies ({verdict(lead, same)}) and {change(lag)} on structural ones ({verdict(lag, same)})."
-    )
-
-
-def where_behind(findings: Findings) -> str:
-    """The category on whose logical anomalies the reference is farthest behind, and how many others are like it."""
     names = {name_of(entry) for entry in findings.detectors}
     leads = findings.leads[(findings.leads["kind"] == "logical") & (findings.leads["category"] != "all")]
-    leads = leads[leads["entry"].isin(names)]
-    if leads.empty:
-        return ""
-    reference, ahead = name_of(findings.reference), leads[leads["low"] > 0]
+    ahead = leads[leads["entry"].isin(names) & (leads["low"] > 0)]
     if ahead.empty:
-        on = "any category" if leads["category"].nunique() > 1 else f"the {spaced(leads['category'].iloc[0])}"
-        return f"No detector is ahead of {reference} beyond the interval on the logical anomalies of {on}."
+        return f"{first}, and on no category is a detector ahead of {reference} beyond the interval."
     most = ahead.loc[ahead["difference"].idxmax()]
     place = {"category": most.category, "kind": "logical"}
     own, other = (_row(findings.by_category, entry=entry, **place) for entry in (most.entry, reference))
     elsewhere = [spaced(name) for name in ahead["category"].unique() if name != most.category]
-    others, rest = leads["category"].nunique() - 1, ""
-    if others:
-        rest = f" A detector is also ahead of {reference} beyond the interval on the {listed(elsewhere)}."
-        if not elsewhere:
-            rest = f" On none of the other {categories(others)} is a detector ahead of {reference} beyond the interval."
+    on = f"on the {listed(elsewhere)}, and most on the" if elsewhere else "only on the"
     return (
-        f"<strong>Who sees a broken rule depends on the parts.</strong> On the logical anomalies of the "
-        f"{spaced(most.category)}, {most.entry} has {within(own)} and {reference} {within(other)}.{rest}"
+        f"{first}, but a detector is ahead of {reference} beyond the interval {on} {spaced(most.category)}, where "
+        f"{most.entry} has {within(own)} and {reference} {within(other)}."
     )
 
 
-def against_others(findings: Findings) -> list[str]:
-    """The feature ensemble against the best detector alone, the means of its members' outputs, and other backbones."""
+def best_on_logical(findings: Findings) -> list[str]:
+    """The best detector on logical anomalies, compared with the best in the mean over both kinds."""
+    means = _means(findings)
+    if len(means.columns) < 2 or means["logical"].idxmax() == name_of(findings.reference):
+        return []
+    best, same = means["logical"].idxmax(), "not beyond the interval"
+    lead, lag = (_row(findings.leads, entry=best, category="all", kind=kind) for kind in ("logical", "structural"))
+    return [
+        f"{best} is the best detector on logical anomalies. Compared with {name_of(findings.reference)}, the best in "
+        f"the mean over both kinds, its image AUROC differs by {change(lead)} on logical anomalies "
+        f"({verdict(lead, same)}) and by {change(lag)} on structural ones ({verdict(lag, same)})."
+    ]
+
+
+def comparisons(findings: Findings) -> dict[str, str]:
+    """What the feature ensemble does better and worse, by what it is compared with; "</strong>" ends the words.
+
+    The best detector alone, the mean and the weighted mean of its members' outputs, and one detector with several
+    backbones.
+    """
     table = findings.study.table("ensemble_tables", "differences.csv", empty=["ensemble", "metric", "against"])
-    rows = table[table["ensemble"] == ensemble.FEATURE]
+    rows = table[table["ensemble"] == FEATURE]
     names, is_best = rows["against"].str.removesuffix(BEST), rows["against"].str.endswith(BEST)
-    members = listed([titled(name) for name in ensemble.members()])
-    said = []
-    alone = rows[is_best & names.str.startswith(ALONE)]
-    means = [rows[names == OUTPUTS + entry] for entry in (ensemble.WEIGHTED, ensemble.MEAN)]
-    for chosen in (alone, *means, rows[names.str.startswith(BACKBONES)]):
+    means = [rows[names == OUTPUTS + entry] for entry in (MEAN, WEIGHTED)]
+    said = {}
+    for chosen in (rows[is_best & names.str.startswith(ALONE)], *means, rows[names.str.startswith(BACKBONES)]):
         of = {row.metric: row for row in chosen.itertuples()}
         if {"image AUROC", "AU-sPRO"} <= set(of):
             images, maps, same = of["image AUROC"], of["AU-sPRO"], "about as well"
             other, another = (_against(row) for row in (images, maps))
             also = "" if other == another else f" (there, {another})"
-            said.append(
-                f"<strong>Compared with {other}, the ensemble of the features of {members} detects "
-                f"{verdict(images, same)} and localises {verdict(maps, same)}:</strong> image AUROC {change(images)}, "
-                f"AU-sPRO {change(maps)}{also}."
+            said[other] = (
+                f"detects {verdict(images, same)} and localises {verdict(maps, same)}:</strong> "
+                f"image AUROC {change(images)}, AU-sPRO {change(maps)}{also}"
             )
     return said
 
 
 def _against(row: Any) -> str:
     name = row.against.removesuffix(BEST).removeprefix(ALONE).removeprefix(BACKBONES)
-    return f"the {name.removeprefix(OUTPUTS)} of its members' outputs" if name.startswith(OUTPUTS) else name
+    return f"the {name.removeprefix(OUTPUTS)} {OWN_OUTPUTS}" if name.startswith(OUTPUTS) else name
+
+
+def over(findings: Findings) -> str:
+    """The categories that differences of the feature ensemble are means over."""
+    return categories(findings.values.loc[findings.values["entry"] == FEATURE, "category"].nunique())
 
 
 def ensembles(findings: Findings) -> list[str]:
     """Against detectors and outputs, where the feature ensemble gains and loses, and what a member contributes."""
-    said = against_others(findings) + gains(findings)
+    found = comparisons(findings)
+    if not found:
+        return []
+    names = listed([titled(name) for name in ensemble.members()])
+    said = [
+        f"The feature ensemble joins the features of {names}. Differences are means over {over(findings)} and the "
+        f"kinds of anomaly that each has; the table below the answer is over the {len(findings.both_kinds)} with both."
+    ]
+    said += [f"<strong>Compared with {other}, it {what}." for other, what in found.items()] + gains(findings)
     designs = findings.study.table("ensemble_tables", "designs.csv", empty=["metric", "what"])
     designs = designs[(designs["metric"] == "image AUROC") & designs["what"].str.startswith("without ")].dropna()
     for row in designs.itertuples():
@@ -309,7 +324,19 @@ def masking(table: pd.DataFrame) -> list[str]:
         names = [f"{row.what} ({change(row)})" for row in part.itertuples()]
         words, others = beyond(part, names, "helps", "harms")
         words.append(f"has no effect beyond the interval on {others} of {counted(len(part), 'detector')}")
-        said.append(f"On {kind} anomalies, a background that is black up to the part's edge {listed(words)}.")
+        said.append(f"Mean over the grounds, on {kind} anomalies, masking at radius 0 {listed(words)}.")
+    return said
+
+
+def masking_by_ground(table: pd.DataFrame) -> list[str]:
+    """`table` is masking_tables/by_ground.csv: one sentence for each ground, on image AUROC."""
+    said = []
+    for name, part in table[table["metric"] == "image AUROC"].groupby("category", sort=False):
+        names = [f"{row.kind} anomalies at radius {row.radius} ({change(row)})" for row in part.itertuples()]
+        words, others = beyond(part, names, "helps on", "harms on")
+        if others:
+            words.append(f"has no effect beyond the interval in {others} of {counted(len(part), 'comparison')}")
+        said.append(f"<strong>On the {ground(name)}, mean over the detectors, masking</strong> {listed(words)}.")
     return said
 
 
@@ -353,9 +380,9 @@ def calibration(findings: Findings) -> list[str]:
         else "A score is a rough probability"
     )
     said = [
-        f"<strong>{head}.</strong> Scaled without labels, scores have a mean log loss of {number(raw)}, "
-        f"{'more' if useless else 'less'} than always answering one half, which has {number(math.log(2))}. Of the "
-        f"calibrators, the {best.name} has the lowest, {number(best['log loss'])}; {second.name} has "
+        f"<strong>{head}:</strong> scaled without labels, scores have a mean log loss of {number(raw)}, "
+        f"{'more' if useless else 'less'} than the {number(math.log(2))} of always answering one half; of the "
+        f"calibrators, the {best.name} has the lowest, {number(best['log loss'])}, and {second.name} has "
         f"{number(second['log loss'])}."
     ]
     comparison = findings.study.table("calibration_tables", "comparison.csv", empty=["error"])
@@ -388,15 +415,20 @@ def unknown_defects(findings: Findings) -> list[str]:
 
 
 def costs(table: pd.DataFrame) -> list[str]:
-    """`table` has entry, seconds to fit and milliseconds an image."""
+    """`table` as `cards.costs_of` gives it."""
     if table.empty:
         return ["There is no measurement for this profile."]
     said = []
-    for column, unit in (("milliseconds an image", "ms an image"), ("seconds to fit", "s to fit")):
+    for column, unit in ((PREDICT, "ms an image"), (FIT, "s to fit")):
         low, high = table.loc[table[column].idxmin()], table.loc[table[column].idxmax()]
         said.append(f"from {low[column]:.1f} ({low['entry']}) to {high[column]:.1f} {unit} ({high['entry']})")
     measured = counted(len(table), "measured detector and ensemble", "measured detectors and ensembles")
-    return [f"The {measured} take {listed(said)}."]
+    ensembles = [
+        f"{row['entry']} {row[FIT]:.1f} s, {row[MEMBERS]:.1f} s of them for its members"
+        for _, row in table[table[MEMBERS] > 0].iterrows()
+    ]
+    more = [f"The fit of an ensemble includes the fit of its members: {'; '.join(ensembles)}."] if ensembles else []
+    return [f"The {measured} take {listed(said)}.", *more]
 
 
 def _means(findings: Findings) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from iadlib.figures.text import titled
+from iadlib.metrics.values import LONG
 from iadlib.study.paths import Study
 
 
@@ -20,8 +21,7 @@ def seeds_of(study: Study, category: str) -> pd.DataFrame:
 
 def values_of(study: Study, category: str) -> pd.DataFrame:
     """values.csv: method, seed, name, label, defect, score, ... of every test image; empty where there is no file."""
-    columns = ["entry", "seed", "name", "label", "defect", "score"]
-    return study.table("benchmark", category, "values.csv", empty=columns).rename(columns={"entry": "method"})
+    return study.table("benchmark", category, "values.csv", empty=LONG).rename(columns={"entry": "method"})
 
 
 def scores_of(study: Study, category: str) -> pd.DataFrame:

@@ -12,11 +12,18 @@ import yaml
 
 from iadlib.figures.text import shown, spaced, titled
 from iadlib.metrics import DIFFERENCE_METRICS, Cells, collect, difference
-from iadlib.metrics.entries import aurocs_by_defect, best_entry, metrics_by_seed
+from iadlib.metrics.entries import (
+    ALONE,
+    FEATURE,
+    MEAN,
+    TABLES,
+    THESIS,
+    aurocs_by_defect,
+    best_entry,
+    metrics_by_seed,
+)
 from iadlib.study.paths import ROOT, Study
 
-FEATURE, ALONE, THESIS, MEAN = "feature ensemble", "features alone", "thesis design", "mean"
-WEIGHTED = "weighted mean"
 METRICS = DIFFERENCE_METRICS | {"pixel_auroc": "pixel AUROC"}
 GROUPS = {
     "member": "alone",
@@ -27,17 +34,12 @@ GROUPS = {
     "design": "one choice changed",
     "pair": "pair",
 }
-COLUMNS = {
-    "values": ["category", "group", "entry", "seed", "name", "label", "defect", "score", "au_spro", "regions"],
-    "pixel_auroc": ["category", "group", "entry", "seed", "pixel_auroc"],
-    "curves": ["name", "step", "loss", "artificial anomalies", "test images"],
-    "variances": ["member", "component", "cumulative", "kept"],
-}
+BEST = " (best)"  # the mark of the best entry of a group, in tables of differences
 
 
 def read(study: Study, file: str, categories: Sequence[str] = ()) -> pd.DataFrame:
-    """One of the files in COLUMNS, of some categories or of all of the grid; empty where it is missing."""
-    return study.gather("ensemble", categories or study.grid["categories"], file, COLUMNS[file])
+    """One of `TABLES`, of some categories or of all of the grid; empty where it is missing."""
+    return study.gather("ensemble", categories or study.grid["categories"], file, TABLES[file])
 
 
 def results(study: Study, categories: Sequence[str] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -95,7 +97,7 @@ def against(cells: Cells, metrics: pd.DataFrame, categories: Sequence[str] = ())
         for group in ("member", "output", "backbones", "feature"):
             entries = [other for other in entries_of(metrics, group) if other != entry]
             for other in entries:
-                mark = " (best)" if group != "feature" and other == best_entry(metrics, entries, metric) else ""
+                mark = BEST if group != "feature" and other == best_entry(metrics, entries, metric) else ""
                 labels = {"ensemble": entry, "metric": title, "against": f"{GROUPS[group]}: {titled(other)}{mark}"}
                 rows.append(labels | difference(cells, entry, other, metric, categories=categories))
     return pd.DataFrame(rows).set_index(["ensemble", "metric", "against"])

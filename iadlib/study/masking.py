@@ -13,6 +13,11 @@ from iadlib.study.ensemble import by_defect as aurocs_by_defect
 from iadlib.study.paths import Study
 
 NONE = "none"
+GROUNDS = {
+    "flat_connector": "plain cloth",
+    "flat_connector_folds": "folded cloth",
+    "flat_connector_mat": "printed mat",
+}
 RADIUS = {"entry": "radius"}  # to rename the column of values.csv
 
 
@@ -20,6 +25,11 @@ def gather(study: Study, file: str) -> pd.DataFrame:
     """values.csv, pixels.csv or silhouettes.csv of all grounds of the grid, with the columns method and category."""
     empty = ["name", "label", "defect", "overlap"] if file == "silhouettes" else []  # of rendered grounds only
     return study.gather("masking", study.grid["backgrounds"], file, empty).rename(columns={"detector": "method"})
+
+
+def ground(name: str) -> str:
+    """What the parts of a category lie on."""
+    return GROUNDS.get(name, spaced(name))
 
 
 def overlaps(silhouettes: pd.DataFrame) -> pd.DataFrame:

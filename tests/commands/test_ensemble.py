@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 
 from iadlib import parallel, results
-from iadlib.commands.ensemble import COLUMNS, EnsembleSettings, common_size, ensemble, folders_by_seed
+from iadlib.commands.ensemble import EnsembleSettings, common_size, ensemble, folders_by_seed
 from iadlib.commands.fit import FitSettings, fit
 from iadlib.data import DataError, load_category
 from iadlib.ensemble import FeatureEnsemble
 from iadlib.metrics import image_auroc
+from iadlib.metrics.entries import TABLES
 from iadlib.metrics.values import long
 
 SAMPLE = Path(__file__).parents[1] / "sample/flat_connector"
@@ -220,11 +221,11 @@ def test_a_category_without_both_kinds_of_test_images_gets_tables_without_rows(m
     assert "some has no ensembles" in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["README.md"]
     tables = {path.stem: pd.read_csv(path) for path in (tmp_path / "report").iterdir()}
-    assert {name: list(table) for name, table in tables.items()} == COLUMNS
+    assert {name: list(table) for name, table in tables.items()} == TABLES
 
 
 def test_the_columns_of_empty_tables_are_those_of_full_ones(made):
-    assert {path.stem: list(long(pd.read_csv(path))) for path in (made / "report").iterdir()} == COLUMNS
+    assert {path.stem: list(long(pd.read_csv(path))) for path in (made / "report").iterdir()} == TABLES
 
 
 def test_members_fitted_to_other_images_raise_one_error(members, tmp_path):

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from iadlib.report import Findings, best_by_category, best_by_defect, layout, sentences
+from iadlib.report import Findings, best_by_category, best_by_defect, cards, layout, sentences
 from iadlib.study import Study
 from tests.study.conftest import study  # noqa: F401
 
@@ -94,7 +94,8 @@ def test_studies_without_results_say_nothing_or_that(tmp_path):
     (tmp_path / "params/grid.yaml").write_text("methods: []\ncategories: {}\nbackgrounds: []\n")
     nothing = Findings(Study("quick", tmp_path))
     assert sentences.calibration(nothing) == []
-    assert sentences.against_others(nothing) == []
+    assert sentences.comparisons(nothing) == {}
+    assert sentences.ensembles(nothing) == []
     assert sentences.masking(pd.DataFrame()) == ["There are no results with a masked background."]
     assert sentences.costs(pd.DataFrame()) == ["There is no measurement for this profile."]
 
@@ -110,4 +111,63 @@ def test_a_score_that_is_worse_than_a_constant_is_called_no_probability(findings
         pd.DataFrame({"calibrator": names} | losses).to_csv(folder / "overall.csv", index=False)
         first, *_ = sentences.calibration(Findings(Study("quick", tmp_path)))
         assert head in first
-        assert "the bounded sigmoid has the lowest, 0.300; Platt scaling has 0.400" in first
+        assert "the bounded sigmoid has the lowest, 0.300, and Platt scaling has 0.400" in first
+
+
+def test_masking_is_told_and_shown_by_ground_and_radius():
+    rows = [("flat_connector_folds", radius, "image AUROC", kind) for radius in ("0", "8") for kind in ("logical", "x")]
+    table = pd.DataFrame(rows, columns=["category", "radius", "metric", "kind"])
+    table = table.assign(difference=[0.25, 0.5, -0.5, 0.0], low=[0.125, -0.5, -0.75, -1], high=[0.75, 0.75, -0.25, 1])
+    [said] = sentences.masking_by_ground(table)
+    assert "On the folded cloth, mean over the detectors, masking" in said
+    assert (
+        "helps on logical anomalies at radius 0 (+0.250 [0.125, 0.750]), harms on logical anomalies at radius 8" in said
+    )
+    assert said.endswith("no effect beyond the interval in 2 of 4 comparisons.")
+    shown = layout.masked(table)
+    assert list(shown.iloc[:, 0]) == ["folded cloth, 0", "folded cloth, 8"]
+    assert shown["image AUROC, logical"].tolist() == ["+0.250 [0.125, 0.750]", "−0.500 [−0.750, −0.250]"]
+
+
+def differences_of(*against: str) -> pd.DataFrame:
+    rows = [("feature ensemble", metric, other) for other in against for metric in ("image AUROC", "AU-sPRO")]
+    table = pd.DataFrame(rows, columns=["ensemble", "metric", "against"])
+    return table.assign(difference=0.0, low=-0.5, high=0.5)
+
+
+def test_the_answer_has_five_sentences_and_compares_with_both_means_of_outputs(findings, monkeypatch):
+    tables = {
+        "differences.csv": differences_of(
+            "alone: PatchCore (best)", "output level: mean", "output level: weighted mean"
+        ),
+        "overall.csv": pd.DataFrame(
+            {"calibrator": ["none", "Platt scaling", "bounded sigmoid"], "log loss": [2.0, 0.4, 0.3]}
+        ).assign(**{"expected error": 0.1, "expected error if right": 0.2}),
+    }
+    table = Study.table
+    monkeypatch.setattr(
+        Study,
+        "table",
+        lambda self, *parts, empty=(): tables.get(parts[-1], table(self, *parts, empty=empty)),
+    )
+    said = sentences.answer(findings)
+    assert len(said) == 5
+    assert not [sentence for sentence in said if ". " in sentence]
+    assert "the mean of its members' outputs" in said[3]
+    assert "compared with the weighted mean of its members' outputs" in said[3]
+
+
+def test_the_cost_of_an_ensemble_includes_its_members():
+    detectors = pd.DataFrame(
+        {"method": ["PaDiM"], "fit s": [2.0], "images/s, one by one": [50.0], "threads": [1], "image": "9 x 9"}
+    )
+    rows = {"method": ["PaDiM", "mean of outputs"], "members s": [0.0, 8.0], "fit s": [3.0, 0.5]}
+    ensembles = pd.DataFrame(rows | {"images/s, one by one": [40.0, 10.0]})
+    tables = [table.set_index("method") for table in (detectors, ensembles)]
+    costs = cards.costs_of(tables)
+    _, members = sentences.costs(costs)
+    assert "mean of outputs 8.5 s, 8.0 s of them for its members" in members
+    shown = layout.costs(costs).set_index("detector or ensemble")
+    assert shown.loc["mean of outputs"].tolist()[:4] == ["8.0", "0.5", "8.5", "100.0"]
+    assert shown.loc["PaDiM", ["members, s", "fit in all, s", "threads"]].tolist() == ["", "2.0", "1"]
+    assert layout.costs(cards.costs_of([table.iloc[:0] for table in tables])).empty

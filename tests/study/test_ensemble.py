@@ -139,7 +139,7 @@ def test_a_pair_is_compared_with_its_better_member(cells, metrics):
 
 def test_good_test_images_only_give_empty_tables():
     values = values_of("parts", np.repeat(["good"], 6), ENTRIES)
-    metrics = metrics_by_seed(values, pd.DataFrame(columns=ensemble.COLUMNS["pixel_auroc"]))
+    metrics = metrics_by_seed(values, pd.DataFrame(columns=ensemble.TABLES["pixel_auroc"]))
     assert ensemble.mean_table(metrics, ["member"]).empty
     assert ensemble.by_defect(values, ["mean"]).empty
 
@@ -155,7 +155,7 @@ def study(values, pixels, tmp_path) -> Study:
         folder.mkdir(parents=True)
         values[values["category"] == name].to_csv(folder / "values.csv", index=False)
         pixels[pixels["category"] == name].to_csv(folder / "pixel_auroc.csv", index=False)
-        pd.DataFrame(variances, columns=ensemble.COLUMNS["variances"]).to_csv(folder / "variances.csv", index=False)
+        pd.DataFrame(variances, columns=ensemble.TABLES["variances"]).to_csv(folder / "variances.csv", index=False)
     for entry in ("patchcore", "padim", "mean", "feature_ensemble"):
         (tmp_path / "artifacts/tiny/ensemble/pins" / entry).mkdir(parents=True)
     return Study("tiny", tmp_path)
