@@ -11,23 +11,3 @@ from iadlib.data.maps import read_map
 from iadlib.data.photographs import find_photographs
 from iadlib.data.reference import write_reference
 from iadlib.data.regions import DefectType
-
-__all__ = [
-    "BuildReport",
-    "Category",
-    "DataError",
-    "DefectType",
-    "bit_depth",
-    "black_out",
-    "build_category",
-    "find_object",
-    "find_photographs",
-    "fit_size",
-    "load_category",
-    "load_images",
-    "mask_category",
-    "mixed_orientations",
-    "read_image",
-    "read_map",
-    "write_reference",
-]

@@ -222,7 +222,7 @@ def _regions(
         try:
             if drawing.size is not None:
                 photograph.expect(drawing.size, drawing.where)
-            for defect, drawn in drawing.paint(findings.soft_edges):
+            for defect, drawn in drawing.paint():
                 mask = photograph.upright(drawn, drawing.where)
                 empty = False
                 if rules.defects[defect].one_region:

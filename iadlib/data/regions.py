@@ -173,6 +173,6 @@ def _defect_type(entry: object, where: str) -> DefectType:
     return DefectType(**{field: entry[field] for field in _FIELDS})
 
 
-def listed(values: Sequence[int], limit: int = 5) -> str:
+def listed(values: Sequence[int]) -> str:
     """The first values as text."""
-    return ", ".join(map(str, values[:limit])) + (" ..." if len(values) > limit else "")
+    return ", ".join(map(str, values[:5])) + (" ..." if len(values) > 5 else "")

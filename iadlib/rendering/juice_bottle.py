@@ -484,8 +484,7 @@ def shapes(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
     grey = tuple((backdrop_rng.uniform(0.2, 0.32) * backdrop_rng.normal((0.97, 1.0, 1.05), 0.015)).tolist())
     hue = np.array(JUICES[description["juice"]]) * juice_rng.normal(1, (0.03, 0.05, 0.05)) * juice_rng.normal(1, 0.03)
     lid = (cap_rng.normal(1, 0.05) * np.array([0.62, 0.5, 0.27])).tolist()
-    enamel = {"type": "diffuse", "reflectance": {"type": "rgb", "value": lid}}
-    lacquer = surfaces.blend(enamel, surfaces.metal((0.9, 0.9, 0.9), 0.2), 0.06)
+    lacquer = surfaces.blend(surfaces.even(lid), surfaces.metal((0.9, 0.9, 0.9), 0.2), 0.06)
     parts = []
     for solid, material in (
         (juice_solid(description["fill_level"]), juice_material(description, hue, juice_rng)),

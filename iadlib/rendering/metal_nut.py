@@ -140,11 +140,11 @@ def on_flat(casting: dict, points: np.ndarray) -> np.ndarray:
     return on_face | on_arm & (np.abs(aside) < half_width(casting, radii) - 1)
 
 
-def resampled(contour: np.ndarray, spacing: float = 0.6) -> np.ndarray:
-    """Evenly spaced points on a closed line (N, 2)."""
+def resampled(contour: np.ndarray) -> np.ndarray:
+    """Evenly spaced points, 0.6 mm apart, on a closed line (N, 2)."""
     closed = np.concatenate([contour, contour[:1]])
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(closed, axis=0), axis=1))])
-    places = np.linspace(0, along[-1], round(along[-1] / spacing), endpoint=False)
+    places = np.linspace(0, along[-1], round(along[-1] / 0.6), endpoint=False)
     return np.column_stack([np.interp(places, along, column) for column in closed.T])
 
 
