@@ -32,7 +32,6 @@ from iadlib.data.photographs import (
     natural,
     normal_form,
     photographs_below,
-    require_folder,
     visible,
 )
 from iadlib.data.reference import follow_reference
@@ -95,7 +94,8 @@ def load_category(
 
 
 def _recognise(root: Path) -> str:
-    require_folder(root)
+    if not root.is_dir():
+        raise DataError(f"{root}: {'a folder expected, not a file' if root.exists() else 'no such folder'}")
     if not visible(root):
         raise DataError(f"{root}: the folder is empty; a category of images expected")
     layout = _layout(root)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from iadlib.data.errors import DataError, raise_together
+from iadlib.data.errors import raise_together
 from iadlib.files import PARTIAL
 
 ENDINGS = (
@@ -177,9 +177,3 @@ def _separate(files: list[tuple[Path, Path]], problems: list[str]) -> tuple[list
 def _is_own_name(path: Path, real: Path) -> bool:
     """Whether no part of a path is a link."""
     return os.path.abspath(path) == str(real)  # noqa: PTH100
-
-
-def require_folder(folder: Path) -> None:
-    """Raise `DataError` where `folder` is not an existing folder."""
-    if not folder.is_dir():
-        raise DataError(f"{folder}: {'a folder expected, not a file' if folder.exists() else 'no such folder'}")

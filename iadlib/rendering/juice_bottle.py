@@ -514,20 +514,15 @@ def light(rng: np.random.Generator) -> scene.Light:
 
 
 CATEGORY = RenderedCategory(
+    *(RULES, DEFECTS, Difficulty()),
+    *(normal, add_defect, region, shapes),
     revision=3,
     field=(110.0, 220.0),
-    rules=RULES,
-    defects=DEFECTS,
     scales={
         "quick": Scale(96, {"train": 9, "validation": 3, "good": 4, "logical": 5, "structural": 4}),
         "default": Scale(200, {"train": 100, "validation": 20, "good": 50, "logical": 50, "structural": 50}),
         "full": Scale(800, {"train": 335, "validation": 54, "good": 94, "logical": 142, "structural": 94}),
     },
-    difficulty=Difficulty(),
-    normal=normal,
-    add_defect=add_defect,
-    region=region,
-    shapes=shapes,
     light=light,
     tracer={"bounces": 0, "integrator": "volpath"},
 )

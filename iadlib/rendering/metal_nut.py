@@ -366,20 +366,15 @@ def shapes(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
 
 
 CATEGORY = RenderedCategory(
+    *({}, DEFECTS, Difficulty()),
+    *(normal, add_defect, region, shapes),
     revision=2,
     field=(70.0, 70.0),
-    rules={},
-    defects=DEFECTS,
     scales={
         "quick": Scale(112, {"train": 12, "good": 4, "structural": 4}),
         "default": Scale(400, {"train": 120, "good": 50, "structural": 50}),
         "full": Scale(700, {"train": 220, "good": 22, "structural": 93}),
     },
-    difficulty=Difficulty(),
-    normal=normal,
-    add_defect=add_defect,
-    region=region,
-    shapes=shapes,
     light=partial(scene.vary_light, radiance=5.7, room=0.31),
     tracer={"bounces": 0},
     samples=6,
