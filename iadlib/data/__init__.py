@@ -2,7 +2,6 @@
 
 from iadlib.data.background import black_out, find_object, mask_category
 from iadlib.data.build import build_category
-from iadlib.data.build_report import BuildReport
 from iadlib.data.category import Category
 from iadlib.data.errors import DataError
 from iadlib.data.images import bit_depth, fit_size, load_images, mixed_orientations, read_image
