@@ -20,12 +20,7 @@ class MaskSettings:
 
 
 def mask(
-    folder: str | Path,
-    radii: Sequence[float],
-    out: str | Path,
-    *,
-    with_unmasked: bool = False,
-    bits: int | None = None,
+    folder: str | Path, radii: Sequence[float], out: str | Path, *, with_unmasked: bool = False, bits: int | None = None
 ) -> None:
     """Copy a category and black out, in every photograph, what is farther than a radius from the object.
 

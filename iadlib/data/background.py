@@ -62,9 +62,8 @@ def find_object(image: np.ndarray) -> np.ndarray:
     found = _one_piece(unlike, finest)
     for _ in range(REFINEMENTS):
         inside = scipy.ndimage.binary_erosion(found, iterations=finest) & unlike  # without the holes
-        outside = ~scipy.ndimage.binary_dilation(
-            found, iterations=2 * finest
-        )  # without the shadow and the blurred edge
+        # Without the shadow and the blurred edge.
+        outside = ~scipy.ndimage.binary_dilation(found, iterations=2 * finest)
         if found.mean() < SMALLEST_SHARE or not inside.any() or not outside.any():
             break
         unlike = np.add(*_squared_distance(colours, outside)) > np.add(*_squared_distance(colours, inside))

@@ -111,10 +111,7 @@ def mask_readings(name: str, photographs: Mapping[str, Photograph], defects: Map
 
 
 def find_drawings(
-    files: Mapping[str, Path],
-    photographs: Mapping[str, Photograph],
-    defects: Mapping[str, Defect],
-    findings: Findings,
+    files: Mapping[str, Path], photographs: Mapping[str, Photograph], defects: Mapping[str, Defect], findings: Findings
 ) -> dict[str, list[Drawing]]:
     """Drawings by the name of their photograph, from files by their path below the folder of annotations.
 

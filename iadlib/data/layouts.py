@@ -26,14 +26,7 @@ import pandas as pd
 from iadlib.data.category import SPLITS, Category
 from iadlib.data.errors import DataError, raise_together
 from iadlib.data.images import require_depth
-from iadlib.data.photographs import (
-    ENDINGS,
-    LISTED_PROBLEMS,
-    natural,
-    normal_form,
-    photographs_below,
-    visible,
-)
+from iadlib.data.photographs import ENDINGS, LISTED_PROBLEMS, natural, normal_form, photographs_below, visible
 from iadlib.data.reference import follow_reference
 from iadlib.data.regions import marks_anything, read_defect_types
 

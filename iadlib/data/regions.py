@@ -25,10 +25,7 @@ from iadlib.types import Region
 _FIELDS: Fields = {
     "defect_name": ("a text", lambda value: isinstance(value, str)),
     "pixel_value": ("a whole number from 1 to 255", lambda value: type(value) is int and 1 <= value <= 255),
-    "saturation_threshold": (
-        "a number above 0",
-        lambda value: type(value) in (int, float) and 0 < value < math.inf,
-    ),
+    "saturation_threshold": ("a number above 0", lambda value: type(value) in (int, float) and 0 < value < math.inf),
     "relative_saturation": ("true or false", lambda value: isinstance(value, bool)),
 }
 

@@ -110,10 +110,7 @@ class Gain(NamedTuple):
 
 
 def gains_of(
-    scores: Iterable[np.ndarray],
-    truth: Iterable[GroundTruth],
-    defect_name: str | None = None,
-    whole: bool = False,
+    scores: Iterable[np.ndarray], truth: Iterable[GroundTruth], defect_name: str | None = None, whole: bool = False
 ) -> list[list[Gain]]:
     """Of every image, the gain of each region (of one defect); `whole`: regions saturate at their own area.
 

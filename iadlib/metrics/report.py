@@ -37,11 +37,7 @@ PER_KIND = {
     "au_spro_0.05": "AU-sPRO, FPR up to 0.05",
     "au_spro_0.3": "AU-sPRO, FPR up to 0.3",
 }
-OVERALL = {
-    "pixel_auroc": "pixel AUROC",
-    "pixel_aupr": "pixel AU-PR",
-    "au_pro_0.3": "AU-PRO, FPR up to 0.3",
-}
+OVERALL = {"pixel_auroc": "pixel AUROC", "pixel_aupr": "pixel AU-PR", "au_pro_0.3": "AU-PRO, FPR up to 0.3"}
 
 
 def image_report(scores: np.ndarray, kinds: Sequence[str]) -> Report:

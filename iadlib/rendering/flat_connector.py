@@ -66,8 +66,7 @@ def holes_at(description: dict, hole: Hole) -> list[dict]:
 
 RULES = {
     "all_holes": Rule(
-        "each of the fourteen holes is there",
-        lambda description: all(holes_at(description, hole) for hole in HOLES),
+        "each of the fourteen holes is there", lambda description: all(holes_at(description, hole) for hole in HOLES)
     ),
     "no_other_hole": Rule(
         "there is no other hole",

@@ -244,14 +244,9 @@ def shows_fruit(label: dict, arc: np.ndarray, height: np.ndarray) -> np.ndarray:
     """Whether the picture of the fruit covers these positions."""
     picture, (width, tall) = printed(label["print"])[1], SIZES["fruit"]
     u, v = np.nan_to_num(on_label(label, arc, height), nan=1e3)
-    rows, columns = (
-        ((0.5 - v / tall) * picture.shape[0]).astype(int),
-        ((u / width + 0.5) * picture.shape[1]).astype(int),
-    )
-    return (
-        covers(label, arc, height)
-        & picture[tuple(np.clip([rows, columns], 0, np.array(picture.shape)[:, None, None] - 1))]
-    )
+    size = np.array(picture.shape)[:, None, None]
+    places = (np.stack([0.5 - v / tall, u / width + 0.5]) * size).astype(int)  # row and column
+    return covers(label, arc, height) & picture[tuple(np.clip(places, 0, size - 1))]
 
 
 def region(description: dict, intact: dict, camera: scene.Camera) -> np.ndarray:

@@ -33,15 +33,8 @@ HUB, HUB_HEIGHT, BORE = 11.0, 9.0, 5.0  # radius of the hub, its height above th
 CHAMFER = 1.3  # of the bore, radially
 HINGE, BEND_LENGTH = 15.8, 6.0  # radius where a bend begins, and its length along the arm
 INSETS = (0.0, 0.15, 0.45, 0.9, 1.5)  # rings of points inside the outline, for its rounded edges
-DESCENT = {
-    9.4: 0.0,
-    10.2: 0.0,
-    10.9: 0.07,
-    11.6: 0.5,
-    12.1: 0.86,
-    12.6: 0.96,
-    13.2: 1.0,
-}  # radius: share of the descent from hub to arms
+# Radius: share of the descent from hub to arms.
+DESCENT = {9.4: 0.0, 10.2: 0.0, 10.9: 0.07, 11.6: 0.5, 12.1: 0.86, 12.6: 0.96, 13.2: 1.0}
 ROUNDING, BACK_ROUNDING = 1.4, 0.7  # of the casting's upper and lower edges
 SIZE, TEXELS = (68.0, 68.0), 8.0  # of the textures, in mm and per mm
 PAINTED = 0.5  # share of a texel that a stain covers at the edge of its region
