@@ -13,8 +13,8 @@ from iadlib.metrics.maps import LazyMaps
 SETTINGS, MAPS = "settings.json", "maps.npz"  # of the folder that `fit` and `detect` write
 
 
-def evaluate(dataset: str | Path, maps: str | Path, out: str | Path | None = None) -> dict:
-    """All metrics of maps of the test images, which are printed too; an image's score is its map's maximum.
+def evaluate(dataset: str | Path, maps: str | Path, out: str | Path | None = None) -> None:
+    """Print all metrics of maps of the test images; an image's score is its map's maximum.
 
     `maps` is an .npz with an array for every test image (good/000, logical_anomalies/000, …), a folder of TIFF files
     with these names, or the folder of a fitted detector, whose maps are resized to the photographs. `out` is a new JSON
@@ -46,14 +46,10 @@ def evaluate(dataset: str | Path, maps: str | Path, out: str | Path | None = Non
     if missing := len(test) - len(known):
         print(f"{missing} defective test images have no mask: they count for image metrics only")
     print(format_report(flat(report)))
-    report = {
-        name: {kind: None if np.isnan(value) else value for kind, value in values.items()}
-        for name, values in report.items()
-    }
     if out is not None:
-        write_json(out, report)
+        plain = {name: {k: None if np.isnan(v) else v for k, v in values.items()} for name, values in report.items()}
+        write_json(out, plain)
         print(f"written to {out}")
-    return report
 
 
 def find_maps(source: Path, category: Category) -> LazyMaps:
