@@ -131,8 +131,7 @@ COMMANDS = {
     "refer": (
         "Check every image and mask of a folder of photographs, and note for the pipeline where it lies.",
         argument("folder", help="a category in MVTec AD, MVTec LOCO AD or magnetic-tile layout"),
-        argument("--out", dest="outs", nargs="+", required=True, metavar="DIR", help="the folders to make"),
-        BITS,
+        *(BITS, OUT),
     ),
     "judge": (
         "Judge what fitted detectors predict for the test images of a category.",

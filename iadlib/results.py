@@ -145,6 +145,14 @@ def find(folder: str | Path) -> list[Path]:
     return sorted(found, key=lambda path: [(not part.isdigit(), part.zfill(6)) for part in path.parts])
 
 
+def find_one(folder: str | Path) -> Path:
+    """The folder of the one fitted detector at or below `folder`."""
+    first, *others = find(folder)
+    if others:
+        raise DataError(f"{folder}: {len(others) + 1} fitted detectors; name one of them, {first} for example")
+    return first
+
+
 def read_settings(folder: str | Path) -> dict:
     """The content of settings.json."""
     path = Path(folder) / SETTINGS

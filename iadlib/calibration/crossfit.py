@@ -59,9 +59,7 @@ def folds_for(kinds: Sequence[str], folds: int) -> int:
     return min(folds, int(np.unique(kinds, return_counts=True)[1].min()))
 
 
-def calibrated_twice(
-    calibrator: Calibrator, scores: np.ndarray, kinds: np.ndarray, folds: int = 5, seed: int = 0
-) -> np.ndarray:
+def calibrated_twice(calibrator: Calibrator, scores: np.ndarray, kinds: np.ndarray, folds: int = 5) -> np.ndarray:
     """Probabilities (N,) of an ensemble: its members' scores (M, N) are calibrated and averaged, the average is
     calibrated again, and no label of a fold is used for its own probabilities.
 
@@ -71,10 +69,10 @@ def calibrated_twice(
     scores, kinds = np.atleast_2d(scores), np.asarray(kinds)
     labels, probabilities = (kinds != "good").astype(int), np.empty(len(kinds))
     folds = folds_for(kinds, folds)
-    for others, held in StratifiedKFold(folds, shuffle=True, random_state=seed).split(kinds, kinds):
+    for others, held in StratifiedKFold(folds, shuffle=True, random_state=0).split(kinds, kinds):
         strata = kinds[others]
         inner = folds_for(strata, folds)
-        crossed = [cross_fit(calibrator, member[others], labels[others], inner, seed, strata) for member in scores]
+        crossed = [cross_fit(calibrator, member[others], labels[others], inner, strata=strata) for member in scores]
         fitted = [deepcopy(calibrator).fit(member[others], labels[others]) for member in scores]
         first = [each.predict_proba(member[held]) for each, member in zip(fitted, scores, strict=True)]
         second = deepcopy(calibrator).fit(np.mean(crossed, axis=0), labels[others])

@@ -48,16 +48,14 @@ class BrierParts:
     within: float
 
 
-def reliability_curve(
-    probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS, equal_counts: bool = False
-) -> ReliabilityCurve:
-    """Curve of probabilities (N,) in [0, 1] and labels (N,) of 0 and 1, over bins of equal width or of equal counts.
+def reliability_curve(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> ReliabilityCurve:
+    """Curve of probabilities (N,) in [0, 1] and labels (N,) of 0 and 1, over bins of equal width.
 
     >>> curve = reliability_curve([0.1, 0.1, 0.9, 0.9], [0, 1, 1, 1], bins=2)
     >>> curve.probability.tolist(), curve.share.tolist(), curve.count.tolist()
     ([0.1, 0.9], [0.5, 1.0], [2, 2])
     """
-    probability, anomalous, count = _bins(probabilities, labels, bins, equal_counts)
+    probability, anomalous, count = _bins(probabilities, labels, bins)
     low = np.where(anomalous > 0, beta.ppf(0.025, np.maximum(anomalous, 0.5), count - anomalous + 1), 0.0)
     high = np.where(anomalous < count, beta.ppf(0.975, anomalous + 1, np.maximum(count - anomalous, 0.5)), 1.0)
     return ReliabilityCurve(probability, anomalous / count, low, high, count)
@@ -72,9 +70,7 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bi
     return _expected(*_bins(probabilities, labels, bins))
 
 
-def expected_error_if_right(
-    probabilities: np.ndarray, rng: np.random.Generator, draws: int = 30, bins: int = BINS
-) -> float:
+def expected_error_if_right(probabilities: np.ndarray, rng: np.random.Generator, draws: int = 30) -> float:
     """The expected calibration error of probabilities (N,) that are right: the mean over labels drawn from them.
 
     >>> round(expected_error_if_right([0.0, 1.0], np.random.default_rng(0)), 6)
@@ -84,7 +80,7 @@ def expected_error_if_right(
     """
     probabilities = checked_probabilities(probabilities)
     drawn = (rng.random((draws, len(probabilities))) < probabilities).astype(int)
-    return float(np.mean([_expected(*_bins(probabilities, labels, bins)) for labels in drawn]))
+    return float(np.mean([_expected(*_bins(probabilities, labels, BINS)) for labels in drawn]))
 
 
 def maximum_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:

@@ -39,7 +39,7 @@ class Calibrated(NamedTuple):
     probabilities: np.ndarray
 
 
-def calibrate_by_test_images(scores: np.ndarray, kinds: Sequence[str], folds: int = FOLDS) -> Iterator[Calibrated]:
+def calibrate_by_test_images(scores: np.ndarray, kinds: Sequence[str]) -> Iterator[Calibrated]:
     """The protocols that are fitted to other folds of the test images; all calibrators in each.
 
     `scores` (N,) and `kinds` (N,) of good, logical and structural. Folds are fewer where a kind has fewer images.
@@ -47,7 +47,7 @@ def calibrate_by_test_images(scores: np.ndarray, kinds: Sequence[str], folds: in
     scores, kinds = np.asarray(scores), np.asarray(kinds)
     labels = (kinds != "good").astype(int)
     present = [kind for kind in ("logical", "structural") if kind in kinds]
-    folds, everything = folds_for(kinds, folds), np.arange(len(kinds))
+    folds, everything = folds_for(kinds, FOLDS), np.arange(len(kinds))
     for name, create in CALIBRATORS.items():
 
         def crossed(learn_from: np.ndarray | None, calibrator: Calibrator) -> np.ndarray:

@@ -73,8 +73,9 @@ class PlattScaling:
         """Scores (N,) of any range, labels (N,) of 0 (normal) and 1 (anomalous)."""
         scores, labels = checked(scores, labels)
         z, place, spread = standardised(scores)
+        self.slope_, self.intercept_ = 0.0, _logit(labels.mean())
         if not spread:
-            return self._set(0.0, _logit(labels.mean()))
+            return self
         anomalous = labels.sum()
         normal = len(labels) - anomalous
         targets = np.where(labels == 1, (anomalous + 1) / (anomalous + 2), 1 / (normal + 2))
@@ -85,11 +86,9 @@ class PlattScaling:
             value = -(targets * log_expit(odds) + (1 - targets) * log_expit(-odds)).sum()
             return value, np.array([wrong @ z, wrong.sum()])
 
-        slope, intercept = minimize(loss, [0.0, _logit(labels.mean())], jac=True, method="L-BFGS-B", tol=1e-12).x
-        return self._set(slope / spread, intercept - slope * place / spread)
-
-    def _set(self, slope: float, intercept: float) -> Self:
-        self.slope_, self.intercept_ = float(slope), float(intercept)
+        start = [self.slope_, self.intercept_]
+        slope, intercept = minimize(loss, start, jac=True, method="L-BFGS-B", tol=1e-12).x
+        self.slope_, self.intercept_ = float(slope / spread), float(intercept - slope * place / spread)
         return self
 
     def predict_proba(self, scores: np.ndarray) -> np.ndarray:
@@ -228,8 +227,8 @@ class BoundedSigmoid:
         """Probabilities (N,) of being anomalous."""
         return self._at((checked_scores(scores) - self._center) / self._unit)
 
-    def interval(self, scores: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-        """The ends (N,), (N,) of the central interval that holds the share `level` of the possible curves at a score.
+    def interval(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The ends (N,), (N,) of the central interval that holds 95 % of the possible curves at a score.
 
         >>> calibrator = BoundedSigmoid().fit([1, 1.5, 2, 8, 8.5, 9], [0, 0, 0, 1, 1, 1])
         >>> low, high = calibrator.interval([1.5])
@@ -237,7 +236,7 @@ class BoundedSigmoid:
         True
         """
         z = (checked_scores(scores) - self._center) / self._unit
-        curves, shares, ends = self._curves[:-1], np.array([(1 - level) / 2, (1 + level) / 2]), []
+        curves, shares, ends = self._curves[:-1], np.array([0.025, 0.975]), []
         # Without information in the scores, every image's probability is the prevalence, with Jeffreys' prior.
         anomalous, normal = self._counts
         blind = beta.ppf((np.arange(len(UNIFORM)) + 0.5) / len(UNIFORM), anomalous + 0.5, normal + 0.5)

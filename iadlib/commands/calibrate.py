@@ -64,14 +64,14 @@ def calibrate(
     data: str | Path,
     fits: str | Path,
     benchmark: str | Path,
-    ensemble: str | Path | None,
+    ensemble: str | Path,
     out: str | Path,
     settings: CalibrationSettings | None = None,
 ) -> None:
     """Calibrate the scores of the category `data`, and write tables into the new folder `out`.
 
     `fits` holds the fitted detectors, which score normal validation images with painted anomalies; `benchmark` and
-    `ensemble` hold the scores.csv of detectors and of ensembles (None: none). The tables:
+    `ensemble` hold the scores.csv of detectors and of ensembles. The tables:
 
     - probabilities.csv: of the first seed of every scorer, cross-fitted, a column for every calibrator; and a column
       `none`, uncalibrated
@@ -118,14 +118,11 @@ def calibrate(
     print(f"{scores['scorer'].nunique()} scorers on {category.name} calibrated, in {out}")
 
 
-def gather_scores(benchmark: str | Path, ensemble: str | Path | None) -> pd.DataFrame:
+def gather_scores(benchmark: str | Path, ensemble: str | Path) -> pd.DataFrame:
     """scorer, seed, split (validation or test), name, label, score of every detector and ensemble."""
-    tables = [read_scores(benchmark).rename(columns={"detector": "scorer"})]
-    if ensemble is not None:
-        table = read_scores(ensemble)
-        tables.append(
-            table[table["entry"].isin(ENSEMBLES)].replace({"entry": ENSEMBLES}).rename(columns={"entry": "scorer"})
-        )
+    detectors, ensembles = read_scores(benchmark), read_scores(ensemble)
+    ensembles = ensembles[ensembles["entry"].isin(ENSEMBLES)].replace({"entry": ENSEMBLES})
+    tables = [detectors.rename(columns={"detector": "scorer"}), ensembles.rename(columns={"entry": "scorer"})]
     columns = ["scorer", "seed", "split", "name", "label", "score"]
     return pd.concat([table[columns] for table in tables if len(table)] or tables[:1], ignore_index=True)
 

@@ -35,7 +35,8 @@ def compare(revision: str, profile: str = "embedded", folder: str | Path = ".") 
         if images(now) != images(then):
             left_out.append(path.parent.as_posix())
             continue
-        tables += [now.assign(category=path.parent.name), of_before(then).assign(category=path.parent.name)]
+        then["entry"] += BEFORE
+        tables += [table.assign(category=path.parent.name) for table in (now, then)]
     if left_out:
         print(f"left out, since the test images are others: {', '.join(left_out)}")
     if not tables:
@@ -64,10 +65,6 @@ def changes(values: pd.DataFrame) -> pd.DataFrame:
     columns = ["entry", "metric", "kind", "categories", "difference", "low", "high", "beyond"]
     table = pd.DataFrame(rows, columns=columns).dropna(subset="difference")
     return table[table["difference"] != 0].reset_index(drop=True)
-
-
-def of_before(values: pd.DataFrame) -> pd.DataFrame:
-    return values.assign(entry=values["entry"] + BEFORE)
 
 
 def images(values: pd.DataFrame) -> list[tuple[str, ...]]:

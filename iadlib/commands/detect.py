@@ -13,7 +13,7 @@ from iadlib.data.errors import raise_together
 from iadlib.detectors import DETECTORS, create, detector_class
 from iadlib.figures.pictures import heat_map_picture
 from iadlib.files import require_new, whole_file, whole_folder, write_json
-from iadlib.metrics.report import OVERALL, PER_KIND
+from iadlib.metrics import format_report
 from iadlib.progress import track
 
 
@@ -50,7 +50,7 @@ def detect(
     print(table.head(10).to_string(index=False))
     print(f"the highest of {len(table)} test images; {table['anomalous'].sum()} are above the threshold")
     if metrics:
-        print(f"\n{format_metrics(metrics)}\n")
+        print(f"\n{format_report(metrics['mean'])}\n")
     if described["map_range"] is None:
         title = detector_class(detector).title
         print(f"{title} scores whole images: no maps, no pictures, image metrics only; all results are in {out}")
@@ -78,14 +78,3 @@ def save_pictures(out: Path, category: Category, settings: dict) -> None:
                 picture.save(unfinished, quality=85)
     if problems:
         raise_together(f"scores and maps are in {out}, but some pictures could not be drawn:", problems)
-
-
-def format_metrics(metrics: dict) -> str:
-    """A table to read: metrics in rows; logical, structural, their mean and overall in columns."""
-    columns = ["logical", "structural", "mean", "overall"]
-    rows = {
-        title: [metrics["mean"].get(f"{name}.{column}") for column in columns]
-        for name, title in {**PER_KIND, **OVERALL}.items()
-    }
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=float).dropna(how="all")
-    return table.to_string(float_format="{:.4f}".format, na_rep="-")

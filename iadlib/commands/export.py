@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from iadlib import results
-from iadlib.data import DataError, find_photographs, load_images
+from iadlib.data import find_photographs, load_images
 from iadlib.detectors import Detector
 from iadlib.detectors.base import smooth_maps
 from iadlib.files import require_new, whole_file
@@ -52,7 +52,7 @@ def export(result: str | Path, out: str | Path, check: Sequence[str | Path] = ()
     """
     out = require_new(out)
     require_packages()
-    folder = single_result(result)
+    folder = results.find_one(result)
     settings = results.read_settings(folder)
     detector = results.load_detector(folder, device="cpu")
     size = tuple(settings["image_size"])
@@ -80,14 +80,6 @@ def require_packages() -> None:
     """Raise `ModuleNotFoundError` unless the optional packages are installed."""
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
         raise ModuleNotFoundError(f"exporting needs {', '.join(missing)}: pip install 'iadlib[onnx]'")
-
-
-def single_result(result: str | Path) -> Path:
-    """The folder of the one fitted detector at or below `result`."""
-    folders = results.find(result)
-    if len(folders) > 1:
-        raise DataError(f"{result}: {len(folders)} fitted detectors; name one of them, {folders[0]} for example")
-    return folders[0]
 
 
 def random_images(size: tuple[int, int]) -> Tensor:

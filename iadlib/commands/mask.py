@@ -20,22 +20,17 @@ class MaskSettings:
 
 
 def mask(
-    folder: str | Path,
-    radii: Sequence[float],
-    out: str | Path,
-    *,
-    with_unmasked: bool | None = None,
-    bits: int | None = None,
+    folder: str | Path, radii: Sequence[float], out: str | Path, *, with_unmasked: bool = False, bits: int | None = None
 ) -> None:
     """Copy a category and black out, in every photograph, what is farther than a radius from the object.
 
     With one radius, `out` becomes the copy; with several, or `with_unmasked`, a folder of copies `none` and `radius_N`.
     """
     category = load_category(folder, bits=bits)
-    masked = mask_category(category, out, list(radii), with_unmasked)
+    without = mask_category(category, out, radii, with_unmasked)
     listed = ", ".join(f"{radius:g}" for radius in radii)
     print(f"{category.name}: {len(category.samples)} photographs, black beyond {listed} pixels from the object")
-    if without := masked.without_object:
+    if without:
         print(f"no object found in {len(without)} of them, of which nothing is blacked out, such as {without[0]}")
     print(f"written to {out}")
 
@@ -45,4 +40,4 @@ def run(folder: Path, radius: Sequence[float] | None, out: Path, file: Sequence[
     if radius is None and not file:
         raise ValueError("how much around the object stays? Name a --radius, or settings with --file")
     settings = read_settings(MaskSettings, file, {} if radius is None else {"radii": radius})
-    mask(folder, settings.radii, out, with_unmasked=bool(file) or None, bits=bits)
+    mask(folder, settings.radii, out, with_unmasked=bool(file), bits=bits)

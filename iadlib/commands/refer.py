@@ -1,19 +1,17 @@
 """Check the photographs of a category, and record for the pipeline where they are."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from iadlib.data import load_category, write_reference
 
 
-def refer(folder: str | Path, outs: Sequence[str | Path], bits: int | None = None) -> None:
-    """Read every image and mask of a category, then write a `source.json` that names its folder into each of `outs`.
+def refer(folder: str | Path, out: str | Path, bits: int | None = None) -> None:
+    """Read every image and mask of a category, then write a `source.json` that names its folder into the folder `out`.
 
     `load_category` follows such a reference. `bits` is the depth of the camera, kept with the reference.
     """
     category = load_category(folder, bits=bits)
     category.check()
     print(category.summary())
-    for out in outs:
-        write_reference(category, Path(out))
+    write_reference(category, Path(out))
     print(f"{category.name}: {len(category.samples)} images in {category.layout} layout, all readable")

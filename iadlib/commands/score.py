@@ -48,6 +48,7 @@ class Scorer:
     """
 
     def __init__(self, result: str | Path, bits: int | None = None):
+        require_depth(bits)
         settings = results.read_settings(result)
         self.detector = results.load_detector(result)
         self.size, self.bits = tuple(settings["image_size"]), bits or settings["bits"]
@@ -122,7 +123,6 @@ def score(
     returned. Raises `DataError` if no photograph can be scored.
     """
     out = require_new(out)
-    require_depth(bits)
     folders = results.find(result)
     names = relative_names(find_photographs(photographs))
     if pictures and any(results.read_settings(each)["map_range"] is None for each in folders):

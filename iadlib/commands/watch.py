@@ -19,7 +19,6 @@ from pathlib import Path
 from iadlib import results
 from iadlib.commands.score import BATCH, NO_MAPS, Scorer, picture_name, score_line
 from iadlib.data import DataError
-from iadlib.data.images import require_depth
 from iadlib.data.photographs import photographs_below
 from iadlib.files import locked, write_json
 
@@ -41,15 +40,12 @@ def watch(
     A photograph is read when its size and its time of change have been the same at two looks. A file that stays
     unreadable is printed and listed in errors.csv, and is tried again when it changes.
     """
-    require_depth(bits)
     folder, out = Path(folder), Path(out)
     if not folder.is_dir():
         raise DataError(f"{folder}: a folder to watch is expected")
     if out.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{out} lies inside the watched folder {folder}; name a folder elsewhere")
-    result, *others = results.find(result)
-    if others:
-        raise ValueError(f"--watch takes one fitted detector, but there are {len(others) + 1}; name one: {result}")
+    result = results.find_one(result)
     mark = {"result": str(result), "sha256": _digest(result), "bits": bits}
     _require_own(out, mark)
     scorer = Scorer(result, bits)

@@ -2,7 +2,6 @@
 
 from iadlib.data.background import black_out, find_object, mask_category
 from iadlib.data.build import build_category
-from iadlib.data.build_report import BuildReport
 from iadlib.data.category import Category
 from iadlib.data.errors import DataError
 from iadlib.data.images import bit_depth, fit_size, load_images, mixed_orientations, read_image
@@ -11,23 +10,3 @@ from iadlib.data.maps import read_map
 from iadlib.data.photographs import find_photographs
 from iadlib.data.reference import write_reference
 from iadlib.data.regions import DefectType
-
-__all__ = [
-    "BuildReport",
-    "Category",
-    "DataError",
-    "DefectType",
-    "bit_depth",
-    "black_out",
-    "build_category",
-    "find_object",
-    "find_photographs",
-    "fit_size",
-    "load_category",
-    "load_images",
-    "mask_category",
-    "mixed_orientations",
-    "read_image",
-    "read_map",
-    "write_reference",
-]

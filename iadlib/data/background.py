@@ -15,7 +15,6 @@ radius is in the black area. Only a radius larger than the defects keeps their s
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,6 @@ from PIL import Image
 from iadlib.data.category import Category
 from iadlib.data.errors import DataError, raise_together
 from iadlib.data.images import read_header, read_image
-from iadlib.data.layouts import load_category
 from iadlib.data.photographs import ENDINGS, files_below
 from iadlib.files import require_new, whole_folder
 
@@ -64,9 +62,8 @@ def find_object(image: np.ndarray) -> np.ndarray:
     found = _one_piece(unlike, finest)
     for _ in range(REFINEMENTS):
         inside = scipy.ndimage.binary_erosion(found, iterations=finest) & unlike  # without the holes
-        outside = ~scipy.ndimage.binary_dilation(
-            found, iterations=2 * finest
-        )  # without the shadow and the blurred edge
+        # Without the shadow and the blurred edge.
+        outside = ~scipy.ndimage.binary_dilation(found, iterations=2 * finest)
         if found.mean() < SMALLEST_SHARE or not inside.any() or not outside.any():
             break
         unlike = np.add(*_squared_distance(colours, outside)) > np.add(*_squared_distance(colours, inside))
@@ -115,15 +112,7 @@ def black_out(image: np.ndarray, silhouette: np.ndarray, radius: float) -> np.nd
         )
     if not silhouette.any():
         raise ValueError("the silhouette is empty: there is nothing to measure a distance from")
-    return _blackened(image, _distances(silhouette), radius)
-
-
-def _distances(silhouette: np.ndarray) -> np.ndarray:
-    """The distance (H, W) of every pixel from the silhouette, 0 inside."""
-    return scipy.ndimage.distance_transform_edt(~silhouette)
-
-
-def _blackened(image: np.ndarray, distances: np.ndarray, radius: float) -> np.ndarray:
+    distances = scipy.ndimage.distance_transform_edt(~silhouette)
     return np.where((distances <= radius)[:, :, None], image, 0).astype(image.dtype)
 
 
@@ -132,41 +121,29 @@ def _require_radius(radius: float) -> None:
         raise ValueError(f"a radius is 0 pixels or more, not {radius}")
 
 
-@dataclass(frozen=True, eq=False)
-class MaskedCopies:
-    """What `mask_category` wrote: categories by name, as `load_category` opens them with its defaults.
-
-    `without_object` are the photographs in which no object was found, and of which nothing was blacked out.
-    """
-
-    categories: dict[str, Category]
-    without_object: tuple[Path, ...]
-
-
 def mask_category(
-    category: Category, out: str | Path, radii: float | Sequence[float], with_unmasked: bool | None = None
-) -> MaskedCopies:
+    category: Category, out: str | Path, radii: Sequence[float], with_unmasked: bool = False
+) -> list[Path]:
     """Copies of a category with every photograph blacked out beyond a radius in pixels from its object, as 8-bit PNG.
 
     With one radius, `out` becomes the copy. With several, or `with_unmasked`, `out` becomes a folder of copies: `none`,
     where photographs are unchanged but for files of 16 bit, which become 8-bit PNG, and `radius_N` for each; the object
     of a photograph is found once. Everything else in the category is copied byte for byte, except for its README.md,
-    which states at its beginning how the copy was made.
+    which states at its beginning how the copy was made. Returns the photographs in which no object was found, and of
+    which nothing was blacked out.
     """
     out = require_new(out)
-    radii = [float(radius) for radius in (radii if isinstance(radii, Sequence) else [radii])]
     for radius in radii:
         _require_radius(radius)
     names = [f"radius_{radius:g}" for radius in radii]
-    if not radii or len(set(names)) < len(names) or (with_unmasked is False and len(radii) > 1):
-        raise ValueError(f"one radius expected, or several different ones and an unmasked copy, not {radii}")
+    if not radii or len(set(names)) < len(names):
+        raise ValueError(f"one radius expected, or several different ones, not {list(radii)}")
     if category.layout == "magnetic_tile":
         raise DataError(f"{category.root}: a magnetic tile fills its photograph, which has no background to black out")
     if out.resolve().is_relative_to(category.root.resolve()):
         raise ValueError(f"{out} is inside {category.root}, which stays unchanged; name a folder elsewhere")
-    if with_unmasked is None:
-        with_unmasked = len(radii) > 1
-    below = {"none": None, **dict(zip(names, radii, strict=True))} if with_unmasked else {"": radii[0]}
+    several = with_unmasked or len(radii) > 1
+    below = {"none": None, **dict(zip(names, radii, strict=True))} if several else {"": radii[0]}
     from iadlib.parallel import in_parallel
 
     bits = category.bits
@@ -180,9 +157,7 @@ def mask_category(
         for name, radius in below.items():
             if radius is not None:
                 _write_note(folder / name / "README.md", category.name, radius)
-    without = tuple(path for path, has_object in zip(category.samples["image"], found, strict=True) if not has_object)
-    named = {name or names[0]: load_category(out / name) for name in below}
-    return MaskedCopies(named, without)
+    return list(category.samples["image"][~np.array(found)])
 
 
 def _copy_other_files(category: Category, copies: list[Path], below: dict) -> None:
@@ -204,13 +179,12 @@ def _mask_photograph(path: Path, bits: int, targets: dict[Path, float | None]) -
     """Write the copies of one photograph, and return whether an object was found in it."""
     image = read_image(path, bits)
     silhouette = find_object(image)
-    distances = _distances(silhouette)
     for target, radius in targets.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         if radius is None and not read_header(path).deep:
             shutil.copyfile(path, target)
         else:
-            masked = image if radius is None else _blackened(image, distances, radius)
+            masked = image if radius is None else black_out(image, silhouette, radius)
             Image.fromarray(masked).save(target.with_suffix(".png"))
     return not silhouette.all()
 

@@ -173,12 +173,7 @@ def _depth(found: Mapping[str, Photograph], rules: Description, problems: list[s
 
 
 def _stage(
-    photograph: Photograph,
-    drawings: Sequence[Drawing],
-    rules: Description,
-    bits: int,
-    staged: Path,
-    findings: Findings,
+    photograph: Photograph, drawings: Sequence[Drawing], rules: Description, bits: int, staged: Path, findings: Findings
 ) -> _Outcome:
     """Read a photograph and its masks; while there is no problem, write them as `staged`.png and `staged`/*.png."""
     expected = "structural" if drawings else "good"  # the label of a photograph that turns out to be unreadable
@@ -222,7 +217,7 @@ def _regions(
         try:
             if drawing.size is not None:
                 photograph.expect(drawing.size, drawing.where)
-            for defect, drawn in drawing.paint(findings.soft_edges):
+            for defect, drawn in drawing.paint():
                 mask = photograph.upright(drawn, drawing.where)
                 empty = False
                 if rules.defects[defect].one_region:

@@ -88,13 +88,13 @@ class Photograph:
 class Drawing:
     """What one mask, or one entry of a file, marks: nothing, or a number of regions.
 
-    `where` is for messages. `source` is its format and, except for masks of one defect, its file. `paint(soft_edges)`
-    makes the masks, at the size they were drawn, and adds the mask's file to the list if its edges are soft.
+    `where` is for messages. `source` is its format and, except for masks of one defect, its file. `paint()` makes the
+    masks, at the size they were drawn.
     """
 
     where: str
     source: str
-    paint: Callable[[list[str]], Marked]
+    paint: Callable[[], Marked]
     size: tuple[int, int] | None = None  # None: that of the mask's file
 
 
@@ -111,10 +111,7 @@ def mask_readings(name: str, photographs: Mapping[str, Photograph], defects: Map
 
 
 def find_drawings(
-    files: Mapping[str, Path],
-    photographs: Mapping[str, Photograph],
-    defects: Mapping[str, Defect],
-    findings: Findings,
+    files: Mapping[str, Path], photographs: Mapping[str, Photograph], defects: Mapping[str, Defect], findings: Findings
 ) -> dict[str, list[Drawing]]:
     """Drawings by the name of their photograph, from files by their path below the folder of annotations.
 
@@ -126,7 +123,7 @@ def find_drawings(
         name, ending = below.removesuffix(path.suffix), path.suffix.lower()
         try:
             if ending in MASK_ENDINGS:
-                photograph, drawing = _mask(path, name, photographs, defects)
+                photograph, drawing = _mask(path, name, photographs, defects, findings.soft_edges)
                 found[photograph].append(drawing)
             elif ending == ".json":
                 content = _read_json(path)
@@ -161,7 +158,10 @@ def find_drawings(
 # -- images of masks --------------------------------------------------------------------------------------------------
 
 
-def _mask(path: Path, name: str, photographs: Mapping, defects: Mapping[str, Defect]) -> tuple[str, Drawing]:
+def _mask(
+    path: Path, name: str, photographs: Mapping, defects: Mapping[str, Defect], soft_edges: list[str]
+) -> tuple[str, Drawing]:
+    """The photograph, and its drawing; when that is painted, the file is added to `soft_edges` if it has some."""
     readings = mask_readings(name, photographs, defects)
     if len(readings) > 1:
         meant = " or ".join(
@@ -176,7 +176,7 @@ def _mask(path: Path, name: str, photographs: Mapping, defects: Mapping[str, Def
         raise DataError(f"{path}: a mask without a photograph; {MASK_NAMES} expected")
     [(photograph, defect)] = readings
     if defect is not None:
-        return photograph, Drawing(f"{path}", "masks of one defect each", partial(_paint_one, path, defect))
+        return photograph, Drawing(f"{path}", "masks of one defect each", partial(_paint_one, path, defect, soft_edges))
     source = f"all defects in {path.name}"
     greys = {known.grey: name for name, known in defects.items() if known.grey is not None}
     if greys:
@@ -185,7 +185,7 @@ def _mask(path: Path, name: str, photographs: Mapping, defects: Mapping[str, Def
         raise DataError(
             f"{path}: which defect? Give each its `grey` in the description, or name the defect in the file"
         )
-    return photograph, Drawing(f"{path}", source, partial(_paint_one, path, next(iter(defects))))
+    return photograph, Drawing(f"{path}", source, partial(_paint_one, path, next(iter(defects)), soft_edges))
 
 
 def _paint_one(path: Path, defect: str, soft_edges: list[str]) -> Marked:
@@ -199,7 +199,7 @@ def _paint_one(path: Path, defect: str, soft_edges: list[str]) -> Marked:
     yield from ((defect, component) for component in _masks_of_components(values > 0))
 
 
-def _paint_greys(path: Path, greys: Mapping[int, str], soft_edges: list[str]) -> Marked:
+def _paint_greys(path: Path, greys: Mapping[int, str]) -> Marked:
     values = _mask_values(path)
     unknown = [value for value in _positive(values) if value not in greys]
     if unknown:
@@ -252,7 +252,7 @@ def _labelme(path: Path, content: dict, defects: Mapping[str, Defect], problems:
         Drawing(entries[0][0], source, partial(_paint_outlines, label, size, [outline for _, outline in entries]), size)
         for (label, _), entries in groups.items()
     ]
-    return drawings if shapes else [Drawing(f"{path}", source, _paint_nothing, size)]
+    return drawings if shapes else [Drawing(f"{path}", source, partial(_paint_outlines, "", size, []), size)]
 
 
 def _shape(shape: dict, where: str) -> tuple[str, np.ndarray]:
@@ -335,20 +335,16 @@ def _segmentation(segmentation: object, label: str, size: tuple[int, int], where
     return Drawing(where, source, partial(_paint_outlines, label, size, outlines), size)
 
 
-def _paint_outlines(label: str, size: tuple[int, int], outlines: Sequence[np.ndarray], soft_edges: list[str]) -> Marked:
+def _paint_outlines(label: str, size: tuple[int, int], outlines: Sequence[np.ndarray]) -> Marked:
     mask = np.logical_or.reduce([filled(outline, size) for outline in outlines])
     if mask.any():
         yield label, mask
 
 
-def _paint_runs(label: str, size: tuple[int, int], runs: np.ndarray, soft_edges: list[str]) -> Marked:
+def _paint_runs(label: str, size: tuple[int, int], runs: np.ndarray) -> Marked:
     mask = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size, order="F")
     if mask.any():
         yield label, mask
-
-
-def _paint_nothing(soft_edges: list[str]) -> Marked:
-    yield from ()
 
 
 def filled(outline: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from iadlib.data.category import Category
+from iadlib.data.category import SPLITS, Category
 from iadlib.data.description import KINDS
 from iadlib.data.images import read_image
 from iadlib.types import Region
-
-SPLITS = ("train", "validation", "test")
 
 
 def counts(category: Category) -> pd.DataFrame:

@@ -26,15 +26,7 @@ import pandas as pd
 from iadlib.data.category import SPLITS, Category
 from iadlib.data.errors import DataError, raise_together
 from iadlib.data.images import require_depth
-from iadlib.data.photographs import (
-    ENDINGS,
-    LISTED_PROBLEMS,
-    natural,
-    normal_form,
-    photographs_below,
-    require_folder,
-    visible,
-)
+from iadlib.data.photographs import ENDINGS, LISTED_PROBLEMS, natural, normal_form, photographs_below, visible
 from iadlib.data.reference import follow_reference
 from iadlib.data.regions import marks_anything, read_defect_types
 
@@ -95,7 +87,8 @@ def load_category(
 
 
 def _recognise(root: Path) -> str:
-    require_folder(root)
+    if not root.is_dir():
+        raise DataError(f"{root}: {'a folder expected, not a file' if root.exists() else 'no such folder'}")
     if not visible(root):
         raise DataError(f"{root}: the folder is empty; a category of images expected")
     layout = _layout(root)

@@ -1,6 +1,5 @@
 """Anomaly maps that any program wrote: TIFF files, or arrays in an .npz file."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,30 +11,15 @@ from iadlib.data.photographs import normal_form, visible
 ENDINGS = (".tiff", ".tif")
 
 
-class MapFiles(Sequence):
-    """The maps of images by name, each read from `source` (see `read_map`) whenever it is asked for."""
+def read_map(source: Path, name: str) -> np.ndarray:
+    """The anomaly map of the image `name`, as in "good/000": finite float32 (H, W).
 
-    def __init__(self, source: str | Path, names: Sequence[str]):
-        self.source, self.names = source, names
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __getitem__(self, i: int) -> np.ndarray:
-        return read_map(self.source, self.names[i])
-
-
-def read_map(source: str | Path, name: str | None = None) -> np.ndarray:
-    """One anomaly map as finite float32 (H, W).
-
-    `source` is a TIFF file; or, with the `name` of an image as in "good/000", an .npz file with an array of that name,
-    or a folder with a TIFF file of that name. Raises `DataError` where the map is missing, unreadable, not of one
-    channel, or has values that are not finite.
+    `source` is an .npz file with an array of that name, or a folder with a TIFF file of that name. Raises `DataError`
+    where the map is missing, unreadable, not of one channel, or has values that are not finite.
     """
-    source = Path(source)
-    if name is not None and source.suffix.lower() == ".npz":
+    if source.suffix.lower() == ".npz":
         return _checked(_read_array(source, name), f"{source}: the array {name!r}")
-    path = source if name is None else _find_tiff(source, name)
+    path = _find_tiff(source, name)
     return _checked(_read_tiff(path), f"{path}")
 
 
@@ -67,8 +51,6 @@ def _find_tiff(folder: Path, name: str) -> Path:
 
 
 def _read_tiff(path: Path) -> np.ndarray:
-    if not path.is_file():
-        raise DataError(f"{path}: no such anomaly map")
     import tifffile  # imported here because reading photographs does not need it
 
     try:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from iadlib.data.errors import DataError, raise_together
+from iadlib.data.errors import raise_together
 from iadlib.files import PARTIAL
 
 ENDINGS = (
@@ -38,23 +38,18 @@ def find_photographs(paths: str | Path | Iterable[str | Path]) -> list[Path]:
 
     A photograph that is reachable by two names is listed once. Raises one `DataError` that lists what cannot be read.
     """
-    return search_photographs(paths)[0]
-
-
-def search_photographs(paths: str | Path | Iterable[str | Path]) -> tuple[list[Path], list[Path]]:
-    """As `find_photographs`, together with the files found that are no photographs."""
     given = [paths] if isinstance(paths, (str, Path)) else list(paths)
     problems: list[str] = []
     found: list[tuple[Path, Path]] = []
     for path in given:
         found += _expand(path, problems)
-    photographs, other = _separate(found, problems)
+    photographs, _ = _separate(found, problems)
     if not photographs and not problems:
         searched = ", ".join(map(str, given)) or "no path given"
         problems.append(f"no photographs in {searched}; they end in {', '.join(ENDINGS)}")
     if problems:
         raise_together("photographs cannot be read:", problems, LISTED_PROBLEMS)
-    return photographs, other
+    return photographs
 
 
 def photographs_below(folder: Path, problems: list[str], without: Path | None = None) -> tuple[list[Path], list[Path]]:
@@ -182,9 +177,3 @@ def _separate(files: list[tuple[Path, Path]], problems: list[str]) -> tuple[list
 def _is_own_name(path: Path, real: Path) -> bool:
     """Whether no part of a path is a link."""
     return os.path.abspath(path) == str(real)  # noqa: PTH100
-
-
-def require_folder(folder: Path) -> None:
-    """Raise `DataError` where `folder` is not an existing folder."""
-    if not folder.is_dir():
-        raise DataError(f"{folder}: {'a folder expected, not a file' if folder.exists() else 'no such folder'}")

@@ -29,19 +29,13 @@ def write_reference(category, out: Path) -> None:
     folder = category.root
     if not folder.is_absolute():
         folder = Path(os.path.relpath(folder.resolve(), out.resolve()))
-    content = {"folder": folder.as_posix(), "layout": category.layout, "sha256": digest(category.root)}
+    # Whatever depends on a reference is computed anew when a photograph, a mask or a rule has changed.
+    digest = hashlib.sha256(json.dumps(checksums(category.root)).encode()).hexdigest()
+    content = {"folder": folder.as_posix(), "layout": category.layout, "sha256": digest}
     if category.given_bits is not None:
         content["bits"] = category.given_bits
     with whole_folder(out, overwrite=True) as unfinished:
         write_json(unfinished / REFERENCE, content)
-
-
-def digest(folder: Path) -> str:
-    """SHA-256 of the names and contents of all files below a folder, through links.
-
-    Whatever depends on a reference is computed anew when a photograph, a mask or a rule has changed.
-    """
-    return hashlib.sha256(json.dumps(checksums(folder)).encode()).hexdigest()
 
 
 def checksums(folder: Path) -> dict[str, str]:

@@ -25,10 +25,7 @@ from iadlib.types import Region
 _FIELDS: Fields = {
     "defect_name": ("a text", lambda value: isinstance(value, str)),
     "pixel_value": ("a whole number from 1 to 255", lambda value: type(value) is int and 1 <= value <= 255),
-    "saturation_threshold": (
-        "a number above 0",
-        lambda value: type(value) in (int, float) and 0 < value < math.inf,
-    ),
+    "saturation_threshold": ("a number above 0", lambda value: type(value) in (int, float) and 0 < value < math.inf),
     "relative_saturation": ("true or false", lambda value: isinstance(value, bool)),
 }
 
@@ -173,6 +170,6 @@ def _defect_type(entry: object, where: str) -> DefectType:
     return DefectType(**{field: entry[field] for field in _FIELDS})
 
 
-def listed(values: Sequence[int], limit: int = 5) -> str:
+def listed(values: Sequence[int]) -> str:
     """The first values as text."""
-    return ", ".join(map(str, values[:limit])) + (" ..." if len(values) > limit else "")
+    return ", ".join(map(str, values[:5])) + (" ..." if len(values) > 5 else "")

@@ -22,16 +22,7 @@ from iadlib.metrics.detection import (
 from iadlib.metrics.differences import DIFFERENCE_METRICS, Cells, Judged, collect, difference
 from iadlib.metrics.ground_truth import GroundTruth, ground_truths
 from iadlib.metrics.judging import judge_images, summarise
-from iadlib.metrics.localisation import (
-    au_pro,
-    au_spro,
-    au_spro_by_image,
-    chance_au_spro,
-    pixel_aupr,
-    pixel_auroc,
-    spro,
-    spro_curve,
-)
+from iadlib.metrics.localisation import au_pro, au_spro, chance_au_spro, pixel_aupr, pixel_auroc, spro, spro_curve
 from iadlib.metrics.maps import resize_maps
-from iadlib.metrics.report import KINDS, evaluate_maps, format_report, image_report, map_report
+from iadlib.metrics.report import KINDS, flat, format_report, image_report, map_report
 from iadlib.metrics.sizes import found_share, half_size, half_sizes

@@ -10,10 +10,7 @@ HIGHEST_SHARE = 0.01  # of the defect-free pixels: those that raise false alarms
 
 
 def background_share(
-    maps: Sequence[np.ndarray],
-    regions: Regions,
-    parts: Sequence[np.ndarray],
-    highest_share: float = HIGHEST_SHARE,
+    maps: Sequence[np.ndarray], regions: Regions, parts: Sequence[np.ndarray], highest_share: float = HIGHEST_SHARE
 ) -> tuple[float, float]:
     """The share of the `highest_share` highest-scoring defect-free pixels that lies on the background, and the share
     of all defect-free pixels that does.

@@ -55,8 +55,8 @@ def count_defect_free(
         for chunk, pixels in _sorted_chunks(maps, truth, images, lowest):
             total[which] += pixels
             counted[which] += len(chunk)
-            for each, number in zip(found, _count_in(chunk, values), strict=True):
-                each += number
+            for each, side in zip(found, ("left", "right"), strict=True):
+                each += np.searchsorted(chunk, values, side=side)
         for i in which:
             below[i] += found[0][questions[i][1]]
             up_to[i] += found[1][questions[i][1]]
@@ -64,19 +64,6 @@ def count_defect_free(
         Counts(values[chosen], below[i] + rest, up_to[i] + rest, int(total[i]), lowest, int(counted[i]))
         for i, ((_, chosen), rest) in enumerate(zip(questions, total - counted, strict=True))
     ]
-
-
-def _count_in(chunk: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(V,) twice: how many of an ascending chunk are below each value, and at most it."""
-    if len(values) > len(chunk):
-        places = (np.searchsorted(values, chunk, side=side) for side in ("right", "left"))
-        below, up_to = (np.cumsum(np.bincount(each, minlength=len(values) + 1)[: len(values)]) for each in places)
-        return below, up_to
-    below = np.searchsorted(chunk, values, side="left")
-    up_to = below.copy()
-    tied = np.flatnonzero(chunk[np.minimum(below, len(chunk) - 1)] == values)
-    up_to[tied] = np.searchsorted(chunk, values[tied], side="right")
-    return below, up_to
 
 
 def distinct(values: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,12 @@ def image_auroc(scores: ArrayLike, labels: ArrayLike) -> float:
     0.875
     """
     scores, labels = _scores_and_labels(scores, labels)
-    return area_under_roc(scores[labels], scores[~labels])
+    anomalous, good = scores[labels], np.sort(scores[~labels])
+    if not len(anomalous) or not len(good):
+        return float("nan")
+    below = np.searchsorted(good, anomalous, side="left").sum(dtype=float)
+    below_or_tied = np.searchsorted(good, anomalous, side="right").sum(dtype=float)
+    return float((below + below_or_tied) / 2 / len(anomalous) / len(good))
 
 
 def image_aupr(scores: ArrayLike, labels: ArrayLike) -> float:
@@ -26,25 +31,7 @@ def image_aupr(scores: ArrayLike, labels: ArrayLike) -> float:
     0.8333
     """
     scores, labels = _scores_and_labels(scores, labels)
-    return average_precision(scores[labels], scores[~labels])
-
-
-def area_under_roc(anomalous: np.ndarray, good: np.ndarray) -> float:
-    """Share of all pairs of an anomalous and a good score that are in order; a tie is one half, no pair NaN.
-
-    Two binary searches per anomalous score: fast where a test set has a hundred million pixels, or a bootstrap a
-    thousand resamples.
-    """
-    if not len(anomalous) or not len(good):
-        return float("nan")
-    good = np.sort(good)
-    below = np.searchsorted(good, anomalous, side="left").sum(dtype=float)
-    below_or_tied = np.searchsorted(good, anomalous, side="right").sum(dtype=float)
-    return float((below + below_or_tied) / 2 / len(anomalous) / len(good))
-
-
-def average_precision(anomalous: np.ndarray, good: np.ndarray) -> float:
-    """Precision at every distinct anomalous score, weighted by the recall gained there; NaN without anomalous ones."""
+    anomalous, good = scores[labels], scores[~labels]
     if not len(anomalous):
         return float("nan")
     values, counts = np.unique(anomalous, return_counts=True)

@@ -17,7 +17,7 @@ from iadlib.metrics.detection import image_auroc, rates, threshold_report
 from iadlib.metrics.ground_truth import Regions, ground_truths
 from iadlib.metrics.localisation import Maps
 from iadlib.metrics.maps import LazyMaps
-from iadlib.metrics.report import KINDS, Report, image_report, map_report
+from iadlib.metrics.report import KINDS, Report, flat, image_report, map_report
 
 
 def judge_images(
@@ -37,7 +37,7 @@ def judge_images(
     image is known; metrics of a threshold where it is None.
 
     The table has a row for every image: name, label, defect, score, `au_spro`, the mean of what the image's regions add
-    to the AU-sPRO of its kind (see `au_spro_by_image`; NaN for good images, unknown ones, and without maps), and the
+    to the AU-sPRO of its kind (see `areas_by_image`; NaN for good images, unknown ones, and without maps), and the
     number of its `regions`.
     """
     scores, kinds = np.asarray(scores), samples["label"].to_numpy()
@@ -68,10 +68,7 @@ def summarise(reports: Mapping[int, Report], scores: ArrayLike, kinds: ArrayLike
     for the image AUROCs. Values are rounded to ten digits and NaN is None, so that the result can be written as JSON.
     """
     scores, kinds = np.atleast_2d(scores), np.asarray(kinds)
-    seeds = {
-        str(seed): {f"{name}.{key}": value for name, values in report.items() for key, value in values.items()}
-        for seed, report in reports.items()
-    }
+    seeds = {str(seed): flat(report) for seed, report in reports.items()}
     table = pd.DataFrame(seeds, dtype=float)  # metrics x seeds
     intervals = {}
     for kind in (kind for kind in KINDS if kind in kinds):

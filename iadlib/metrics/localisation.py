@@ -102,20 +102,6 @@ def spro_curve(
     return curve_of([*chain(*gains)], counts, max_fpr)
 
 
-def au_spro_by_image(maps: Maps, regions: Regions, max_fpr: float = 0.05) -> np.ndarray:
-    """What each image adds to the AU-sPRO, (N,): the mean over its own regions; NaN without any.
-
-    The mean of these values, weighted by the number of regions of each image, is `au_spro`. False positive rates are
-    those of all images, so that resampling these values shows the variation between samples of anomalies.
-
-    >>> mask = np.array([[True, True, False, False]])
-    >>> found, missed = np.array([[0.9, 0.9, 0.1, 0.2]]), np.array([[0.0, 0.0, 0.1, 0.2]])
-    >>> au_spro_by_image([found, missed], [[Region(mask, 2)], [Region(mask, 2)]], max_fpr=0.5).tolist()
-    [1.0, 0.0]
-    """
-    return areas_by_image(*_measured(maps, regions, max_fpr), max_fpr)
-
-
 class Gain(NamedTuple):
     """The scores at which one region's sPRO rises, ascending, and how many of them make it 1."""
 
@@ -124,10 +110,7 @@ class Gain(NamedTuple):
 
 
 def gains_of(
-    scores: Iterable[np.ndarray],
-    truth: Iterable[GroundTruth],
-    defect_name: str | None = None,
-    whole: bool = False,
+    scores: Iterable[np.ndarray], truth: Iterable[GroundTruth], defect_name: str | None = None, whole: bool = False
 ) -> list[list[Gain]]:
     """Of every image, the gain of each region (of one defect); `whole`: regions saturate at their own area.
 
@@ -181,7 +164,12 @@ def curve_of(gains: Sequence[Gain], counts: Counts, max_fpr: float) -> tuple[np.
 
 
 def areas_by_image(gains: Sequence[Sequence[Gain]], counts: Counts, max_fpr: float) -> np.ndarray:
-    """`au_spro_by_image` from the gains of every image's regions and the counts at their scores (or at more)."""
+    """What each image adds to the AU-sPRO, (N,): the mean over its own regions; NaN without any.
+
+    `gains` are those of every image's regions, `counts` those at their scores (or at more). The mean of these values,
+    weighted by the number of regions of each image, is `au_spro`. False positive rates are those of all images, so that
+    resampling these values shows the variation between samples of anomalies.
+    """
     areas = [[area_up_to(*curve_of([gain], counts, max_fpr), max_fpr) for gain in each] for each in gains]
     return np.array([np.mean(each) if each else np.nan for each in areas])
 

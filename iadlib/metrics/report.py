@@ -7,11 +7,11 @@ A value of the logical kind is over logical and good images, a structural one ov
 without images is left out, also of the mean. Metrics over all pixels or regions of both kinds are "overall".
 """
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 import numpy as np
+import pandas as pd
 
 from iadlib.metrics.counting import count_defect_free, distinct
 from iadlib.metrics.detection import image_aupr, image_auroc
@@ -37,11 +37,7 @@ PER_KIND = {
     "au_spro_0.05": "AU-sPRO, FPR up to 0.05",
     "au_spro_0.3": "AU-sPRO, FPR up to 0.3",
 }
-OVERALL = {
-    "pixel_auroc": "pixel AUROC",
-    "pixel_aupr": "pixel AU-PR",
-    "au_pro_0.3": "AU-PRO, FPR up to 0.3",
-}
+OVERALL = {"pixel_auroc": "pixel AUROC", "pixel_aupr": "pixel AU-PR", "au_pro_0.3": "AU-PRO, FPR up to 0.3"}
 
 
 def image_report(scores: np.ndarray, kinds: Sequence[str]) -> Report:
@@ -60,7 +56,7 @@ def image_report(scores: np.ndarray, kinds: Sequence[str]) -> Report:
 
 def map_report(maps: Maps, regions: Regions, kinds: Sequence[str]) -> tuple[Report, np.ndarray]:
     """Localisation metrics by kind, overall, and by defect: that defect's regions, in its images and the good ones; and
-    what each image adds to the AU-sPRO of its kind at 0.05 (N,): see `au_spro_by_image`.
+    what each image adds to the AU-sPRO of its kind at 0.05 (N,): see `areas_by_image`.
 
     Every image that is not good needs a region: without one, its defective pixels would pass for defect-free. The maps
     are read twice, one after the other, and their pixels are sorted once for all metrics.
@@ -106,30 +102,21 @@ def map_report(maps: Maps, regions: Regions, kinds: Sequence[str]) -> tuple[Repo
     return report, by_image
 
 
-def evaluate_maps(
-    maps: Maps, regions: Regions, kinds: Sequence[str], scores: np.ndarray | None = None
-) -> dict[str, dict[str, float | None]]:
-    """All metrics, as JSON takes them: None for NaN. Without `scores` (N,) an image scores its map's highest value."""
-    scores = np.array([np.max(heat) for heat in maps]) if scores is None else scores
-    report = image_report(scores, kinds) | map_report(maps, regions, kinds)[0]
-    return {
-        name: {key: None if math.isnan(value) else value for key, value in values.items()}
-        for name, values in report.items()
-    }
+def flat(report: Report) -> dict[str, float]:
+    """The values by dotted names, such as "image_auroc.logical"."""
+    return {f"{name}.{key}": value for name, values in report.items() for key, value in values.items()}
 
 
-def format_report(report: dict[str, dict[str, float | None]]) -> str:
-    """A table as text, one line for each metric; a dash for a missing value."""
-    lines = [f"{'':<26}{'logical':>12}{'structural':>12}{'mean':>12}"]
-    for key, title in PER_KIND.items():
-        lines.append(f"{title:<26}" + "".join(f"{_shown(report[key].get(kind)):>12}" for kind in (*KINDS, "mean")))
-    lines += ["", f"{'':<26}{'overall':>12}"]
-    lines += [f"{title:<26}{_shown(report[key]['overall']):>12}" for key, title in OVERALL.items()]
-    defects = {key: value for key, value in report["au_spro_0.05"].items() if key.startswith("defect ")}
-    if defects:
-        lines += ["", f"{'AU-sPRO at 0.05 by defect':<26}"]
-        lines += [f"  {key.removeprefix('defect '):<24}{_shown(value):>12}" for key, value in defects.items()]
-    return "\n".join(lines)
+def format_report(values: Mapping[str, float | None]) -> str:
+    """A table to read, from `flat` values: metrics in rows, kinds in columns, then defects; a dash for no value."""
+    columns = [*KINDS, "mean", "overall"]
+    titles = PER_KIND | OVERALL
+    rows = {title: [values.get(f"{name}.{column}") for column in columns] for name, title in titles.items()}
+    of_defect = "au_spro_0.05.defect "
+    defects = {name.removeprefix(of_defect): value for name, value in values.items() if name.startswith(of_defect)}
+    rows |= {f"AU-sPRO at 0.05 of {defect}": [None, None, None, value] for defect, value in defects.items()}
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=float)
+    return table.to_string(float_format="{:.4f}".format, na_rep="-")
 
 
 def _checked(kinds: Sequence[str], count: int) -> np.ndarray:
@@ -143,7 +130,3 @@ def _checked(kinds: Sequence[str], count: int) -> np.ndarray:
 
 def _with_mean(values: dict[str, float]) -> dict[str, float]:
     return values | {"mean": float(np.mean(list(values.values()))) if values else float("nan")}
-
-
-def _shown(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.4f}"

@@ -4,17 +4,4 @@
 materials, and `writing` the folder of a category. Every other module but `card` is one category.
 """
 
-from iadlib.rendering.category import Defect, RenderedCategory, Rule, Scale
 from iadlib.rendering.writing import CATEGORIES, ON_HARDER_GROUND, plan_of, render_category, rendered_category
-
-__all__ = [
-    "CATEGORIES",
-    "ON_HARDER_GROUND",
-    "Defect",
-    "RenderedCategory",
-    "Rule",
-    "Scale",
-    "plan_of",
-    "render_category",
-    "rendered_category",
-]

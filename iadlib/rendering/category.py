@@ -14,7 +14,7 @@ renderer.
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,7 @@ class Scale:
     counts: dict[str, int]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class RenderedCategory:
     """A category as the docstring of this module describes it.
 
@@ -81,16 +81,17 @@ class RenderedCategory:
     category only in what `shapes` makes of the scene; "" for independent draws.
     """
 
-    revision: int
-    field: tuple[float, float]
     rules: dict[str, Rule]
     defects: dict[str, Defect]
-    scales: dict[str, Scale]
     difficulty: Any
     normal: Callable[[np.random.Generator], dict]
     add_defect: Callable[[dict, str, np.random.Generator, Any], dict]
     region: Callable[[dict, dict, Camera], np.ndarray]
     shapes: Callable[[dict, np.random.Generator], tuple[list, dict]]
+    _: KW_ONLY
+    revision: int
+    field: tuple[float, float]
+    scales: dict[str, Scale]
     light: Callable[[np.random.Generator], Light] = recording.vary_light
     tracer: dict = field(default_factory=dict)
     samples: int = 8  # rays per pixel; even, since half of them are traced to each of the two lights

@@ -420,20 +420,15 @@ def shapes(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
 
 
 CATEGORY = RenderedCategory(
+    *(RULES, DEFECTS, Difficulty()),
+    *(normal, add_defect, region, shapes),
     revision=2,
     field=FIELD,
-    rules=RULES,
-    defects=DEFECTS,
     scales={
         "quick": Scale(144, {"train": 8, "validation": 4, "good": 4, "logical": 10, "structural": 3}),
         "default": Scale(400, {"train": 100, "validation": 20, "good": 50, "logical": 50, "structural": 50}),
         "full": Scale(1600, {"train": 360, "validation": 60, "good": 122, "logical": 137, "structural": 82}),
     },
-    difficulty=Difficulty(),
-    normal=normal,
-    add_defect=add_defect,
-    region=region,
-    shapes=shapes,
     light=partial(scene.vary_light, radiance=3.1, room=0.3),
     tracer={"bounces": 1},
 )

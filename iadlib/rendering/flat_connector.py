@@ -66,8 +66,7 @@ def holes_at(description: dict, hole: Hole) -> list[dict]:
 
 RULES = {
     "all_holes": Rule(
-        "each of the fourteen holes is there",
-        lambda description: all(holes_at(description, hole) for hole in HOLES),
+        "each of the fourteen holes is there", lambda description: all(holes_at(description, hole) for hole in HOLES)
     ),
     "no_other_hole": Rule(
         "there is no other hole",
@@ -269,18 +268,13 @@ def shapes(
 
 
 CATEGORY = RenderedCategory(
+    *(RULES, DEFECTS, Difficulty()),
+    *(normal, add_defect, region, shapes),
     revision=3,
     field=(112.0, 112.0 * 128 / 288),
-    rules=RULES,
-    defects=DEFECTS,
     scales={
         "quick": Scale(144, {"train": 8, "validation": 4, "good": 4, "logical": 6, "structural": 6}),
         "default": Scale(400, {"train": 100, "validation": 20, "good": 50, "logical": 50, "structural": 50}),
         "full": Scale(1152, {"train": 300, "validation": 60, "good": 100, "logical": 90, "structural": 90}),
     },
-    difficulty=Difficulty(),
-    normal=normal,
-    add_defect=add_defect,
-    region=region,
-    shapes=shapes,
 )

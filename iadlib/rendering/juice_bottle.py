@@ -244,14 +244,9 @@ def shows_fruit(label: dict, arc: np.ndarray, height: np.ndarray) -> np.ndarray:
     """Whether the picture of the fruit covers these positions."""
     picture, (width, tall) = printed(label["print"])[1], SIZES["fruit"]
     u, v = np.nan_to_num(on_label(label, arc, height), nan=1e3)
-    rows, columns = (
-        ((0.5 - v / tall) * picture.shape[0]).astype(int),
-        ((u / width + 0.5) * picture.shape[1]).astype(int),
-    )
-    return (
-        covers(label, arc, height)
-        & picture[tuple(np.clip([rows, columns], 0, np.array(picture.shape)[:, None, None] - 1))]
-    )
+    size = np.array(picture.shape)[:, None, None]
+    places = (np.stack([0.5 - v / tall, u / width + 0.5]) * size).astype(int)  # row and column
+    return covers(label, arc, height) & picture[tuple(np.clip(places, 0, size - 1))]
 
 
 def region(description: dict, intact: dict, camera: scene.Camera) -> np.ndarray:
@@ -484,8 +479,7 @@ def shapes(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
     grey = tuple((backdrop_rng.uniform(0.2, 0.32) * backdrop_rng.normal((0.97, 1.0, 1.05), 0.015)).tolist())
     hue = np.array(JUICES[description["juice"]]) * juice_rng.normal(1, (0.03, 0.05, 0.05)) * juice_rng.normal(1, 0.03)
     lid = (cap_rng.normal(1, 0.05) * np.array([0.62, 0.5, 0.27])).tolist()
-    enamel = {"type": "diffuse", "reflectance": {"type": "rgb", "value": lid}}
-    lacquer = surfaces.blend(enamel, surfaces.metal((0.9, 0.9, 0.9), 0.2), 0.06)
+    lacquer = surfaces.blend(surfaces.even(lid), surfaces.metal((0.9, 0.9, 0.9), 0.2), 0.06)
     parts = []
     for solid, material in (
         (juice_solid(description["fill_level"]), juice_material(description, hue, juice_rng)),
@@ -515,20 +509,15 @@ def light(rng: np.random.Generator) -> scene.Light:
 
 
 CATEGORY = RenderedCategory(
+    *(RULES, DEFECTS, Difficulty()),
+    *(normal, add_defect, region, shapes),
     revision=3,
     field=(110.0, 220.0),
-    rules=RULES,
-    defects=DEFECTS,
     scales={
         "quick": Scale(96, {"train": 9, "validation": 3, "good": 4, "logical": 5, "structural": 4}),
         "default": Scale(200, {"train": 100, "validation": 20, "good": 50, "logical": 50, "structural": 50}),
         "full": Scale(800, {"train": 335, "validation": 54, "good": 94, "logical": 142, "structural": 94}),
     },
-    difficulty=Difficulty(),
-    normal=normal,
-    add_defect=add_defect,
-    region=region,
-    shapes=shapes,
     light=light,
     tracer={"bounces": 0, "integrator": "volpath"},
 )

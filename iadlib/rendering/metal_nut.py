@@ -33,15 +33,8 @@ HUB, HUB_HEIGHT, BORE = 11.0, 9.0, 5.0  # radius of the hub, its height above th
 CHAMFER = 1.3  # of the bore, radially
 HINGE, BEND_LENGTH = 15.8, 6.0  # radius where a bend begins, and its length along the arm
 INSETS = (0.0, 0.15, 0.45, 0.9, 1.5)  # rings of points inside the outline, for its rounded edges
-DESCENT = {
-    9.4: 0.0,
-    10.2: 0.0,
-    10.9: 0.07,
-    11.6: 0.5,
-    12.1: 0.86,
-    12.6: 0.96,
-    13.2: 1.0,
-}  # radius: share of the descent from hub to arms
+# Radius: share of the descent from hub to arms.
+DESCENT = {9.4: 0.0, 10.2: 0.0, 10.9: 0.07, 11.6: 0.5, 12.1: 0.86, 12.6: 0.96, 13.2: 1.0}
 ROUNDING, BACK_ROUNDING = 1.4, 0.7  # of the casting's upper and lower edges
 SIZE, TEXELS = (68.0, 68.0), 8.0  # of the textures, in mm and per mm
 PAINTED = 0.5  # share of a texel that a stain covers at the edge of its region
@@ -140,11 +133,11 @@ def on_flat(casting: dict, points: np.ndarray) -> np.ndarray:
     return on_face | on_arm & (np.abs(aside) < half_width(casting, radii) - 1)
 
 
-def resampled(contour: np.ndarray, spacing: float = 0.6) -> np.ndarray:
-    """Evenly spaced points on a closed line (N, 2)."""
+def resampled(contour: np.ndarray) -> np.ndarray:
+    """Evenly spaced points, 0.6 mm apart, on a closed line (N, 2)."""
     closed = np.concatenate([contour, contour[:1]])
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(closed, axis=0), axis=1))])
-    places = np.linspace(0, along[-1], round(along[-1] / spacing), endpoint=False)
+    places = np.linspace(0, along[-1], round(along[-1] / 0.6), endpoint=False)
     return np.column_stack([np.interp(places, along, column) for column in closed.T])
 
 
@@ -366,20 +359,15 @@ def shapes(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
 
 
 CATEGORY = RenderedCategory(
+    *({}, DEFECTS, Difficulty()),
+    *(normal, add_defect, region, shapes),
     revision=2,
     field=(70.0, 70.0),
-    rules={},
-    defects=DEFECTS,
     scales={
         "quick": Scale(112, {"train": 12, "good": 4, "structural": 4}),
         "default": Scale(400, {"train": 120, "good": 50, "structural": 50}),
         "full": Scale(700, {"train": 220, "good": 22, "structural": 93}),
     },
-    difficulty=Difficulty(),
-    normal=normal,
-    add_defect=add_defect,
-    region=region,
-    shapes=shapes,
     light=partial(scene.vary_light, radiance=5.7, room=0.31),
     tracer={"bounces": 0},
     samples=6,

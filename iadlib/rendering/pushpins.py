@@ -374,20 +374,15 @@ def shapes(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
 
 
 CATEGORY = RenderedCategory(
+    *(RULES, DEFECTS, Difficulty()),
+    *(normal, add_defect, region, shapes),
     revision=4,
     field=(170.0, 100.0),
-    rules=RULES,
-    defects=DEFECTS,
     scales={
         "quick": Scale(160, {"train": 8, "validation": 4, "good": 4, "logical": 6, "structural": 6}),
         "default": Scale(400, {"train": 100, "validation": 20, "good": 50, "logical": 50, "structural": 50}),
         "full": Scale(1700, {"train": 372, "validation": 69, "good": 138, "logical": 91, "structural": 81}),
     },
-    difficulty=Difficulty(),
-    normal=normal,
-    add_defect=add_defect,
-    region=region,
-    shapes=shapes,
     light=partial(scene.vary_light, radiance=4.8, room=0.3),
     tracer={"bounces": 0},  # light between the walls would need many more samples
 )

@@ -148,12 +148,12 @@ def rectangle(size: tuple[float, float], material: object) -> object:
 
 
 @lru_cache(maxsize=32)
-def smoothed(solid: trimesh.Trimesh, sharp_degrees: float = 35) -> trimesh.Trimesh:
-    """The solid with vertices split along edges sharper than `sharp_degrees`, so that these edges stay sharp.
+def smoothed(solid: trimesh.Trimesh) -> trimesh.Trimesh:
+    """The solid with vertices split along edges sharper than 35 degrees, so that these edges stay sharp.
 
     The result is kept for solids that are used again, since a cached solid is the same object; do not change it.
     """
-    return trimesh.graph.smooth_shade(solid, angle=np.radians(sharp_degrees))
+    return trimesh.graph.smooth_shade(solid, angle=np.radians(35))
 
 
 def rounded(solid: trimesh.Trimesh, material: object, pose: np.ndarray, size: tuple = (1, 1)) -> object:

@@ -7,7 +7,7 @@ from functools import lru_cache, wraps
 import manifold3d
 import numpy as np
 import trimesh
-from trimesh.transformations import concatenate_matrices, rotation_matrix, translation_matrix
+from trimesh.transformations import rotation_matrix, translation_matrix
 
 
 def cached(size: int) -> Callable:
@@ -95,9 +95,9 @@ def tube(path: np.ndarray, diameter: float | np.ndarray, sections: int = 16) -> 
     return of(mesh)
 
 
-def lump(rng: np.random.Generator, size: tuple[float, float, float], corners: int = 16) -> manifold3d.Manifold:
+def lump(rng: np.random.Generator, size: tuple[float, float, float]) -> manifold3d.Manifold:
     """An angular lump that lies on z = 0: the hull of random points on an ellipsoid of `size`."""
-    points = rng.standard_normal((corners, 3))
+    points = rng.standard_normal((16, 3))
     points *= np.array(size) / 2 / np.linalg.norm(points, axis=1, keepdims=True)
     return manifold3d.Manifold.hull_points(points).translate((0, 0, -points[:, 2].min()))
 
@@ -134,12 +134,10 @@ def mesh_of(solid: manifold3d.Manifold, finer_than: float | None = None) -> trim
     return trimesh.Trimesh(np.asarray(mesh.vert_properties, dtype=float)[:, :3], mesh.tri_verts, process=False)
 
 
-def pose_of(x: float, y: float, z: float = 0.0, turn: float = 0.0, tilt: float = 0.0, roll: float = 0.0) -> np.ndarray:
-    """The 4 x 4 matrix of rotations by `roll` about z, `tilt` about y and `turn` about z, in degrees, and a shift."""
-    turns = zip((turn, tilt, roll), ((0, 0, 1), (0, 1, 0), (0, 0, 1)), strict=True)
-    return concatenate_matrices(
-        translation_matrix((x, y, z)), *(rotation_matrix(np.radians(angle), axis) for angle, axis in turns)
-    )
+def pose_of(x: float, y: float, z: float = 0.0, turn: float = 0.0, tilt: float = 0.0) -> np.ndarray:
+    """The 4 x 4 matrix of rotations by `tilt` about y and `turn` about z, in degrees, and a shift."""
+    tilted, turned = rotation_matrix(np.radians(tilt), (0, 1, 0)), rotation_matrix(np.radians(turn), (0, 0, 1))
+    return translation_matrix((x, y, z)) @ turned @ tilted
 
 
 def flat_pose(pose: dict) -> np.ndarray:

@@ -506,20 +506,15 @@ def shapes(description: dict, rng: np.random.Generator) -> tuple[list, dict]:
 
 
 CATEGORY = RenderedCategory(
+    *(RULES, DEFECTS, Difficulty()),
+    *(normal, add_defect, region, shapes),
     revision=3,
     field=(170.0, 85.0),
-    rules=RULES,
-    defects=DEFECTS,
     scales={
         "quick": Scale(168, {"train": 9, "validation": 3, "good": 4, "logical": 6, "structural": 4}),
         "default": Scale(400, {"train": 100, "validation": 20, "good": 50, "logical": 50, "structural": 50}),
         "full": Scale(1700, {"train": 354, "validation": 59, "good": 119, "logical": 108, "structural": 85}),
     },
-    difficulty=Difficulty(),
-    normal=normal,
-    add_defect=add_defect,
-    region=region,
-    shapes=shapes,
     light=partial(scene.vary_light, radiance=5.0, room=0.3),
     tracer={"bounces": 0},
 )

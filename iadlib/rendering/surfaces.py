@@ -241,8 +241,11 @@ def cloth_albedo(rng: np.random.Generator, lint: tuple[int, int], tufts: int) ->
     return albedo + 0.3 * covered, {"lint": count, "tufts": tufts}
 
 
-def mat(rng: np.random.Generator) -> tuple[object, dict]:
-    """A grey, pebbled cutting mat as a mesh, with a printed grid, cuts, rubs and dust; and the numbers drawn."""
+def mat(rng: np.random.Generator, flat: np.ndarray) -> tuple[object, dict]:
+    """A grey, pebbled cutting mat as a mesh, with a printed grid, cuts, rubs and dust; and the numbers drawn.
+
+    It is flat everywhere, whatever the outline `flat` of the part.
+    """
     x, y = raster(GROUND_SIZE, GROUND_TEXELS)
     turn, shift = rng.normal(0, 0.03), rng.uniform(0, 10, 2)
     grid = (x * np.cos(turn) + y * np.sin(turn) + shift[0], y * np.cos(turn) - x * np.sin(turn) + shift[1])

@@ -6,7 +6,6 @@ and marks the image as complete.
 """
 
 import json
-import os
 import zlib
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from iadlib.files import PARTIAL, whole_file, write_json
+from iadlib.parallel import cores
 from iadlib.rendering.category import RenderedCategory
 
 # The modules, in the order of the study's tables.
@@ -60,7 +60,6 @@ def render_category(
     counts: dict[str, int] | None = None,
     samples: int | None = None,
     difficulty: dict[str, tuple[float, float]] | None = None,
-    progress: bool = True,
 ) -> Path:
     """Write one category into the folder `out`, or resume a rendering with the same settings there.
 
@@ -93,12 +92,11 @@ def render_category(
         entries = [_defect_entry(category, defect, width) for defect in category.defects]
         _write_text(out / "defects_config.json", json.dumps(entries, indent=4) + "\n")
     _write_text(out / "README.md", _readme(name, category))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    processes = min(cores, max(1, len(missing) // ENOUGH_FOR_TWO))
+    processes = min(cores(), max(1, len(missing) // ENOUGH_FOR_TWO))
     work = Parallel(processes, return_as="generator_unordered")(
         delayed(_render)(out, image, settings, single_thread=processes > 1) for image in missing
     )
-    for _ in tqdm(work, desc=f"rendering {name}", total=len(missing), disable=None if progress else True):
+    for _ in tqdm(work, desc=f"rendering {name}", total=len(missing), disable=None):
         pass
     return out
 

@@ -105,7 +105,7 @@ def test_in_a_factory_with_few_anomalies_fewer_parts_are_rejected(tables):
 
 
 def test_thresholds_of_scores_are_where_the_probability_is_that_of_the_costs(study):
-    scores = command.gather_scores(study / "benchmark", None).query("scorer == 'blunt' and seed == 0")
+    scores = command.gather_scores(study / "benchmark", study / "ensemble").query("scorer == 'blunt' and seed == 0")
     settings = CalibrationSettings(costs={"miss": 3.0, "false_alarm": 1.0, "review": 0.5}, factory_prevalence=0.4)
     table = command.score_thresholds(scores, settings).set_index("place")
     test = scores[scores["split"] == "test"]
@@ -151,7 +151,7 @@ def test_scores_that_are_missing_are_an_error(change, message, study, tmp_path, 
     parts = [scores_of("sharp", 1.0, 0), scores_of("blunt", 1.0, 0)]
     change(pd.concat(parts)).to_csv(tmp_path / "scores.csv", index=False)
     with pytest.raises(DataError, match=message):
-        calibrate(SAMPLE, "fits", tmp_path, None, tmp_path / "out", SETTINGS)
+        calibrate(SAMPLE, "fits", tmp_path, tmp_path, tmp_path / "out", SETTINGS)
     assert not (tmp_path / "out").exists()
 
 

@@ -121,7 +121,7 @@ def test_a_folder_with_one_seed_is_watched_with_and_several_are_refused(result, 
     shutil.copytree(result, tmp_path / "fitted/0")
     watch(tmp_path / "fitted", tmp_path / "camera", tmp_path / "out", stop=lambda: True)
     shutil.copytree(result, tmp_path / "fitted/1")
-    with pytest.raises(ValueError, match=r"one fitted detector, but there are 2.*fitted/0"):
+    with pytest.raises(ValueError, match=r"2 fitted detectors; name one of them, .*fitted/0"):
         watch(tmp_path / "fitted", tmp_path / "camera", tmp_path / "other", stop=lambda: True)
     assert not (tmp_path / "other").exists()
 

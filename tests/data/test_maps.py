@@ -16,7 +16,7 @@ def test_a_tiff_of_any_number_type_becomes_float32(tmp_path):
     for dtype in (np.float16, np.float32, np.float64, np.uint8, np.int16, np.uint16):
         path = tmp_path / f"{np.dtype(dtype).name}.tiff"
         tifffile.imwrite(path, (VALUES * 10 + 50).astype(dtype))
-        found = read_map(path)
+        found = read_map(tmp_path, path.stem)
         assert found.dtype == np.float32
         np.testing.assert_array_equal(found, (VALUES * 10 + 50).astype(dtype).astype(np.float32))
 
@@ -24,7 +24,7 @@ def test_a_tiff_of_any_number_type_becomes_float32(tmp_path):
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", None])
 def test_a_compressed_tiff_is_read(tmp_path, compression):
     Image.fromarray(VALUES).save(tmp_path / "map.tif", compression=compression)
-    np.testing.assert_array_equal(read_map(tmp_path / "map.tif"), VALUES)
+    np.testing.assert_array_equal(read_map(tmp_path, "map"), VALUES)
 
 
 @pytest.mark.parametrize("shape", [(1, 64, 48), (64, 48, 1)])
@@ -59,7 +59,7 @@ def test_values_that_are_not_finite_are_refused_with_the_file(tmp_path, value):
     broken[3, 4] = value
     tifffile.imwrite(tmp_path / "map.tiff", broken)
     with pytest.raises(DataError, match=r"map\.tiff: 1 of 3072 values are NaN or infinite"):
-        read_map(tmp_path / "map.tiff")
+        read_map(tmp_path, "map")
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut off"])
@@ -105,4 +105,4 @@ def test_a_map_of_another_shape_is_refused(tmp_path, values):
 def test_a_file_that_is_no_tiff_is_named(tmp_path):
     (tmp_path / "map.tiff").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"map\.tiff: not a readable TIFF"):
-        read_map(tmp_path / "map.tiff")
+        read_map(tmp_path, "map")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from iadlib.data import DataError, find_photographs
-from iadlib.data.photographs import ENDINGS, search_photographs
+from iadlib.data.photographs import ENDINGS, photographs_below
 from tests.data.conftest import write_image
 
 
@@ -56,7 +56,7 @@ def test_every_ending_of_a_photograph_is_seen_in_any_case(tmp_path, ending):
 
 
 def test_files_that_are_no_photographs_are_reported_beside_them(folder):
-    photographs, other = search_photographs(folder)
+    photographs, other = photographs_below(folder, [])
     assert names(photographs, folder) == ["2.png", "10.png", "day2/1.png"]
     assert names(other, folder) == ["notes.txt"]
 

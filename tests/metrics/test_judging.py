@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from iadlib.metrics import (
-    au_spro_by_image,
     bootstrap_interval,
     image_auroc,
     judge_images,
@@ -74,7 +73,7 @@ def test_good_images_alone_have_no_area_but_a_false_positive_rate(samples):
 def test_values_of_images_are_what_they_add_to_the_au_spro_of_their_kind(samples, scores, maps, regions):
     _, values = judge_images(samples, scores, maps, regions)
     chosen = [0, 1, 3, 4, 5]
-    expected = au_spro_by_image(maps[chosen], [regions[i] for i in chosen])
+    _, expected = map_report(maps[chosen], [regions[i] for i in chosen], KINDS[chosen])
     assert values["au_spro"][[3, 4]].tolist() == expected[[2, 3]].tolist()
     assert values.loc[KINDS == "good", "au_spro"].isna().all()
     assert values["regions"].tolist() == [0, 0, 1, 1, 1, 0]

@@ -10,7 +10,7 @@ from iadlib.rendering import ON_HARDER_GROUND, render_category
 @pytest.fixture(scope="session")
 def settings() -> dict:
     """The arguments of `render_category` for the shared folders, without the counts."""
-    return {"seed": 3, "width": 144, "samples": 2, "progress": False}
+    return {"seed": 3, "width": 144, "samples": 2}
 
 
 @pytest.fixture(scope="session")

@@ -138,7 +138,7 @@ def test_a_scene_file_is_enough_to_check_the_rules(name, tmp_path):
     category = rendered_category(name)
     kind = "logical" if category.defects_of("logical_anomalies") else "structural"
     counts = dict.fromkeys(category.scales["quick"].counts, 0) | {kind: 1}
-    folder = render_category(name, tmp_path, width=96, samples=1, counts=counts, progress=False)
+    folder = render_category(name, tmp_path, width=96, samples=1, counts=counts)
     (file,) = folder.glob("scenes/*/*/*.json")
     scene = json.loads(file.read_text())
     assert scene["defect_name"] == category.defects_of(f"{kind}_anomalies")[0]
@@ -181,7 +181,7 @@ def test_processes_that_share_the_work_make_the_same_bytes(flat_connector, tmp_p
 
 def test_a_category_without_logical_anomalies_is_written_in_mvtec_ad_layout(tmp_path):
     counts = {"train": 1, "good": 1, "structural": 2}
-    render_category("metal_nut", tmp_path, width=96, samples=1, counts=counts, progress=False)
+    render_category("metal_nut", tmp_path, width=96, samples=1, counts=counts)
     category = load_category(tmp_path)
     category.check()
     assert category.layout == "mvtec_ad"
@@ -192,7 +192,7 @@ def test_a_category_without_logical_anomalies_is_written_in_mvtec_ad_layout(tmp_
 def test_an_area_in_millimetres_becomes_a_saturation_threshold_in_pixels(tmp_path):
     thresholds = {}
     for width in (136, 272):
-        folder = render_category("pushpins", tmp_path / str(width), width=width, counts=NONE, progress=False)
+        folder = render_category("pushpins", tmp_path / str(width), width=width, counts=NONE)
         entries = json.loads((folder / "defects_config.json").read_text())
         (entry,) = (entry for entry in entries if entry["defect_name"] == "missing_pushpin")
         assert entry["relative_saturation"] is False
