@@ -45,11 +45,6 @@ def resolve_device(device: str) -> torch.device:
         raise ValueError(f"device {device!r}: auto, cpu or cuda ({error})") from None
 
 
-def import_networks() -> None:
-    """Import the library of networks, which takes two seconds: beside other work, and before processes are forked."""
-    import timm  # noqa: F401
-
-
 @dataclass(eq=False)
 class Backbone:
     """A frozen timm network that returns the maps of some of its layers.

@@ -3,7 +3,6 @@
 import functools
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from torch import Tensor
 from iadlib import results
 from iadlib.data import Category, DataError, find_photographs, fit_size, load_category, load_images
 from iadlib.detectors import DETECTORS, create, detector_class
-from iadlib.features import import_networks
 from iadlib.files import require_new, whole_folder
 from iadlib.metrics import alarm_interval, threshold_from_normals
 from iadlib.parallel import in_parallel
@@ -89,11 +87,8 @@ def fit(
         return describe_threshold(fitted)
 
     with whole_folder(out) as folder:
-        with ThreadPoolExecutor(1) as beside:  # both before the processes begin, which share them
-            if hasattr(detector_class(detector), "_backbone"):
-                beside.submit(import_networks)
-            if len(categories) == 1:
-                normal_images(categories[0])
+        if len(categories) == 1:
+            normal_images(categories[0])  # before the processes begin, which share them
         started = time.monotonic()
         sentences = in_parallel(fit_into, tasks, f"fitting {detector}")
         seconds = time.monotonic() - started
