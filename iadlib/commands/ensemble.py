@@ -82,13 +82,13 @@ class EnsembleSettings:
     def all_designs(self, ablations: bool) -> list["Design"]:
         """The feature ensembles that are fitted with every seed, and those with the ablation seeds only.
 
-        The thesis's design has no distances of the members: one that sees the image as a whole cannot be part of it.
+        Those without distances of the members have no member that sees the image as a whole.
         """
         joined = tuple(of_patches({name: self.cuts[name] for name in self.members}))
         thesis = {"members": joined} | THESIS_DESIGN | self.thesis
         designs = [
             Design("feature", FEATURE, self.members, {}),
-            Design("feature", ALONE, self.members, {"distances": False}),
+            Design("feature", ALONE, joined, {"distances": False}),
         ]
         others = [("feature", THESIS, thesis)]
         if ablations:
