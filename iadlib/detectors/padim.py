@@ -7,13 +7,15 @@ Mahalanobis distance (not squared) to the Gaussian of its position; the score of
 map.
 
 Where we differ from the paper and its code: images are resized, not cropped, and distances are upsampled bilinearly.
-The default image score is the mean of the map's highest values, which varies less than its maximum.
-The regulariser of the covariance, 0.01 in the paper, has the unit of the features' variance, so that its right value
-depends on the backbone: it is the hyperparameter `regularisation`. No covariance is inverted: its Cholesky factor L,
-computed in float64, is kept, and the station "deviation" is L^-1 (x - mean), whose norm is the Mahalanobis distance.
-Gaussians are fitted for a limited number of positions at a time, so that memory holds the factors (h w, d, d), the kept
-channels of the training images, and little more. If these channels take more than FEATURE_BYTES, they are computed in
-several passes over the images, each for some of the positions: the Gaussians are the same.
+The default image score is the mean of the map's highest values, which varies less than its maximum. By default, two
+layers are used with all of their channels, so that scores do not depend on `seed`; without the finest layer, there are
+a quarter of the positions. The regulariser of the covariance, 0.01 in the paper, has the unit of the features'
+variance, so that its right value depends on the backbone: it is the hyperparameter `regularisation`. No covariance is
+inverted: its Cholesky factor L, computed in float64, is kept, and the station "deviation" is L^-1 (x - mean), whose
+norm is the Mahalanobis distance. Gaussians are fitted for a limited number of positions at a time, so that memory holds
+the factors (h w, d, d), the kept channels of the training images, and little more. If these channels take more than
+FEATURE_BYTES, they are computed in several passes over the images, each for some of the positions: the Gaussians are
+the same.
 
 With `own`, a training image is compared with the Gaussians of the other images. An image lies close to a Gaussian that
 was fitted to it, and closer the fewer images there are. No Gaussian is fitted again for that, see `leave_one_out`.
@@ -46,10 +48,10 @@ class PaDiM(Detector):
     least_images: ClassVar = 2  # a covariance of fewer is not defined
 
     backbone: str = "tf_efficientnet_lite0"  # timm's name
-    layers: tuple[int, ...] = (1, 2, 3)  # of the backbone, the finest first
+    layers: tuple[int, ...] = (2, 3)  # of the backbone, the finest first
     checkpoint: str | None = None  # file with the backbone's weights; None: packaged or downloaded weights
-    channels: int | None = 100  # how many of all layers' channels are kept, at random; None: all
-    regularisation: float = 0.01  # added to the diagonal of every covariance
+    channels: int | None = None  # how many of all layers' channels are kept, at random; None: all
+    regularisation: float = 1.0  # added to the diagonal of every covariance
 
     def __post_init__(self):
         super().__post_init__()

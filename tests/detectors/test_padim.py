@@ -6,7 +6,7 @@ from scipy.spatial.distance import mahalanobis
 from iadlib.detectors import padim
 from iadlib.detectors.padim import PaDiM, fit_gaussians
 
-FEW = {"channels": 5, "regularisation": 0.5}
+FEW = {"layers": (1, 2, 3), "channels": 5, "regularisation": 0.5}
 
 
 def distance(sample, samples, regularisation):
