@@ -55,12 +55,14 @@ RADIUS_HELP = (
 )
 SCALE_HELP = "how many images, and how large (default: default); full: as many and as large as in MVTec LOCO AD"
 CHECK_HELP = "photographs on which the model must agree with the detector (default: random images)"
-MASKED_HELP = "results are DETECTOR/RADIUS/SEED/, of a rendered ground that was masked"
+BELOW_HELP = "file the results by the paths of the data below this folder (default: by their names)"
+MASKED_HELP = "results are DETECTOR/CATEGORY/RADIUS/SEED/, of a rendered ground that was masked"
 
 COMMANDS = {
     "fit": (
         "Fit a detector to photographs of good parts.",
         argument("--data", nargs="+", required=True, metavar="DIR", help=SOURCES_HELP),
+        argument("--below", type=Path, metavar="DIR", help=BELOW_HELP),
         *(*FIT, SEEDS, argument("--defects", type=Path, metavar="DIR", help=DEFECTS_HELP)),
     ),
     "score": (

@@ -40,13 +40,14 @@ def fit(
     settings: FitSettings | None = None,
     bits: int | None = None,
     defects: str | Path | None = None,
+    below: str | Path | None = None,
 ) -> list[Path]:
     """Fit `detector` to every folder of `data` with every seed, and return the folders of the fitted detectors.
 
     A folder is a category in any layout, or holds photographs of good parts alone. `out` becomes the folder of the
-    fitted detector; with several folders of data it holds one folder for each, by their names, and where `seeds` are
-    named one for each seed, below them. `bits` is the depth of the camera where photographs of 16 bit do not tell.
-    Detectors are fitted side by side, one thread each.
+    fitted detector; with several folders of data it holds one folder for each, by their names, or by their paths below
+    the folder `below`. Where `seeds` are named, there is one folder for each seed below them. `bits` is the depth of
+    the camera where photographs of 16 bit do not tell. Detectors are fitted side by side, one thread each.
 
     `defects` is a folder of photographs of defective parts, for one folder of data. No detector is fitted to them; with
     their scores `score` turns scores into probabilities.
@@ -57,9 +58,7 @@ def fit(
         raise ValueError(f"--defects goes with one folder of --data, not with {len(data)}: fit them one by one")
     create(detector, **settings.hyperparameters)  # refuses wrong names and values before any image is read
     categories = [load_category(folder, bits=bits) for folder in data]
-    names = [category.name for category in categories]
-    if len(set(names)) < len(names):
-        raise ValueError(f"{', '.join(names)}: folders of data need different names, since results are filed by them")
+    places = places_of(data, [category.name for category in categories], below)
     for category in categories:
         require_normal_images(category, detector)
         print(category.summary())
@@ -71,8 +70,8 @@ def fit(
         print(f"known defects: {count} photographs, beside {normal} normal ones of the validation split")
         print(f"probabilities hold where {count / (count + normal):.0%} of the parts are defective")
     tasks = [
-        (Path(*[category.name] * (len(data) > 1), *[str(seed)] * (settings.seeds is not None)), category, seed)
-        for category in categories
+        (place / str(seed) if settings.seeds is not None else place, category, seed)
+        for place, category in zip(places, categories, strict=True)
         for seed in settings.seeds or (0,)
     ]
 
@@ -96,6 +95,18 @@ def fit(
         print(f"{detector_class(detector).title} on {category.name}, seed {seed}: {sentence}")
     print(f"{len(tasks)} fitted in {seconds:.0f} s, in {out}")
     return [out / place for place, _, _ in tasks]
+
+
+def places_of(data: Sequence[str | Path], names: Sequence[str], below: str | Path | None) -> list[Path]:
+    """Where the results of each folder of data are filed: by its path below `below`, or else by its name."""
+    if below is not None:
+        return [Path(folder).absolute().relative_to(Path(below).absolute()) for folder in data]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"{', '.join(names)}: folders of data need different names, since results are filed by them; "
+            "or name with --below a folder that all are in"
+        )
+    return [Path(name) if len(names) > 1 else Path() for name in names]
 
 
 def require_normal_images(category: Category, detector: str) -> None:

@@ -60,13 +60,16 @@ def judge(data: str | Path, fits: str | Path, out: str | Path, masked: bool = Fa
     seeds; values.csv, one row for every detector, seed and test image; and scores.csv, one row for every detector, seed
     and validation or test image.
 
-    With `masked`, the folders below `fits` are DETECTOR/none/SEED and DETECTOR/radius_N/SEED, and the entry in
-    values.csv is the radius. `out` also gets pixels.csv, with the pixel AUROC of every run. Where the category is a
-    rendered connector, pixels.csv has the share of the highest defect-free pixels on the background too, and
-    silhouettes.csv the overlap of the objects that masking finds with the true silhouettes. Returns the values.
+    With `masked`, the folders below `fits` are DETECTOR/CATEGORY/none/SEED and DETECTOR/CATEGORY/radius_N/SEED; those
+    of this category are judged, and the entry in values.csv is the radius. `out` also gets pixels.csv, with the pixel
+    AUROC of every run. Where the category is a rendered connector, pixels.csv has the share of the highest defect-free
+    pixels on the background too, and silhouettes.csv the overlap of the objects that masking finds with the true
+    silhouettes. Returns the values.
     """
     out, fits = require_new(out), Path(fits)
     category, folders = load_category(data), results.find(fits)
+    if masked:
+        folders = of_masked_copies(folders, fits, category.name)
     names = [named(folder, fits, masked) for folder in folders]
     truth = Truth.of(category)
     silhouettes = connector_silhouettes(category) if masked else None
@@ -112,11 +115,21 @@ def named(folder: Path, fits: Path, masked: bool = False) -> tuple[str, str, int
     seed = int(settings["hyperparameters"].get("seed", 0))
     parts = folder.relative_to(fits).parts
     parts = parts[:-1] if parts and parts[-1] == str(seed) else parts
-    if not masked:
-        return settings["detector"], "/".join(parts) or settings["detector"], seed
-    if not parts or not (parts[-1] == UNMASKED or parts[-1].startswith(MASKED)):
-        raise DataError(f"{folder}: with masked copies, a folder DETECTOR/{UNMASKED}/SEED or DETECTOR/{MASKED}N/SEED")
-    return "/".join(parts[:-1]) or settings["detector"], parts[-1].removeprefix(MASKED), seed
+    entry = parts[-1].removeprefix(MASKED) if masked else "/".join(parts) or settings["detector"]
+    return settings["detector"], entry, seed
+
+
+def of_masked_copies(folders: Sequence[Path], fits: Path, name: str) -> list[Path]:
+    """Those of the folders that were fitted to a masked or an unmasked copy of the category `name`."""
+    copies = []
+    for folder in folders:
+        _, category, copy, *_ = *folder.relative_to(fits).parts, "", "", ""
+        if category == name and (copy == UNMASKED or copy.startswith(MASKED)):
+            copies.append(folder)
+    if not copies:
+        places = f"DETECTOR/{name}/{UNMASKED}/SEED and DETECTOR/{name}/{MASKED}N/SEED"
+        raise DataError(f"{fits}: detectors fitted to masked copies are expected in {places}, and there are none")
+    return copies
 
 
 def judge_run(

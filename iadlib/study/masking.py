@@ -68,4 +68,4 @@ def fitted(study: Study, ground: str, method: str | None, values: pd.DataFrame, 
     rows = values[(values["category"] == ground) & (values["method"] == method)]
     radii, seed = list(dict.fromkeys(rows["entry"])), rows["seed"].min()
     names = [radius if radius == NONE else f"radius_{radius}" for radius in spread(radii, count)]
-    return study.fitted({name: f"masking/{ground}/{method}/{name}/{seed}" for name in names})
+    return study.fitted({name: f"masking/{method}/{ground}/{name}/{seed}" for name in names})

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,8 @@ def test_settings_say_how_the_detector_was_fitted_and_where_its_threshold_comes_
     assert settings["hyperparameters"]["channels"] == 20
     assert settings["image_size"] == [64, 64]
     assert settings["thresholds"]["validation_images"] == 2
-    scores = results.read_scores(result)["score"]
-    assert scores.min() <= settings["thresholds"]["image"] <= scores.max()
+    scores = results.read_scores(result)["score"].astype(np.float32)
+    assert scores.min() <= np.float32(settings["thresholds"]["image"]) <= scores.max()
 
 
 def test_fit_prints_how_many_photographs_it_uses_and_what_the_threshold_rests_on(good_parts, tmp_path, capsys):
@@ -56,6 +57,16 @@ def test_several_seeds_and_folders_have_a_folder_each_and_do_not_depend_on_one_a
     assert (one / results.SCORES).read_bytes() == (same / results.SCORES).read_bytes()
     assert (one / results.STATE).read_bytes() == (same / results.STATE).read_bytes()
     assert (one / results.STATE).read_bytes() != (tmp_path / "together/other/0" / results.STATE).read_bytes()
+
+
+def test_folders_of_one_name_are_filed_by_their_paths(good_parts, tmp_path):
+    for ground in "cloth", "mat":
+        shutil.copytree(good_parts, tmp_path / ground / "none")
+    folders = [tmp_path / "cloth/none", tmp_path / "mat/none"]
+    with pytest.raises(ValueError, match="different names"):
+        fit(folders, "padim", tmp_path / "out", SMALL)
+    fitted = fit(folders, "padim", tmp_path / "out", SMALL, below=tmp_path)
+    assert fitted == [tmp_path / "out/cloth/none", tmp_path / "out/mat/none"]
 
 
 def test_wrong_settings_are_refused_before_a_photograph_is_read(tmp_path):

@@ -108,10 +108,13 @@ def test_the_folder_of_one_detector_is_judged_too(category, fits, tmp_path):
 
 def test_radii_are_entries_in_rising_order_and_the_background_is_what_the_renderer_knows(category, tmp_path):
     for name in ("none", "radius_16", "radius_8"):
-        write_fit(tmp_path / f"fits/padim/{name}/0", category)
+        for ground in (category.name, "another"):
+            write_fit(tmp_path / f"fits/padim/{ground}/{name}/0", category)
     corner = np.zeros((16, 24), np.float32)
     corner[:2, :2] = 9  # where no part is
-    np.savez(tmp_path / "fits/padim/none/0/maps.npz", **dict.fromkeys(category.of("test")["name"], corner))
+    np.savez(
+        tmp_path / f"fits/padim/{category.name}/none/0/maps.npz", **dict.fromkeys(category.of("test")["name"], corner)
+    )
     judge(SAMPLE, tmp_path / "fits", tmp_path / "out", masked=True)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"values.csv", "pixels.csv", "silhouettes.csv"}
     values, pixels, overlaps = (
@@ -126,7 +129,7 @@ def test_radii_are_entries_in_rising_order_and_the_background_is_what_the_render
 
 
 def test_folders_that_are_no_radii_are_an_error(fits, tmp_path):
-    with pytest.raises(DataError, match="DETECTOR/none/SEED"):
+    with pytest.raises(DataError, match="DETECTOR/flat_connector/none/SEED"):
         judge(SAMPLE, fits, tmp_path / "out", masked=True)
     assert not (tmp_path / "out").exists()
 
@@ -164,7 +167,7 @@ def test_test_images_that_are_all_good_have_no_area_but_a_false_positive_rate(tm
 def test_a_category_without_test_images_has_tables_without_test_images(tmp_path, masked):
     shutil.copytree(SAMPLE, tmp_path / "data", ignore=shutil.ignore_patterns("test", "ground_truth", "scenes"))
     for seed in (0, 1):
-        write_fit(tmp_path / f"fits/padim/none/{seed}", load_category(tmp_path / "data"), seed=seed)
+        write_fit(tmp_path / f"fits/padim/data/none/{seed}", load_category(tmp_path / "data"), seed=seed)
     values = judge(tmp_path / "data", tmp_path / "fits", tmp_path / "out", masked)
     assert values.empty
     assert {"entry", "seed", "name", "score"} <= set(pd.read_csv(tmp_path / "out/values.csv"))
@@ -172,7 +175,7 @@ def test_a_category_without_test_images_has_tables_without_test_images(tmp_path,
         assert pd.read_csv(tmp_path / "out/pixels.csv")["pixel_auroc"].isna().all()
     else:
         assert set(pd.read_csv(tmp_path / "out/scores.csv")["split"]) == {"validation"}
-        report = json.loads((tmp_path / "out/padim/none/metrics.json").read_text())
+        report = json.loads((tmp_path / "out/padim/data/none/metrics.json").read_text())
         assert report["mean"]["image_auroc.mean"] is None
 
 
