@@ -92,15 +92,12 @@ class ComponentCounts(Detector):
         tracked = track(batches, "component counts: features")
         [embedding] = stored(([self.patches(batch)] for batch in tracked), len(train_images))  # (n, C, h, w)
         self.centres_ = self._cluster(embedding)  # (R, K, C)
-        device = self.centres_.device
-        # Copies are aligned in memory as new tensors are: the last bits of a distance may depend on it.
-        assigned = [self._assign(each.to(device, copy=True)) for each in embedding.split(self.batch_size)]
-        labels, distances = (torch.cat(parts).flatten(2) for parts in zip(*assigned, strict=True))  # (n, R, h w) each
-        by_repetition = zip(labels.unbind(1), distances.unbind(1), strict=True)  # one at a time, to save memory
+        labels, distances = self._assign_all(embedding)  # (n, R, h, w) each
+        by_repetition = zip(labels.flatten(2).unbind(1), distances.flatten(2).unbind(1), strict=True)  # saves memory
         areas, radii = zip(*(self._of_components(*each) for each in by_repetition), strict=True)
         self.areas_, self.radii_ = torch.stack(areas), torch.stack(radii)  # (R, K) each
-        described = zip(batches, assigned, strict=True)
-        composition = torch.cat([self._describe(batch, *each) for batch, each in described])  # (n, R, D)
+        described = zip(batches, labels.split(self.batch_size), distances.split(self.batch_size), strict=True)
+        composition = torch.cat([self._describe(*each) for each in described])  # (n, R, D)
         self.count_ = torch.tensor(len(train_images), device=composition.device)
         self.mean_ = composition.nanmean(dim=0).nan_to_num()
         self._fit_gaussians(self._filled(composition))
@@ -153,10 +150,23 @@ class ComponentCounts(Detector):
 
     def _of_components(self, labels: Tensor, distances: Tensor) -> tuple[Tensor, Tensor]:
         """The mean areas (K,), and the root mean square distances of patches (n, h w) to their centres (K,)."""
-        members = F.one_hot(labels, self.components).to(distances.dtype)  # (n, h w, K)
+        every = torch.arange(self.components, device=labels.device)
+        members = (labels[..., None] == every).to(distances.dtype)  # (n, h w, K)
         squares = torch.einsum("npk,np->k", members, distances.square())
         counts = torch.bincount(labels.flatten(), minlength=self.components)
         return counts / labels.numel(), (squares / counts.clamp(min=1)).sqrt().clamp(min=1e-6)
+
+    def _assign_all(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """`_assign` for all training images, whose features may lie in a file, in batches."""
+        device = self.centres_.device
+        labels = torch.empty(len(embedding), self.repetitions, *embedding.shape[-2:], dtype=torch.long, device=device)
+        distances = torch.empty(labels.shape, device=device)
+        batches = (each.split(self.batch_size) for each in (embedding, labels, distances))
+        for features, *parts in zip(*batches, strict=True):
+            # Copies are aligned in memory as new tensors are: the last bits of a distance may depend on it.
+            for part, found in zip(parts, self._assign(features.to(device, copy=True)), strict=True):
+                part.copy_(found)
+        return labels, distances
 
     def _assign(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
         """The component of every patch, and the distance to its centre, both (N, R, h, w)."""
