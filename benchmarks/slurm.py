@@ -223,6 +223,15 @@ def running(nodes: Cluster) -> list[tuple[str, str, psutil.Process]]:
     return list(found.values())
 
 
+def cancel(environment: dict[str, str]) -> None:
+    """Cancel the job of a process with these variables. scancel ignores the plain number of a job in an array."""
+    in_array = "SLURM_ARRAY_TASK_ID" in environment
+    names = ["SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"] if in_array else ["SLURM_JOB_ID"]
+    job = "_".join(environment[name] for name in names)
+    subprocess.run(["scancel", job], check=True)
+    wait_until(lambda: job not in queue(), 300)
+
+
 def disturb(nodes: Cluster, pause: float) -> tuple[set[str], str]:
     """Cancel a job, kill the command of another and lose a node, each after `pause` seconds.
 
@@ -236,7 +245,7 @@ def disturb(nodes: Cluster, pause: float) -> tuple[set[str], str]:
         return next(one for one in running(nodes) if one[0] not in cut)
 
     stage, _, process = next_victim()
-    subprocess.run(["scancel", process.environ()["SLURM_JOB_ID"]], check=True)
+    cancel(process.environ())
     print(f"cancelled: the job of {stage}", flush=True)
     cut.add(stage)
     stage, _, process = next_victim()
