@@ -9,7 +9,7 @@ a node is lost with all of its processes. When the queue is empty the node comes
 rest. Every file is compared with those of `dvc repro`. The exit status is 1 if a file differs, if a stage has run twice
 without need, or if `dvc status` is not clean. Where SLURM is not installed, the script says so and ends with status 0.
 
-The daemons are processes of the user who runs this, with their files in a temporary folder; they end with the script.
+The daemons are processes of the user who runs this, with their files in temporary folders; they end with the script.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -41,9 +42,9 @@ SlurmctldPort={ports[0]}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={short}/munge.socket
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool-%n
+SlurmdSpoolDir={short}/%n
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
@@ -85,28 +86,27 @@ class Cluster:
 
     def __init__(self, folder: Path, count: int):
         self.folder, self.names = folder, [f"node{number}" for number in range(1, count + 1)]
+        self.short = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))  # of sockets: paths have 107 bytes at most
         self.daemons: dict[str, subprocess.Popen] = {}
         host, user, ports = socket.gethostname(), psutil.Process().username(), free_ports(count + 1)
         lines = [NODE.format(name=name, host=host, port=port) for name, port in zip(self.names, ports[1:], strict=True)]
-        values = {"folder": folder, "host": host, "user": user, "ports": ports, "nodes": "\n".join(lines)}
-        (folder / "slurm.conf").write_text(CONFIGURATION.format(**values))
+        values = {"folder": folder, "short": self.short, "host": host, "user": user}
+        (folder / "slurm.conf").write_text(CONFIGURATION.format(**values, ports=ports, nodes="\n".join(lines)))
         (folder / "gres.conf").write_text(f"NodeName={','.join(self.names)} Name=gpu File={folder}/gpu\n")
         (folder / "gpu").touch()
         (folder / "cgroup.conf").touch()
-        for name in ("state", *(f"spool-{name}" for name in self.names)):
-            (folder / name).mkdir()
+        for path in (folder / "state", *(self.short / name for name in self.names)):
+            path.mkdir()
         key = folder / "munge.key"
         key.write_bytes(os.urandom(128))
         key.chmod(0o600)
         os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
 
     def start(self) -> None:
-        files = {"key-file": "munge.key", "socket": "munge.socket", "pid-file": "munge.pid"}
-        files |= {"seed-file": "munge.seed", "log-file": "munge.log"}
-        self.daemon(
-            "munged", "--foreground", "--force", *(f"--{key}={self.folder / name}" for key, name in files.items())
-        )
-        wait_until(lambda: (self.folder / "munge.socket").exists(), 120)
+        files = {f"{key}-file": self.folder / f"munge.{key}" for key in ("key", "pid", "seed", "log")}
+        files["socket"] = self.short / "munge.socket"
+        self.daemon("munged", "--foreground", "--force", *(f"--{key}={path}" for key, path in files.items()))
+        wait_until(files["socket"].exists, 120)
         self.daemon("slurmctld", "-D")
         for name in self.names:
             self.start_node(name)
@@ -152,7 +152,7 @@ class Cluster:
         return [(node, process) for process, node in found.items()]
 
     def stop(self) -> None:
-        with suppress(FileNotFoundError, subprocess.CalledProcessError, TimeoutError):
+        with suppress(FileNotFoundError, subprocess.CalledProcessError, TimeoutError, RuntimeError):
             subprocess.run(["scancel", "--me"], check=True, capture_output=True)
             wait_until(lambda: not queue(), 30)  # SLURM's processes that watch jobs end with these
         for process in reversed(self.daemons.values()):
@@ -165,6 +165,7 @@ class Cluster:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
+        shutil.rmtree(self.short, ignore_errors=True)
 
 
 @contextmanager
@@ -200,10 +201,13 @@ def wait_until(condition: Callable[[], object], seconds: float, pause: float = 0
         time.sleep(pause)
 
 
-def queue(*states: str) -> list[str]:
-    """The jobs that wait or run."""
-    command = ["squeue", "--me", "--array", "--noheader", "--format=%i", *(f"--states={state}" for state in states)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+def queue() -> list[str]:
+    """The jobs that wait or run. Raises `RuntimeError` if SLURM holds one: such a job would wait for ever."""
+    command = ["squeue", "--me", "--array", "--noheader", "--format=%i %r"]  # job, reason why it waits
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    if held := [line for line in lines if "held" in line.lower()]:
+        raise RuntimeError(f"SLURM holds {', '.join(held)}: see slurmctld.log and slurmd-*.log")
+    return [line.split()[0] for line in lines]
 
 
 # -- the trial --------------------------------------------------------------------------------------------------------
@@ -219,6 +223,15 @@ def running(nodes: Cluster) -> list[tuple[str, str, psutil.Process]]:
     return list(found.values())
 
 
+def cancel(environment: dict[str, str]) -> None:
+    """Cancel the job of a process with these variables. scancel ignores the plain number of a job in an array."""
+    in_array = "SLURM_ARRAY_TASK_ID" in environment
+    names = ["SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"] if in_array else ["SLURM_JOB_ID"]
+    job = "_".join(environment[name] for name in names)
+    subprocess.run(["scancel", job], check=True)
+    wait_until(lambda: job not in queue(), 300)
+
+
 def disturb(nodes: Cluster, pause: float) -> tuple[set[str], str]:
     """Cancel a job, kill the command of another and lose a node, each after `pause` seconds.
 
@@ -232,7 +245,7 @@ def disturb(nodes: Cluster, pause: float) -> tuple[set[str], str]:
         return next(one for one in running(nodes) if one[0] not in cut)
 
     stage, _, process = next_victim()
-    subprocess.run(["scancel", process.environ()["SLURM_JOB_ID"]], check=True)
+    cancel(process.environ())
     print(f"cancelled: the job of {stage}", flush=True)
     cut.add(stage)
     stage, _, process = next_victim()
@@ -272,8 +285,7 @@ def trial(workplace: Path, expected: Path, pause: float) -> bool:
     """Whether a disturbed run on the cluster ends with the files in `expected`, and ran nothing twice without need."""
     task = of_pipeline(workplace)  # a clone with the settings of the quick profile
     quick = task.folder
-    for name, first in {"PYTHONPATH": quick, "PATH": Path(sys.executable).parent}.items():
-        os.environ[name] = f"{first}{os.pathsep}{os.environ.get(name, '')}".rstrip(os.pathsep)
+    os.environ["PYTHONPATH"] = f"{quick}{os.pathsep}{os.environ.get('PYTHONPATH', '')}".rstrip(os.pathsep)
     task.reset()
     (quick / "params/cluster.yaml").write_text(yaml.safe_dump({"common": SETTINGS}))
     folder = workplace / "slurm"
@@ -320,6 +332,8 @@ if __name__ == "__main__":
         sys.exit(print(f"skipped: {reason}"))
     from interruptions import MADE, of_pipeline, tree  # the script of this name beside this one
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the daemons end, too
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     temporary = Path(tempfile.mkdtemp(prefix="slurm-"))
     workplaces = [temporary / name for name in ("repro", "cluster")]
     for workplace in workplaces:

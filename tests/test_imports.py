@@ -19,9 +19,10 @@ MAY_IMPORT = {
     "calibration": set(),
     "figures": set(),
     "features": set(),
+    "stored": set(),
     "noise": set(),
-    "detectors": {"features", "noise"},
-    "ensemble": {"features", "noise", "detectors", "metrics"},
+    "detectors": {"features", "noise", "stored"},
+    "ensemble": {"features", "noise", "stored", "detectors", "metrics"},
     "explorer": {"data"},
     "results": {"data", "detectors", "calibration"},
     "commands": {

@@ -85,7 +85,8 @@ def submit_jobs(
 def submit(repo: "Repo", groups: Sequence[Group], settings: ClusterSettings, queued: dict[str, str]) -> None:
     """Submit arrays of jobs, each after the jobs that its stages depend on, and the job that records them.
 
-    `jobs_at_once` is a number of places. A job also waits for the end, good or bad, of the job before it in its place.
+    `jobs_at_once` is a number of places. A job also waits for the end, good or bad, of all jobs before it in its place:
+    the last of them may leave the queue early, when a job that it depends on fails.
     """
     folder, ids, ends = folder_of(repo), dict(queued), list(queued.values())
     places = deque(ends[place :: settings.jobs_at_once] for place in range(settings.jobs_at_once or 0))
@@ -99,7 +100,7 @@ def submit(repo: "Repo", groups: Sequence[Group], settings: ClusterSettings, que
         jobs = submit_jobs(folder, group.kind, functions, settings, False, slurm_dependency=dependency, **more)
         ids |= {name: job.job_id for name, job in zip(group.stages, jobs, strict=True)}
         ends.append(jobs[0].job_id.partition("_")[0])  # of an array: when all of it has ended
-        places.extend([[ends[-1]]] * len(taken))
+        places.extend([*place, ends[-1]] for place in taken)
         write_json(folder / "jobs.json", ids)  # now, since a submission may be interrupted
     last = partial(record, repo.root_dir)
     dependency = depending(afterany=ends)

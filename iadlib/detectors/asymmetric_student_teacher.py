@@ -35,6 +35,7 @@ from iadlib.detectors.base import Detector
 from iadlib.detectors.training import seeded, train
 from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
+from iadlib.stored import stored
 
 
 @dataclass(kw_only=True, eq=False)
@@ -82,7 +83,7 @@ class AsymmetricStudentTeacher(Detector):
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Train the teacher, then the student; validation images are not used."""
         batches = track(train_images.split(self.batch_size), "asymmetric student-teacher: features")
-        embedding = torch.cat([self.embedding(batch).cpu() for batch in batches])  # (n, C, h, w)
+        [embedding] = stored(([self.embedding(batch)] for batch in batches), len(train_images))  # (n, C, h, w)
         device = resolve_device(self.device)
         self.mean_ = embedding.mean(dim=(0, 2, 3)).to(device)
         self.std_ = embedding.std(dim=(0, 2, 3)).clamp(min=1e-6).to(device)

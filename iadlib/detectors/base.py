@@ -27,7 +27,6 @@ from iadlib.params import check_values
 from iadlib.types import Prediction
 
 EXECUTION = ("device", "batch_size")  # hyperparameters that change no result: neither saved nor compared
-FEATURE_BYTES = 2**31  # of features of one kind that a fit keeps in memory, where there is another way
 LEAST_WITHOUT_ONE = 3  # training images, where one is left out of a covariance: two remain
 TOP_SHARE = 0.005  # of a map's pixels: see `top_mean`
 SIZE = "image_size_"  # name of the fitted size in a state dictionary

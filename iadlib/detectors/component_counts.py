@@ -41,6 +41,7 @@ from torch import Tensor
 from iadlib.detectors.base import LEAST_WITHOUT_ONE, Detector, check_own, without_itself
 from iadlib.features import Backbone, patch_features, resolve_device
 from iadlib.progress import track
+from iadlib.stored import stored
 
 PROPERTIES = {"area": 1, "count": 1, "colour": 3, "position": 2, "distance": 1}  # name -> numbers for each component
 
@@ -88,16 +89,15 @@ class ComponentCounts(Detector):
             least = f"covariances without one of them need {self.least_images} or more"
             raise ValueError(f"{len(train_images)} training images: {least}")
         batches = train_images.split(self.batch_size)
-        embedding = [self.patches(batch) for batch in track(batches, "component counts: features")]
+        tracked = track(batches, "component counts: features")
+        [embedding] = stored(([self.patches(batch)] for batch in tracked), len(train_images))  # (n, C, h, w)
         self.centres_ = self._cluster(embedding)  # (R, K, C)
-        assigned = [self._assign(each) for each in embedding]
-        distances = torch.cat([distance for _, distance in assigned]).flatten(2)  # (n, R, h w)
-        members = F.one_hot(torch.cat([labels for labels, _ in assigned]).flatten(2), self.components)
-        self.areas_ = members.to(distances.dtype).mean(dim=(0, 2))  # (R, K)
-        squares = torch.einsum("nrpk,nrp->rk", members.to(distances.dtype), distances.square())
-        self.radii_ = (squares / members.sum(dim=(0, 2)).clamp(min=1)).sqrt().clamp(min=1e-6)  # (R, K)
-        described = zip(batches, assigned, strict=True)
-        composition = torch.cat([self._describe(batch, *each) for batch, each in described])  # (n, R, D)
+        labels, distances = self._assign_all(embedding)  # (n, R, h, w) each
+        by_repetition = zip(labels.flatten(2).unbind(1), distances.flatten(2).unbind(1), strict=True)  # saves memory
+        areas, radii = zip(*(self._of_components(*each) for each in by_repetition), strict=True)
+        self.areas_, self.radii_ = torch.stack(areas), torch.stack(radii)  # (R, K) each
+        described = zip(batches, labels.split(self.batch_size), distances.split(self.batch_size), strict=True)
+        composition = torch.cat([self._describe(*each) for each in described])  # (n, R, D)
         self.count_ = torch.tensor(len(train_images), device=composition.device)
         self.mean_ = composition.nanmean(dim=0).nan_to_num()
         self._fit_gaussians(self._filled(composition))
@@ -130,12 +130,12 @@ class ComponentCounts(Detector):
         ends = np.cumsum([0] + [PROPERTIES[name] * self.components for name in self.properties])
         return [slice(int(first), int(last)) for first, last in pairwise(ends)]
 
-    def _cluster(self, embedding: list[Tensor]) -> Tensor:
+    def _cluster(self, embedding: Tensor) -> Tensor:
         """Centres (R, K, C) of k-means, in one thread: the last bits of scikit-learn's depend on their number."""
         from sklearn.cluster import KMeans  # here, because its import takes time and only `fit` needs it
         from threadpoolctl import threadpool_limits
 
-        vectors = torch.cat([each.permute(0, 2, 3, 1).flatten(0, 2).cpu() for each in embedding])  # (n h w, C)
+        vectors = embedding.permute(0, 2, 3, 1).flatten(0, 2)  # (n h w, C), no copy
         if len(vectors) < self.components:
             raise ValueError(f"components {self.components}: the training images have {len(vectors)} patches")
         generator = torch.Generator().manual_seed(self.seed)
@@ -147,6 +147,26 @@ class ComponentCounts(Detector):
                 means = KMeans(self.components, random_state=self.seed + repetition).fit(drawn.numpy())
             centres.append(torch.from_numpy(means.cluster_centers_))
         return torch.stack(centres).to(resolve_device(self.device))
+
+    def _of_components(self, labels: Tensor, distances: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean areas (K,), and the root mean square distances of patches (n, h w) to their centres (K,)."""
+        every = torch.arange(self.components, device=labels.device)
+        members = (labels[..., None] == every).to(distances.dtype)  # (n, h w, K)
+        squares = torch.einsum("npk,np->k", members, distances.square())
+        counts = torch.bincount(labels.flatten(), minlength=self.components)
+        return counts / labels.numel(), (squares / counts.clamp(min=1)).sqrt().clamp(min=1e-6)
+
+    def _assign_all(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """`_assign` for all training images, whose features may lie in a file, in batches."""
+        device = self.centres_.device
+        labels = torch.empty(len(embedding), self.repetitions, *embedding.shape[-2:], dtype=torch.long, device=device)
+        distances = torch.empty(labels.shape, device=device)
+        batches = (each.split(self.batch_size) for each in (embedding, labels, distances))
+        for features, *parts in zip(*batches, strict=True):
+            # Copies are aligned in memory as new tensors are: the last bits of a distance may depend on it.
+            for part, found in zip(parts, self._assign(features.to(device, copy=True)), strict=True):
+                part.copy_(found)
+        return labels, distances
 
     def _assign(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
         """The component of every patch, and the distance to its centre, both (N, R, h, w)."""

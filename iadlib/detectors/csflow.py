@@ -33,6 +33,7 @@ from iadlib.detectors.base import Detector
 from iadlib.detectors.training import seeded, train
 from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
+from iadlib.stored import stored
 
 SCALES = 3
 PROBE = 128  # side of an image, to find the layer's stride
@@ -70,8 +71,7 @@ class CSFlow(Detector):
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Train the flow; validation images are not used."""
         batches = track(train_images.split(self.batch_size), "csflow: features")
-        parts = zip(*([maps.cpu() for maps in self.pyramid(batch)] for batch in batches), strict=True)
-        pyramid = [torch.cat(maps) for maps in parts]  # three of (n, C, h, w)
+        pyramid = stored(map(self.pyramid, batches), len(train_images))  # three of (n, C, h, w)
         device = resolve_device(self.device)
         self.mean_ = torch.stack([maps.mean(dim=(0, 2, 3)) for maps in pyramid]).to(device)
         self.std_ = torch.stack([maps.std(dim=(0, 2, 3)) for maps in pyramid]).clamp(min=1e-6).to(device)

@@ -37,6 +37,7 @@ from iadlib.detectors.base import Detector
 from iadlib.detectors.training import seeded, train
 from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
+from iadlib.stored import stored
 
 SLOPE = 0.1  # of the leaky rectifiers
 
@@ -75,8 +76,10 @@ class GCAD(Detector):
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Train the networks, then standardise the branches on the validation images, or else the training images."""
         batches = track(train_images.split(self.batch_size), "gcad: features")
-        pairs = [[each.cpu() for each in self._features(batch)] for batch in batches]
-        inputs, targets = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+        if self.student_layer is None:  # the images are in memory already
+            inputs, [targets] = train_images, stored((self._features(each)[1:] for each in batches), len(train_images))
+        else:
+            inputs, targets = stored(map(self._features, batches), len(train_images))
         device = resolve_device(self.device)
         self.mean_, self.std_ = (each.to(device) for each in _moments(targets))
         self.input_mean_, self.input_std_ = (each.to(device) for each in _moments(inputs))

@@ -31,9 +31,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from iadlib.detectors.base import FEATURE_BYTES, Detector, check_own
+from iadlib.detectors.base import Detector, check_own
 from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
+from iadlib.stored import FEATURE_BYTES
 
 CHUNK_BYTES = 2**27  # of the float64 covariances, or of the samples if these are larger, that are computed together
 

@@ -30,9 +30,10 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from iadlib.detectors.base import FEATURE_BYTES, Detector
+from iadlib.detectors.base import Detector
 from iadlib.features import Backbone, patch_features, resolve_device
 from iadlib.progress import track
+from iadlib.stored import FEATURE_BYTES
 
 POOL = 4096  # candidates of the coreset's selection that are compared with each new centre
 BLOCK = 2**20  # distances computed at a time on a CPU: they fit into its cache

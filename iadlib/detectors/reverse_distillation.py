@@ -38,6 +38,7 @@ from iadlib.detectors.base import Detector
 from iadlib.detectors.training import seeded, train
 from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
+from iadlib.stored import stored
 
 PROBE = 64  # side of a random image, to find the channels of the backbone's maps and which maps are never negative
 
@@ -71,8 +72,7 @@ class ReverseDistillation(Detector):
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Train bottleneck and decoder; validation images are not used."""
         batches = track(train_images.split(self.batch_size), "reverse distillation: features")
-        scales = zip(*([maps.cpu() for maps in self.teacher(batch)] for batch in batches), strict=True)
-        teacher_maps = [torch.cat(parts) for parts in scales]  # (n, C, h, w) for each scale
+        teacher_maps = stored(map(self.teacher, batches), len(train_images))  # (n, C, h, w) for each scale
         self.build()
         parameters = [*self.bottleneck_.parameters(), *self.decoder_.parameters()]
         for module in (self.bottleneck_, self.decoder_):

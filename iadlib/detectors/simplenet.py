@@ -28,6 +28,7 @@ from iadlib.detectors.base import Detector
 from iadlib.detectors.training import seeded, train
 from iadlib.features import Backbone, patch_features, resolve_device
 from iadlib.progress import track
+from iadlib.stored import stored
 
 
 @dataclass(kw_only=True, eq=False)
@@ -64,7 +65,8 @@ class SimpleNet(Detector):
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Train adapter and discriminator; validation images are not used."""
         batches = track(train_images.split(self.batch_size), "simplenet: features")
-        vectors = torch.cat([_vectors(self.patches(batch)).cpu() for batch in batches])  # (n h w, C)
+        [embedding] = stored(([self.patches(batch)] for batch in batches), len(train_images))
+        vectors = _vectors(embedding)  # (n h w, C), no copy
         self.build()
         for module in (self.adapter_, self.discriminator_):
             module.train().requires_grad_(True)

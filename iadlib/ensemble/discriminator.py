@@ -27,10 +27,10 @@ from torch import Tensor, nn
 
 from iadlib.detectors.training import train
 from iadlib.ensemble.settings import HeadSettings
-from iadlib.ensemble.stored import stored
 from iadlib.ensemble.transforms import largest_grid, resized
 from iadlib.features import resolve_device
 from iadlib.noise import simplex_noise
+from iadlib.stored import stored
 
 LARGEST_STRUCTURE = 8.0  # patches, of simplex noise
 OCTAVES = 3  # of simplex noise

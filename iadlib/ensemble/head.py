@@ -23,9 +23,9 @@ from iadlib.detectors.training import seeded
 from iadlib.ensemble.compositions import weights_of
 from iadlib.ensemble.discriminator import Discriminator, fit_discriminator, vectors_of
 from iadlib.ensemble.settings import CHOICES, HeadSettings
-from iadlib.ensemble.stored import stored
 from iadlib.ensemble.transforms import Covariance, GlobalTransform, IndividualTransform, resized
 from iadlib.features import resolve_device
+from iadlib.stored import stored
 from iadlib.types import Prediction
 
 Item = TypeVar("Item")

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from iadlib.detectors import Detector
 from iadlib.detectors.base import under
-from iadlib.ensemble.stored import stored
 from iadlib.features import Backbone
 from iadlib.progress import track
+from iadlib.stored import stored
 
 RECENT = 3  # batches: one, and two smaller copies of it that a detector may look at
 FEW = 5  # validation images with which a spread is uncertain

@@ -202,7 +202,7 @@ def test_no_more_jobs_run_at_once_than_the_settings_say(submissions):
     jobs = submissions(jobs_at_once=1)
     assert jobs[0]["array"] == "0-1%1"
     found = [job.get("dependency") for job in jobs[1:4]]
-    assert found == ["afterok:1_0,afterany:1", "afterok:1_1,afterany:2", "afterok:2:3,afterany:3"]
+    assert found == ["afterok:1_0,afterany:1", "afterok:1_1,afterany:1:2", "afterok:2:3,afterany:1:2:3"]
 
 
 def test_options_of_a_stage_override_the_default(submissions):

@@ -1,4 +1,4 @@
-"""The maps of many images in one tensor: in memory, or in a temporary file where they are large."""
+"""The feature maps of many images in one tensor: in memory, or in a temporary file where they are large."""
 
 import math
 import os
@@ -10,15 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from iadlib.detectors.base import FEATURE_BYTES
+FEATURE_BYTES = 2**31  # of maps of one kind that are kept in memory
 
 
 def stored(batches: Iterable[Sequence[Tensor]], count: int) -> list[Tensor]:
-    """One tensor (count, C, h, w) a member, on the CPU, of batches of one map (n, C, h, w) a member each.
+    """One tensor (count, C, h, w) of each kind, on the CPU; a batch is one tensor (n, C, h, w) of each kind.
 
-    Maps of a member that take more than FEATURE_BYTES lie in a temporary file: the operating system keeps in memory
-    what there is room for. The environment variable TMPDIR names its folder, which should be on a disk. All maps
-    have one memory format: the last bits of what is computed from them depend on it.
+    Kinds are the layers of a backbone, or the members of an ensemble. Maps of a kind that take more than FEATURE_BYTES
+    lie in a temporary file: the operating system keeps in memory what there is room for. The environment variable
+    TMPDIR names its folder, which should be on a disk. All maps have one memory format, channels last: the last bits of
+    what is computed from them depend on it.
     """
     whole, first = [], 0
     for maps in batches:
