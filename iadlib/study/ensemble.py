@@ -129,6 +129,44 @@ def by_defect(values: pd.DataFrame, entries: Sequence[str]) -> pd.DataFrame:
     return table.rename(index=spaced) if len(table) else table
 
 
+def of_all_detectors(study: Study, values: pd.DataFrame) -> pd.DataFrame:
+    """The combined scores of all detectors of the benchmark, and the feature ensemble: image AUROC by kind.
+
+    Means over categories and the seeds that all detectors were fitted with; with the feature ensemble's image AUROC
+    minus that of each combination, mean over the kinds.
+    """
+    values = values[values["entry"] == FEATURE]
+    parts = [combined_scores(study, category, rows) for category, rows in values.groupby("category", sort=False)]
+    together = pd.concat([values, *parts])
+    cells, others = collect(together), list(dict.fromkeys(together["entry"]))[1:]
+    if not others:
+        return pd.DataFrame()
+    same_seeds = together[together["seed"].isin(together.loc[together["entry"] == others[0], "seed"])]
+    metrics = metrics_by_seed(same_seeds, pd.DataFrame(columns=TABLES["pixel_auroc"])).query("metric == 'image_auroc'")
+    by_category = metrics.groupby(["entry", "kind", "category"], sort=False)["value"].mean()
+    table = by_category.groupby(level=["entry", "kind"], sort=False).mean().unstack("kind", sort=False)
+    differences = {name: difference(cells, FEATURE, name, "image_auroc") for name in others}
+    table = table.join(pd.DataFrame.from_dict(differences, orient="index"))
+    return table.rename(columns={"difference": "feature ensemble minus it"}).rename_axis("entry")
+
+
+def combined_scores(study: Study, category: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """`rows` of values.csv with the combined scores of all detectors of the benchmark in place of their own."""
+    from iadlib.ensemble.output import combined  # here, because it imports torch
+    from iadlib.types import Prediction
+
+    scores = study.table("benchmark", category, "scores.csv", empty=["detector", *TABLES["scores"][1:]])
+    table = scores.pivot(index=["seed", "split", "name"], columns="detector", values="score").dropna()
+    parts = []
+    for seed, name in product(table.index.unique("seed"), (MEAN, "maximum", "vote")):
+        images = rows[rows["seed"] == seed]
+        normal, test = table.loc[seed, "validation"], table.loc[seed, "test"].loc[images["name"]]
+        predictions = ([Prediction(each.to_numpy(), None) for _, each in split.items()] for split in (test, normal))
+        found = combined(*predictions, name).scores
+        parts.append(images.assign(entry=f"{name} of all detectors", score=found, au_spro=float("nan")))
+    return pd.concat(parts) if parts else rows.iloc[:0]
+
+
 def with_words(table: pd.DataFrame) -> pd.DataFrame:
     """The table with defects as words."""
     return table.assign(defect=table["defect"].map(spaced))

@@ -196,3 +196,29 @@ def test_maps_of_members_and_ensembles_are_found_or_missing_in_one_line(study, c
     }
     assert ensemble.saved(study, "nut") == {}
     assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_all_detectors_of_the_benchmark_are_combined_on_the_seeds_that_all_have(values, tmp_path):
+    names, labels = values.loc[values["category"] == "nut", ["name", "label"]].drop_duplicates().to_numpy().T
+    rng, rows = np.random.default_rng(0), []
+    for detector, seeds in {"patchcore": (0, 1), "draem": (0,)}.items():
+        for seed in seeds:
+            rows += [
+                (detector, seed, "test", name, label, float(label != "good"))
+                for name, label in zip(names, labels, strict=True)
+            ]
+            rows += [(detector, seed, "validation", f"good/v{i}", "good", rng.normal()) for i in range(5)]
+    folder = tmp_path / "reports/quick/benchmark/nut"
+    folder.mkdir(parents=True)
+    columns = ["detector", "seed", "split", "name", "label", "score"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "scores.csv", index=False)
+    table = ensemble.of_all_detectors(Study("quick", tmp_path), values[values["category"] == "nut"])
+    assert list(table.index) == [
+        "feature ensemble",
+        *(f"{name} of all detectors" for name in ("mean", "maximum", "vote")),
+    ]
+    assert (table["structural"][1:3] == 1).all()
+    scores = values[(values["entry"] == "feature ensemble") & (values["category"] == "nut") & (values["seed"] == 0)]
+    auroc = image_auroc(scores["score"].to_numpy(), (scores["label"] != "good").to_numpy())
+    assert table["structural"]["feature ensemble"] == pytest.approx(auroc)  # of the seed that both detectors have
+    assert table["feature ensemble minus it"].iloc[1] == pytest.approx(auroc - 1)
