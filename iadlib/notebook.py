@@ -38,6 +38,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 def run_notebook(source: Path, output: Path, parameters: dict) -> None:
     """Execute `source` with `parameters` into `output`; on failure leave `output` as it was."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit that removes what is half-written
     known = papermill.inspect_notebook(str(source))
     for name in parameters:
         if name not in known:
@@ -86,6 +87,12 @@ def canonical(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
+def for_entry(source: Path, output: Path, parameters: dict, placeholder: str, entry: str) -> tuple[Path, Path, dict]:
+    """The arguments of `run_notebook` with an entry in place of the placeholder."""
+    values = {k: v.replace(placeholder, entry) if isinstance(v, str) else v for k, v in parameters.items()}
+    return source, Path(str(output).replace(placeholder, entry)), values
+
+
 def read_list(specification: str) -> list[str]:
     """The entries of the list, or the keys of the mapping, that FILE:KEY names."""
     file, _, key = specification.rpartition(":")
@@ -101,28 +108,25 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("-f", "--file", action="append", default=[], metavar="FILE:BLOCK,BLOCK")
     parser.add_argument("-p", "--parameter", action="append", default=[], nargs=2, metavar=("NAME", "TEXT"))
-    parser.add_argument("--each", nargs=2, default=("", ""), metavar=("NAME", "FILE:KEY"))
+    parser.add_argument("--each", nargs=2, metavar=("NAME", "FILE:KEY"))
     options = parser.parse_args(arguments)
-    name, listed = options.each
     parameters = {}
     try:
         for specification in options.file:
             parameters |= read_blocks(specification)
-        entries = read_list(listed) if name else [""]
+        parameters |= dict(options.parameter)
+        tasks = [(options.source, options.output, parameters)]
+        if options.each:
+            name, listed = options.each
+            tasks = [for_entry(*tasks[0], f"{{{name}}}", entry) for entry in read_list(listed)]
     except ValueError as error:
         raise SystemExit(f"error: {error}") from None
-    tasks = [
-        (
-            options.source,
-            Path(str(options.output).replace(f"{{{name}}}", entry)),
-            parameters | {key: text.replace(f"{{{name}}}", entry) for key, text in options.parameter},
-        )
-        for entry in entries
-    ]
     end_with_parent(signal.SIGTERM)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        in_parallel(run_notebook, tasks, options.source.stem)
+        if len(tasks) == 1:
+            run_notebook(*tasks[0])
+        else:
+            in_parallel(run_notebook, tasks, options.source.stem)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

@@ -84,7 +84,7 @@ def test_every_number_of_the_last_cell_is_in_a_committed_table(name):
 
 
 def test_no_committed_notebook_shows_nan():
-    for path in sorted((ROOT / "reports").glob("*/notebooks/*.ipynb")):
+    for path in sorted((ROOT / "reports").glob("*/notebooks/**/*.ipynb")):
         outputs = [found for cell in nbformat.read(path, as_version=4).cells for found in cell.get("outputs", [])]
         shown = [output.get("data", {}).get("text/html", output.get("text", "")) for output in outputs]
         shown = re.sub(r"base64,[\w+/=]+", "", "".join(shown))
@@ -195,6 +195,14 @@ def test_each_entry_of_a_list_runs_once_under_its_name(small, tmp_path):
     main([str(small), str(tmp_path / "out/{word}.ipynb"), "--each", "word", f"{grid}:words", "-p", "word", "a {word}"])
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"one.ipynb", "two.ipynb"}
     assert "a two []" in (tmp_path / "out/two.ipynb").read_text()
+
+
+def test_an_entry_that_fails_is_named_and_its_traceback_kept(small, tmp_path):
+    (tmp_path / "grid.yaml").write_text("words: [one, fail]\n")
+    output = str(tmp_path / "out/{word}.ipynb")
+    with pytest.raises(SystemExit, match=r"AssertionError[\s\S]*fail\.running\.ipynb"):
+        main([str(small), output, "--each", "word", f"{tmp_path}/grid.yaml:words", "-p", "word", "{word}"])
+    assert not (tmp_path / "out/fail.ipynb").exists()
 
 
 def test_a_list_that_is_not_there_is_an_error(small, tmp_path):

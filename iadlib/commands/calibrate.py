@@ -161,7 +161,7 @@ def painter(category: Category) -> Callable[[int, tuple], Tensor]:
     from iadlib.detectors.training import seeded
     from iadlib.noise import paint_every_image
 
-    @functools.cache
+    @functools.lru_cache(maxsize=4)  # a few seeds and sizes
     def painted(seed: int, size: tuple[int, int]) -> Tensor:
         with seeded(seed):
             return paint_every_image(category.images("validation", size))

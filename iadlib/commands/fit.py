@@ -91,8 +91,9 @@ def fit(
         started = time.monotonic()
         sentences = in_parallel(fit_into, tasks, f"fitting {detector}")
         seconds = time.monotonic() - started
-    for (_, category, seed), sentence in zip(tasks, sentences, strict=True):
-        print(f"{detector_class(detector).title} on {category.name}, seed {seed}: {sentence}")
+    for (place, category, seed), sentence in zip(tasks, sentences, strict=True):
+        name = category.name if below is None else place
+        print(f"{detector_class(detector).title} on {name}, seed {seed}: {sentence}")
     print(f"{len(tasks)} fitted in {seconds:.0f} s, in {out}")
     return [out / place for place, _, _ in tasks]
 
@@ -100,13 +101,16 @@ def fit(
 def places_of(data: Sequence[str | Path], names: Sequence[str], below: str | Path | None) -> list[Path]:
     """Where the results of each folder of data are filed: by its path below `below`, or else by its name."""
     if below is not None:
-        return [Path(folder).absolute().relative_to(Path(below).absolute()) for folder in data]
+        try:
+            names = [str(Path(folder).absolute().relative_to(Path(below).absolute())) for folder in data]
+        except ValueError as error:
+            raise ValueError(f"--below {below}: {error}; name a folder that all folders of data are in") from None
     if len(set(names)) < len(names):
         raise ValueError(
             f"{', '.join(names)}: folders of data need different names, since results are filed by them; "
             "or name with --below a folder that all are in"
         )
-    return [Path(name) if len(names) > 1 else Path() for name in names]
+    return [Path() if below is None and len(names) == 1 else Path(name) for name in names]
 
 
 def require_normal_images(category: Category, detector: str) -> None:

@@ -69,7 +69,7 @@ def judge(data: str | Path, fits: str | Path, out: str | Path, masked: bool = Fa
     out, fits = require_new(out), Path(fits)
     category, folders = load_category(data), results.find(fits)
     if masked:
-        folders = of_masked_copies(folders, fits, category.name)
+        folders = of_masked_copies(folders, fits, Path(data).name)
     names = [named(folder, fits, masked) for folder in folders]
     truth = Truth.of(category)
     silhouettes = connector_silhouettes(category) if masked else None
@@ -128,7 +128,7 @@ def of_masked_copies(folders: Sequence[Path], fits: Path, name: str) -> list[Pat
             copies.append(folder)
     if not copies:
         places = f"DETECTOR/{name}/{UNMASKED}/SEED and DETECTOR/{name}/{MASKED}N/SEED"
-        raise DataError(f"{fits}: detectors fitted to masked copies are expected in {places}, and there are none")
+        raise DataError(f"{fits}: no detectors in {places}; fit them with --below, the folder that holds {name}")
     return copies
 
 

@@ -126,7 +126,7 @@ def mask_category(
 ) -> list[Path]:
     """Copies of a category with every photograph blacked out beyond a radius in pixels from its object, as 8-bit PNG.
 
-    With one radius, `out` becomes the copy. With several, or `with_unmasked`, `out` becomes a folder of copies: `none`,
+    With one radius, `out` becomes the copy. With several, or `with_unmasked`, it becomes a folder of copies: `none`,
     where photographs are unchanged but for files of 16 bit, which become 8-bit PNG, and `radius_N` for each; the object
     of a photograph is found once. Everything else in the category is copied byte for byte, except for its README.md,
     which states at its beginning how the copy was made. Returns the photographs in which no object was found, and of

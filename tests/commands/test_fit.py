@@ -67,6 +67,8 @@ def test_folders_of_one_name_are_filed_by_their_paths(good_parts, tmp_path):
         fit(folders, "padim", tmp_path / "out", SMALL)
     fitted = fit(folders, "padim", tmp_path / "out", SMALL, below=tmp_path)
     assert fitted == [tmp_path / "out/cloth/none", tmp_path / "out/mat/none"]
+    with pytest.raises(ValueError, match=r"--below .*mat: .*name a folder that all folders of data are in"):
+        fit(folders, "padim", tmp_path / "other", SMALL, below=tmp_path / "mat")
 
 
 def test_wrong_settings_are_refused_before_a_photograph_is_read(tmp_path):

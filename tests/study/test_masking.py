@@ -38,6 +38,6 @@ def test_shares_of_the_background_are_means_over_the_seeds(study):
 
 def test_the_folders_of_one_detector_are_named_by_radius(values, tmp_path):
     for entry in ("none", "radius_0", "radius_8"):
-        (tmp_path / "artifacts/quick/masking/cloth/padim" / entry / "0").mkdir(parents=True)
+        (tmp_path / "artifacts/quick/masking/padim/cloth" / entry / "0").mkdir(parents=True)
     found = masking.fitted(Study("quick", tmp_path), "cloth", "padim", values)
     assert list(found) == ["none", "radius_0", "radius_8"]
