@@ -159,7 +159,7 @@ def on_logical(findings: Findings) -> str:
     elsewhere = [spaced(name) for name in ahead["category"].unique() if name != most.category]
     on = f"on the {listed(elsewhere)}, and most on the" if elsewhere else "only on the"
     return (
-        f"{first}, but a detector is ahead of {reference} beyond the interval {on} {spaced(most.category)}, where "
+        f"{first}; by category, detectors are ahead of {reference} beyond the interval {on} {spaced(most.category)}, where "
         f"{most.entry} has {within(own)} and {reference} {within(other)}."
     )
 
