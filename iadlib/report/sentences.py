@@ -159,8 +159,8 @@ def on_logical(findings: Findings) -> str:
     elsewhere = [spaced(name) for name in ahead["category"].unique() if name != most.category]
     on = f"on the {listed(elsewhere)}, and most on the" if elsewhere else "only on the"
     return (
-        f"{first}; by category, detectors are ahead of {reference} beyond the interval {on} {spaced(most.category)}, where "
-        f"{most.entry} has {within(own)} and {reference} {within(other)}."
+        f"{first}; by category, detectors are ahead of {reference} beyond the interval {on} {spaced(most.category)}, "
+        f"where {most.entry} has {within(own)} and {reference} {within(other)}."
     )
 
 
