@@ -34,6 +34,7 @@ GROUPS = {
     "design": "one choice changed",
     "pair": "pair",
 }
+VOTE_QUANTILE = 0.95  # of normal scores: a detector votes for an anomaly above it
 BEST = " (best)"  # the mark of the best entry of a group, in tables of differences
 
 
@@ -151,19 +152,24 @@ def of_all_detectors(study: Study, values: pd.DataFrame) -> pd.DataFrame:
 
 
 def combined_scores(study: Study, category: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """`rows` of values.csv with the combined scores of all detectors of the benchmark in place of their own."""
-    from iadlib.ensemble.output import combined  # here, because it imports torch
-    from iadlib.types import Prediction
+    """`rows` of values.csv with the combined scores of all detectors of the benchmark in place of their own.
 
+    They are combined as `iadlib.ensemble.output.combined` does.
+    """
     scores = study.table("benchmark", category, "scores.csv", empty=["detector", *TABLES["scores"][1:]])
     table = scores.pivot(index=["seed", "split", "name"], columns="detector", values="score").dropna()
     parts = []
-    for seed, name in product(table.index.unique("seed"), (MEAN, "maximum", "vote")):
+    for seed in table.index.unique("seed"):
         images = rows[rows["seed"] == seed]
         normal, test = table.loc[seed, "validation"], table.loc[seed, "test"].loc[images["name"]]
-        predictions = ([Prediction(each.to_numpy(), None) for _, each in split.items()] for split in (test, normal))
-        found = combined(*predictions, name).scores
-        parts.append(images.assign(entry=f"{name} of all detectors", score=found, au_spro=float("nan")))
+        standardised = (test - normal.mean()) / normal.std(ddof=0).replace(0, 1)
+        votes = test > normal.quantile(VOTE_QUANTILE)
+        for name, found in {
+            MEAN: standardised.mean(axis=1),
+            "maximum": standardised.max(axis=1),
+            "vote": votes.mean(axis=1),
+        }.items():
+            parts.append(images.assign(entry=f"{name} of all detectors", score=found.to_numpy(), au_spro=float("nan")))
     return pd.concat(parts) if parts else rows.iloc[:0]
 
 

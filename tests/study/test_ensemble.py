@@ -2,9 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from iadlib.ensemble.output import combined
 from iadlib.metrics import differences, image_auroc
 from iadlib.metrics.entries import metrics_by_seed
 from iadlib.study import Study, ensemble
+from iadlib.types import Prediction
 
 LABELS = {"pins": np.repeat(["good", "logical", "structural"], 8), "nut": np.repeat(["good", "structural"], 8)}
 ENTRIES = {  # entry -> group, distance between good and anomalous scores
@@ -218,6 +220,19 @@ def test_all_detectors_of_the_benchmark_are_combined_on_the_seeds_that_all_have(
         *(f"{name} of all detectors" for name in ("mean", "maximum", "vote")),
     ]
     assert (table["structural"][1:3] == 1).all()
+    nut = values[(values["category"] == "nut") & (values["entry"] == "feature ensemble")]
+    found = ensemble.combined_scores(Study("quick", tmp_path), "nut", nut)
+    scores = (
+        pd.DataFrame(rows, columns=columns)
+        .query("seed == 0")
+        .pivot(index=["split", "name"], columns="detector", values="score")
+    )
+    test, normal = (
+        [Prediction(scores.loc[split, name].to_numpy(), None) for name in scores] for split in ("test", "validation")
+    )
+    for name, part in found.groupby("entry"):
+        own = part.set_index("name")["score"][scores.loc["test"].index]
+        np.testing.assert_allclose(own, combined(test, normal, name.split()[0]).scores, rtol=1e-5)
     scores = values[(values["entry"] == "feature ensemble") & (values["category"] == "nut") & (values["seed"] == 0)]
     auroc = image_auroc(scores["score"].to_numpy(), (scores["label"] != "good").to_numpy())
     assert table["structural"]["feature ensemble"] == pytest.approx(auroc)  # of the seed that both detectors have
