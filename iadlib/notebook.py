@@ -25,12 +25,11 @@ sys.modules.setdefault("rfc3987_syntax", None)
 
 import nbformat
 import papermill
-import yaml
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from iadlib.parallel import end_with_parent, in_parallel
-from iadlib.params import read_blocks
+from iadlib.params import read_blocks, read_list
 from iadlib.progress import TERMINAL
 
 PACKAGE = Path(__file__).resolve().parent
@@ -91,15 +90,6 @@ def for_entry(source: Path, output: Path, parameters: dict, placeholder: str, en
     """The arguments of `run_notebook` with an entry in place of the placeholder."""
     values = {k: v.replace(placeholder, entry) if isinstance(v, str) else v for k, v in parameters.items()}
     return source, Path(str(output).replace(placeholder, entry)), values
-
-
-def read_list(specification: str) -> list[str]:
-    """The entries of the list, or the keys of the mapping, that FILE:KEY names."""
-    file, _, key = specification.rpartition(":")
-    content = yaml.safe_load(Path(file).read_text()) if Path(file).is_file() else None
-    if not isinstance(content, dict) or not content.get(key):
-        raise ValueError(f"{specification}: FILE:KEY of a list in a YAML file is expected")
-    return [str(entry) for entry in content[key]]
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,7 +1,7 @@
 """Params files: YAML with one block for each profile and a block `common` that all profiles share.
 
-`read_blocks` reads blocks of a file, and `check_values` compares values with the types of a dataclass's fields, so that
-a mistake in a file ends in one error that names file, key and value.
+`read_blocks` reads blocks of a file, `read_list` one list, and `check_values` compares values with the types of a
+dataclass's fields, so that a mistake in a file ends in one error that names file, key and value.
 """
 
 import difflib
@@ -45,6 +45,15 @@ def read_blocks(specification: str) -> dict:
             raise ValueError(f"{name}: the block {block!r} is {content[block]!r}; keys with values are expected")
         merged = _merged(merged, content[block] or {})
     return merged
+
+
+def read_list(specification: str) -> list[str]:
+    """The entries of the list, or the keys of the mapping, that `FILE:KEY` names."""
+    file, _, key = specification.rpartition(":")
+    content = _read(Path(file)) if Path(file).is_file() else {}
+    if not content.get(key):
+        raise ValueError(f"{specification}: FILE:KEY of a list in a YAML file is expected")
+    return [str(entry) for entry in content[key]]
 
 
 def check_values(dataclass_type: type, values: Mapping[str, Any] | None, source: str | Path) -> dict[str, Any]:

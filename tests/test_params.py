@@ -7,7 +7,7 @@ import yaml
 from dvc.utils.serialize import load_yaml
 
 from iadlib.detectors import DETECTORS, create, detector_class
-from iadlib.params import check_values, read_blocks
+from iadlib.params import check_values, read_blocks, read_list
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "params").rglob("*.yaml"))
@@ -168,3 +168,13 @@ def test_every_detector_that_other_settings_name_is_fitted(grid):
 
     named = {*read("params/ensemble.yaml")["common"]["cuts"], *read("params/calibration.yaml")["common"]["members"]}
     assert named | {*read(grid)["masked_methods"]} <= {*read(grid)["methods"]}
+
+
+def test_a_list_is_read_by_file_and_key_and_a_broken_file_is_one_error(tmp_path):
+    path = written(tmp_path, "words: [one, 2]\nnamed: {first: {}, second: {}}\n")
+    assert read_list(f"{path}:words") == ["one", "2"]
+    assert read_list(f"{path}:named") == ["first", "second"]
+    with pytest.raises(ValueError, match="FILE:KEY of a list"):
+        read_list(f"{path}:others")
+    with pytest.raises(ValueError, match="not valid YAML"):
+        read_list(f"{written(tmp_path, 'words: [one')}:words")
