@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from iadlib.parallel import keep_freed_memory
+
 SETTING = "settings."  # before the names of arguments that override values of params files
 
 
@@ -207,6 +209,7 @@ def main(arguments: list[str] | None = None) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file may be no valid text
     os.environ["OMP_NUM_THREADS"] = "1"  # read when libraries are imported: one thread, the same bits
+    keep_freed_memory()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit that removes what is half-written
     try:
         status = run(**vars(options))

@@ -3,6 +3,7 @@
 import ctypes
 import multiprocessing
 import os
+import platform
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +14,7 @@ from iadlib.progress import track
 
 Outcome = TypeVar("Outcome")
 SIGNAL_WHEN_PARENT_ENDS = 1  # PR_SET_PDEATHSIG of prctl(2)
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of mallopt(3)
 # What the forked processes work on: they inherit it, so that images and fitted members are shared and not copied.
 _inherited: tuple[Callable[..., Any], Sequence[tuple]] | None = None
 
@@ -54,6 +56,19 @@ def in_parallel(
     finally:
         _inherited = None
         torch.set_num_threads(threads)
+
+
+def keep_freed_memory() -> None:
+    """Let this process and its forks use freed memory again for the next tensors; with the GNU C library only.
+
+    By default, tensors of more than 32 MiB, and at first of more than 128 KiB, go back to the system at once, which
+    hands out their pages again one by one and filled with zeros: on a virtual machine this takes as long as the
+    networks themselves. Up to 1 GiB of freed memory is kept.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        library = ctypes.CDLL(None)
+        library.mallopt(MMAP_THRESHOLD, 128 * 2**20)  # larger arrays still go back at once
+        library.mallopt(TRIM_THRESHOLD, 2**30)
 
 
 def _can_fork() -> bool:

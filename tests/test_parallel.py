@@ -1,6 +1,7 @@
 """Tasks in processes, and what ends them."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -28,6 +29,24 @@ parallel.cores = lambda: 2
 __main__.run = run
 __main__.main(["card", "x", "--out", "y"])
 """
+
+
+FREED = """
+import resource
+from iadlib.parallel import keep_freed_memory
+
+keep_freed_memory()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    bytearray(64 * 2**20)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) * resource.getpagesize() / 2**20)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the GNU C library alone can be told to keep memory")
+def test_freed_memory_is_used_again():
+    fetched = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True).stdout
+    assert float(fetched) < 2 * 64  # MiB from the system; 20 * 64 if every array goes back to it
 
 
 def test_an_ended_command_leaves_no_process_and_nothing_half_written(tmp_path):
