@@ -59,15 +59,17 @@ def in_parallel(
 
 
 def keep_freed_memory() -> None:
-    """Let this process and its forks use freed memory again for the next tensors; with the GNU C library only.
+    """Let this process and its forks use memory again that tensors have freed; with the GNU C library only.
 
-    By default, tensors of more than 32 MiB, and at first of more than 128 KiB, go back to the system at once, which
-    hands out their pages again one by one and filled with zeros: on a virtual machine this takes as long as the
-    networks themselves. Up to 1 GiB of freed memory is kept.
+    By default, arrays of more than 32 MiB go back to the system at once, and so does the free end of the heap beyond
+    twice the largest array that was freed so far. The system hands out pages one by one and filled with zeros, which on
+    a virtual machine can take as long as the networks. Here arrays of more than 128 MiB go back, and the free end of
+    the heap beyond 1 GiB. Threads other than the main one have small heaps of their own and gain less.
     """
     if platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)
-        library.mallopt(MMAP_THRESHOLD, 128 * 2**20)  # larger arrays still go back at once
+        if not library.mallopt(MMAP_THRESHOLD, 128 * 2**20):
+            library.mallopt(MMAP_THRESHOLD, 32 * 2**20)  # the most that older versions allow
         library.mallopt(TRIM_THRESHOLD, 2**30)
 
 
