@@ -19,7 +19,6 @@ def script(name: str):
 @pytest.fixture
 def designs(monkeypatch):
     module = script("ensemble_designs")
-    monkeypatch.setattr(module, "START", {"noise_scale": 1.0, "steps": 2})
     monkeypatch.setattr(module, "MORE", {"other noise": {"noise_scale": 0.5}})
     monkeypatch.setattr(module, "FOR_THE_THESIS", {})
     return module
@@ -27,15 +26,27 @@ def designs(monkeypatch):
 
 def test_every_design_of_the_table_is_one_that_ensembles_accept():
     module = script("ensemble_designs")
-    assert {*module.MORE, *module.FOR_THE_THESIS} <= module.settings_of([]).designs.keys()
+    committed = pd.read_csv(ROOT / "benchmarks/ensemble_designs.csv").query("group == 'design'")
+    assert set(committed["entry"]) == module.settings_of().designs.keys()
 
 
-def test_designs_are_compared_on_any_category_and_lines_stand_as_committed(designs):
-    results = designs.metrics_on("tests/sample/flat_connector", ["other noise"], "quick")
-    table = designs.table_of(results)
-    committed = pd.read_csv(ROOT / "benchmarks/ensemble_designs.csv")
-    assert list(table.columns) == list(committed.columns)
+def test_designs_are_compared_on_any_category(designs, tmp_path):
+    designs.fit_members("tests/sample/flat_connector", tmp_path, "quick")
+    table = designs.table_of(designs.metrics_on("tests/sample/flat_connector", tmp_path, "quick"))
     assert {"patchcore", "mean", "feature ensemble", "thesis design", "other noise"} <= set(table["entry"])
+
+
+def test_the_table_has_means_over_kinds_and_over_categories():
+    values = {("nut", "logical"): 0.5, ("nut", "structural"): 0.7, ("bolt", "structural"): 0.9}
+    rows = [
+        {"group": "member", "entry": "one", "metric": metric, "category": category, "kind": kind, "value": value}
+        for metric in ("image_auroc", "au_spro")
+        for (category, kind), value in values.items()
+    ]
+    [row] = script("ensemble_designs").table_of(pd.DataFrame(rows)).to_dict("records")
+    assert row["nut, image AUROC"] == 0.6
+    assert row["bolt, AU-sPRO"] == 0.9
+    assert row["all, image AUROC"] == row["all, AU-sPRO"] == 0.75
 
 
 def test_the_cost_is_measured_of_every_ensemble_that_the_study_compares(monkeypatch):
