@@ -53,7 +53,7 @@ test: $(READY)  ## ruff, pytest and every notebook
 	ruff format --check .
 	nbstripout --verify notebooks/*.ipynb
 	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile
-	pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=240 --no-header -q notebooks
+	pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=600 --no-header -q notebooks
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	jupyter lab notebooks
