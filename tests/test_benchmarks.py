@@ -34,6 +34,10 @@ def test_designs_are_compared_on_any_category(designs, tmp_path):
     designs.fit_members("tests/sample/flat_connector", tmp_path, "quick")
     table = designs.table_of(designs.metrics_on("tests/sample/flat_connector", tmp_path, "quick"))
     assert {"patchcore", "mean", "feature ensemble", "thesis design", "other noise"} <= set(table["entry"])
+    committed = pd.read_csv(ROOT / "benchmarks/ensemble_designs.csv")
+    categories = ("flat_connector, ", "magnetic_tile, ", "loco_juice_bottle, ")
+    columns, known = ([name for name in each if not name.startswith(categories)] for each in (table, committed))
+    assert columns == known == ["group", "entry", "all, image AUROC", "all, AU-sPRO"]
 
 
 def test_the_table_has_means_over_kinds_and_over_categories():
