@@ -27,6 +27,7 @@ from torch import nn
 from iadlib.data import fit_size, load_category
 from iadlib.detectors import DETECTORS, create, detector_class
 from iadlib.features import resolve_device
+from iadlib.parallel import keep_freed_memory
 from iadlib.params import read_blocks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -112,6 +113,7 @@ def main() -> None:
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
+        keep_freed_memory()  # as all commands do
         print(json.dumps(measure(options.one, options.profile, options.data, options.device)))
         return
     rows = []

@@ -26,8 +26,9 @@ from iadlib.commands.fit import FitSettings, working_size
 from iadlib.data import load_category
 from iadlib.detectors import Detector, create
 from iadlib.ensemble import FeatureEnsemble, OutputEnsemble
-from iadlib.ensemble.output import combined
+from iadlib.metrics.combining import combined
 from iadlib.metrics.entries import FEATURE, MEAN, WEIGHTED
+from iadlib.parallel import keep_freed_memory
 from iadlib.params import read_settings
 from iadlib.types import Prediction
 
@@ -122,6 +123,7 @@ def main() -> None:
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
+        keep_freed_memory()  # as all commands do
         print(json.dumps(measure(options.one, options.profile, options.data, options.device)))
         return
     rows = []

@@ -3,12 +3,13 @@
     python -m pip install anomalib==2.7.0    # beside this package, in an environment of its own
     OMP_NUM_THREADS=2 python benchmarks/library.py --data FOLDER
 
-Both get the same images at the same size, a backbone with the same weights and layers, and a coreset of the same size;
-by itself, the library would take a coreset of a tenth of the patches. They differ in what each does by itself. Here the
-coreset is chosen by 128 projected channels, and in the library by as many as its Johnson-Lindenstrauss bound asks for;
-here batch normalisations are folded into the backbone's convolutions; image scores are the mean of the map's highest
-0.5 % here, and the largest patch score weighted by equation 7 there. Images pass one by one when they are scored. Each
-run is a process of its own, this package before and after the library: compare the ratios, not the times.
+Both get the same images at the same size, a backbone with the same weights and layers, and a coreset of the same
+size; by itself, the library would take a coreset of a tenth of the patches. In three things they differ. This package
+chooses the coreset by 128 projected channels, the library by as many as its Johnson-Lindenstrauss bound asks for.
+This package folds batch normalisations into the backbone's convolutions. Its image score is the mean of the map's
+highest 0.5 %, that of the library the largest patch score weighted by equation 7. Images pass one by one when they
+are scored. Each run is a process of its own, this package before and after the library: compare the ratios, not the
+times.
 Writes benchmarks/library.csv. The committed table: LOCO AD's juice bottle, `--coreset 0.01`.
 """
 

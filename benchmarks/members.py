@@ -23,8 +23,8 @@ from iadlib.commands.fit import working_size
 from iadlib.data import Category, load_category
 from iadlib.detectors import DETECTORS, create, detector_class
 from iadlib.ensemble.compositions import changed_compositions, changed_places, weights_of
-from iadlib.ensemble.output import standardised
 from iadlib.metrics import image_auroc
+from iadlib.metrics.combining import standardised
 from iadlib.metrics.entries import MEAN, WEIGHTED
 from iadlib.parallel import in_parallel
 

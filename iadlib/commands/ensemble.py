@@ -34,11 +34,12 @@ from iadlib.ensemble.compositions import changed_compositions, changed_places, w
 from iadlib.ensemble.feature import PRESETS, FeatureEnsemble, check_whole, kinds_of, of_patches
 from iadlib.ensemble.head import Artificial, JointHead
 from iadlib.ensemble.members import Members, check_validation, share_backbones
-from iadlib.ensemble.output import COMBINATIONS, cawpe, combined, stacked
+from iadlib.ensemble.output import cawpe, stacked
 from iadlib.ensemble.settings import SCORING, HeadSettings, settings_of
 from iadlib.ensemble.transforms import Covariance, covariances
 from iadlib.files import require_new, whole_folder, write_json, write_tables
 from iadlib.metrics import image_auroc
+from iadlib.metrics.combining import COMBINATIONS, combined
 from iadlib.metrics.entries import ALONE, FEATURE, MEAN, TABLES, THESIS, WEIGHTED
 from iadlib.metrics.values import SEPARATOR, wide
 from iadlib.parallel import in_parallel

@@ -23,7 +23,6 @@ sides the levels do not divide are padded by reflection. The image score, the sm
 segments, and gives no image score.
 """
 
-import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -68,7 +67,7 @@ class AnoDDPM(Detector):
     steps: int = 150
     learning_rate: float = 0.002
     training_batch_size: int = 8
-    average_decay: float = 0.98  # of the moving average of the weights
+    average_decay: float = 0.98  # of the moving average of the weights; smaller in the first steps
     max_gradient_norm: float | None = 1.0  # gradients are clipped to this norm; None: not clipped
     image_score: str = "map"
     smoothing_sigma: float = 2.0
@@ -100,28 +99,28 @@ class AnoDDPM(Detector):
         """Train the U-Net and keep the moving average of its weights; validation images are not used."""
         device = resolve_device(self.device)
         self.build()
-        average, current = self.network_, copy.deepcopy(self.network_).train().requires_grad_(True)
-        current.to(memory_format=self._memory_format(current))
-        numbers = iter(range(self.steps))
+        network = self.network_.train().requires_grad_(True)
+        network.to(memory_format=self._memory_format(network))
 
         def loss(images: Tensor) -> Tensor:
             count, _, height, width = images.shape
             step = torch.randint(1, self.trained_timesteps + 1, (count,), device=device)
             noise = self._noise(count, height, width)
-            return F.mse_loss(self._estimate(current, self.diffused(images, noise, step), step), noise)
+            return F.mse_loss(self._estimate(network, self.diffused(images, noise, step), step), noise)
 
         self.losses_ = train(
             loss,
             [self._padded(train_images * 2 - 1)],
-            [torch.optim.AdamW(current.parameters(), lr=self.learning_rate, weight_decay=0, fused=True)],
+            [torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=0, fused=True)],
             steps=self.steps,
             batch_size=self.training_batch_size,
             seed=self.seed,
             device=device,
             description="anoddpm: U-Net",
             max_gradient_norm=self.max_gradient_norm,
-            after_step=lambda: follow(average, current, decay_at(next(numbers), self.average_decay)),
+            average_decay=self.average_decay,
         )
+        network.eval().requires_grad_(False).to(memory_format=self._memory_format(network))
         return self
 
     def build(self) -> None:
@@ -217,18 +216,6 @@ class AnoDDPM(Detector):
         """Share of the variance that belongs to the image after 0 to T steps, (T + 1,)."""
         products = (1 - torch.linspace(0.0001, 0.02, self.timesteps)).cumprod(dim=0)  # DDPM, section 4
         return torch.cat([torch.ones(1), products]).to(resolve_device(self.device))
-
-
-def decay_at(step: int, decay: float) -> float:
-    """The decay at a step: smaller at first, so that the average does not keep the untrained weights."""
-    return min(decay, (1 + step) / (10 + step))
-
-
-def follow(average: nn.Module, current: nn.Module, decay: float) -> None:
-    """Update a moving average: `decay` times the average plus 1 - `decay` times the current weights."""
-    with torch.no_grad():
-        for mean, value in zip(average.parameters(), current.parameters(), strict=True):
-            mean.lerp_(value, 1 - decay)
 
 
 def reverse_step(

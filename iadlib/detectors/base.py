@@ -239,7 +239,7 @@ class Detector(ABC):
 
     def _require_share(self, *names: str) -> None:
         for name in names:
-            if not 0 <= (value := getattr(self, name)) <= 1:
+            if (value := getattr(self, name)) is not None and not 0 <= value <= 1:
                 raise ValueError(f"{name} {value}: 0 to 1")
 
     def _require_odd(self, *names: str) -> None:

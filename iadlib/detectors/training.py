@@ -36,6 +36,7 @@ def train(
     description: str,
     schedulers: Sequence[torch.optim.lr_scheduler.LRScheduler] = (),
     max_gradient_norm: float | None = None,
+    average_decay: float | None = None,
     after_step: Callable[[], None] | None = None,
 ) -> Tensor:
     """Minimise `loss(*batch)` for a number of steps, and return its history (steps,), on the CPU.
@@ -43,14 +44,16 @@ def train(
     `samples` are tensors of equal length; every batch takes the same entries of each and is moved to `device`. Random
     numbers in `loss` should come from PyTorch's own generator, which is seeded with `seed`. Every scheduler makes one
     step after each step of the optimisers. Gradients of all parameters together are clipped to `max_gradient_norm`.
-    `after_step` is called after each step, for moving averages of weights. Raises `RuntimeError` if a loss is not
-    finite, on a GPU up to STEPS_BETWEEN_CHECKS steps later.
+    With `average_decay`, the parameters end as the moving averages of their values; the decay at step n is at most
+    (1 + n) / (10 + n), so that an average does not keep the untrained weights. `after_step` is called after each step.
+    Raises `RuntimeError` if a loss is not finite, on a GPU up to STEPS_BETWEEN_CHECKS steps later.
     """
     count = len(samples[0])
     batch_size = min(batch_size, count)
     parameters = [p for optimiser in optimisers for group in optimiser.param_groups for p in group["params"]]
     interval = 1 if device.type == "cpu" else STEPS_BETWEEN_CHECKS
     history = torch.empty(steps, device=device)
+    averages = [] if average_decay is None else [parameter.detach().clone() for parameter in parameters]
     with seeded(seed):
         batches = _batches(count, batch_size)
         for step in track(range(steps), description):
@@ -68,8 +71,12 @@ def train(
                 optimiser.step()
             for scheduler in schedulers:
                 scheduler.step()
+            for average, parameter in zip(averages, parameters, strict=False):  # none without `average_decay`
+                average.lerp_(parameter.detach(), 1 - min(average_decay, (1 + step) / (10 + step)))
             if after_step is not None:
                 after_step()
+    for average, parameter in zip(averages, parameters, strict=False):
+        parameter.data.copy_(average)
     return history.cpu()
 
 

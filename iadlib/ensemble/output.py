@@ -1,16 +1,13 @@
 """Output-level ensembles, the baselines of the feature-level one: the scores and maps of the members are combined.
 
-Scores of different methods have different units. Without labels, scores are standardised by the mean and the standard
-deviation of the normal validation images, and maps by those of the pixels of these images; then their mean or their
-maximum is taken, or their mean weighted by how well each member's scores tell artificial anomalies from the validation
-images, and its maps show them (`compositions`), or members vote: a member votes for "anomalous" if its value exceeds a
-quantile of its values on the validation images. Labels allow more: stacking by logistic regression, and CAWPE (Large,
-Lines and Bagnall, "A probabilistic classifier ensemble weighting scheme based on cross-validated accuracy estimates",
-2019). Labelled images exist in the test split only, so that both are cross-fitted: an image is judged by what was
-fitted to other images. Tables say so.
+Without labels they are combined as `iadlib.metrics.combining` describes; the weights of a weighted mean say how well
+each member's scores tell artificial anomalies from the validation images, and its maps show them (`compositions`).
+Labels allow more: stacking by logistic regression, and CAWPE (Large, Lines and Bagnall, "A probabilistic classifier
+ensemble weighting scheme based on cross-validated accuracy estimates", 2019). Labelled images exist in the test split
+only, so that both are cross-fitted: an image is judged by what was fitted to other images. Tables say so.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
@@ -26,11 +23,9 @@ from iadlib.detectors import Detector, create, detector_class
 from iadlib.ensemble.compositions import CAWPE_POWER, changed_compositions, changed_places, weights_of
 from iadlib.ensemble.feature import MEMBERS
 from iadlib.ensemble.members import Members, check_validation
+from iadlib.metrics.combining import COMBINATIONS, combined
 from iadlib.metrics.entries import MEAN, WEIGHTED
 from iadlib.types import Prediction
-
-COMBINATIONS = (MEAN, WEIGHTED, "maximum", "vote")
-VOTE_QUANTILE = 0.95
 
 
 @dataclass(kw_only=True, eq=False)
@@ -47,7 +42,7 @@ class OutputEnsemble(Detector):
     learned: ClassVar = ("members_", "validation_scores_", "validation_maps_", "weights_")
 
     members: dict[str, dict] = field(default_factory=lambda: {name: {} for name in MEMBERS})
-    combination: str = MEAN  # one of COMBINATIONS, described above
+    combination: str = MEAN  # one of COMBINATIONS
     smoothing_sigma: float = 0.0
 
     def __post_init__(self):
@@ -124,39 +119,6 @@ class OutputEnsemble(Detector):
     def _new_members(self) -> Members:
         execution = {"seed": self.seed, "device": self.device}
         return Members({name: create(name, **values | execution) for name, values in self.members.items()}, {})
-
-
-def combined(
-    predictions: Sequence[Prediction],
-    validation: Sequence[Prediction],
-    combination: str,
-    weights: Sequence[Sequence[float]] | None = None,
-) -> Prediction:
-    """One prediction of several members' predictions, each relative to its own for normal validation images.
-
-    Its maps are those of the members that have maps. The combination "weighted mean" takes `weights`, for every member
-    those of its scores and of its maps.
-    """
-    triples = list(zip(predictions, validation, weights or [(1.0, 1.0)] * len(predictions), strict=True))
-    maps = [(values.maps, normal.maps, weight) for values, normal, (_, weight) in triples if values.maps is not None]
-    scores = [(values.scores, normal.scores, weight) for values, normal, (weight, _) in triples]
-    return Prediction(_combined(scores, combination), _combined(maps, combination) if maps else None)
-
-
-def _combined(triples: Sequence[tuple[np.ndarray, np.ndarray, float]], combination: str) -> np.ndarray:
-    if combination == "vote":
-        votes = [(values > np.quantile(normal, VOTE_QUANTILE)).astype(np.float32) for values, normal, _ in triples]
-        return np.mean(votes, axis=0, dtype=np.float32)
-    parts = [standardised(values, normal) for values, normal, _ in triples]
-    if combination == WEIGHTED:
-        return np.average(parts, axis=0, weights=[weight for _, _, weight in triples]).astype(np.float32)
-    return (np.mean if combination == MEAN else np.max)(parts, axis=0).astype(np.float32)
-
-
-def standardised(values: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """Values less the mean of normal values, divided by their standard deviation (by 1 if it is 0)."""
-    spread = float(normal.std())
-    return (values - float(normal.mean())) / (spread if spread > 0 else 1.0)
 
 
 def stacked(scores: np.ndarray, labels: np.ndarray, folds: int, seed: int) -> np.ndarray:

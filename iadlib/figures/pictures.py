@@ -31,10 +31,13 @@ def heat_map_picture(
     """A photograph with its ground truth outlined, and beside it the same photograph under its map.
 
     `image` is uint8, (H, W, 3) or (H, W). `heat` has any size and is stretched to the image; `low` and `high` are
-    the ends of its colour scale. The masks of `regions` have the image's size. Both halves are scaled to 480 pixels
-    on their longer side. Saving a JPEG takes a few milliseconds, a PNG 0.1 s or more.
+    the ends of its colour scale. Where the map exceeds `high`, the scale ends at the map's highest value, so that the
+    place of a strong anomaly stands out from what is anomalous around it. The masks of `regions` have the image's size.
+    Both halves are scaled to 480 pixels on their longer side. Saving a JPEG takes a few milliseconds, a PNG 0.1 s or
+    more.
     """
     _check(image, heat, regions)
+    high = max(high, float(heat.max()))
     size = size_within(image.shape, LONGER_SIDE, LONGER_SIDE)
     left = scaled(image, size)
     left = left if left.mode == "RGB" else left.convert("RGB")

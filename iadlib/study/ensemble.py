@@ -12,6 +12,7 @@ import yaml
 
 from iadlib.figures.text import shown, spaced, titled
 from iadlib.metrics import DIFFERENCE_METRICS, Cells, collect, difference
+from iadlib.metrics.combining import MAXIMUM, VOTE, combined
 from iadlib.metrics.entries import (
     ALONE,
     FEATURE,
@@ -23,6 +24,7 @@ from iadlib.metrics.entries import (
     metrics_by_seed,
 )
 from iadlib.study.paths import ROOT, Study
+from iadlib.types import Prediction
 
 METRICS = DIFFERENCE_METRICS | {"pixel_auroc": "pixel AUROC"}
 GROUPS = {
@@ -34,7 +36,6 @@ GROUPS = {
     "design": "one choice changed",
     "pair": "pair",
 }
-VOTE_QUANTILE = 0.95  # of normal scores: a detector votes for an anomaly above it
 BEST = " (best)"  # the mark of the best entry of a group, in tables of differences
 
 
@@ -152,24 +153,19 @@ def of_all_detectors(study: Study, values: pd.DataFrame) -> pd.DataFrame:
 
 
 def combined_scores(study: Study, category: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """`rows` of values.csv with the combined scores of all detectors of the benchmark in place of their own.
-
-    They are combined as `iadlib.ensemble.output.combined` does.
-    """
+    """`rows` of values.csv with the combined scores of all detectors of the benchmark in place of their own."""
     scores = study.table("benchmark", category, "scores.csv", empty=["detector", *TABLES["scores"][1:]])
     table = scores.pivot(index=["seed", "split", "name"], columns="detector", values="score").dropna()
     parts = []
     for seed in table.index.unique("seed"):
         images = rows[rows["seed"] == seed]
         normal, test = table.loc[seed, "validation"], table.loc[seed, "test"].loc[images["name"]]
-        standardised = (test - normal.mean()) / normal.std(ddof=0).replace(0, 1)
-        votes = test > normal.quantile(VOTE_QUANTILE)
-        for name, found in {
-            MEAN: standardised.mean(axis=1),
-            "maximum": standardised.max(axis=1),
-            "vote": votes.mean(axis=1),
-        }.items():
-            parts.append(images.assign(entry=f"{name} of all detectors", score=found.to_numpy(), au_spro=float("nan")))
+        predictions, validation = (
+            [Prediction(found[name].to_numpy(), None) for name in found] for found in (test, normal)
+        )
+        for name in (MEAN, MAXIMUM, VOTE):
+            joint = combined(predictions, validation, name).scores
+            parts.append(images.assign(entry=f"{name} of all detectors", score=joint, au_spro=float("nan")))
     return pd.concat(parts) if parts else rows.iloc[:0]
 
 

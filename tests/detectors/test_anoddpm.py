@@ -3,7 +3,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
-from iadlib.detectors.anoddpm import AnoDDPM, decay_at, follow, reverse_step
+from iadlib.detectors.anoddpm import AnoDDPM, reverse_step
 
 TINY = {
     "channels": (8, 16),
@@ -103,18 +103,6 @@ def test_the_kept_weights_are_the_moving_average(normal_images):
     expected = second * (first * weights[0] + (1 - first) * weights[1]) + (1 - second) * weights[2]
     assert (weights[2] - weights[0]).abs().max() > 0.01
     torch.testing.assert_close(weights_of(averaged.network_), expected, atol=1e-6, rtol=1e-4)
-
-
-def test_a_slow_average_forgets_the_untrained_weights():
-    kept = np.prod([decay_at(step, 0.9999) for step in range(1000)])
-    assert kept < 1e-6
-
-
-def test_following_moves_a_share_of_the_way():
-    average, current = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
-    expected = 0.9 * average.weight.detach() + 0.1 * current.weight.detach()
-    follow(average, current, 0.9)
-    torch.testing.assert_close(average.weight, torch.nn.Parameter(expected))
 
 
 def test_the_unet_learns_what_the_noise_is(normal_images):

@@ -102,6 +102,16 @@ def test_a_batch_takes_the_same_entries_of_all_samples():
     assert found == [True] * 6
 
 
+def test_the_kept_parameters_are_moving_averages_that_forget_the_untrained_ones():
+    def kept(decay, steps):
+        weight = torch.zeros((), requires_grad=True)
+        train(lambda _: -weight, [SAMPLES], [descent(weight)], average_decay=decay, **SETTINGS | {"steps": steps})
+        return weight.item()
+
+    assert kept(0.15, 2) == pytest.approx(0.15 * (0.1 * 0 + 0.9 * 1) + 0.85 * 2)  # 1 / 10, then 2 / 11 is above 0.15
+    assert kept(1.0, 300) > 0.85 * 300  # about the last tenth
+
+
 def test_schedulers_and_what_follows_a_step_run_once_a_step():
     weight, followed = torch.zeros((), requires_grad=True), []
     optimiser = descent(weight)

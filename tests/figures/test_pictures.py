@@ -34,6 +34,13 @@ def test_the_map_rises_from_left_to_right_in_the_right_half_alone():
     assert right[:, -1].sum() > right[:, 240].sum() > right[:, 0].sum()
 
 
+def test_the_place_of_a_strong_anomaly_stands_out_from_what_is_anomalous_around_it():
+    heat = np.full((60, 100), 2.0, np.float32)  # beyond the scale everywhere
+    heat[20:40, 60:80] = 20.0
+    right = np.asarray(heat_map_picture(IMAGE, heat, [], 0, 1), dtype=int)[:, -480:].sum(axis=2)
+    assert right[144, 336] > right[144, 48] + 100
+
+
 def test_a_region_is_outlined_in_both_halves_where_it_lies():
     picture = np.asarray(heat_map_picture(IMAGE, HEAT, [Region(MASK, 10)], 0, 1))
     for half in (picture[:, :480], picture[:, -480:]):

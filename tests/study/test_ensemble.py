@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iadlib.ensemble.output import combined
 from iadlib.metrics import differences, image_auroc
+from iadlib.metrics.combining import combined
 from iadlib.metrics.entries import metrics_by_seed
 from iadlib.study import Study, ensemble
 from iadlib.types import Prediction
