@@ -18,6 +18,8 @@ on `seed`, so that a score depends neither on the batch nor on a draw of its own
 the levels of noise that detection uses, as the code does (800 there). The U-Net is that of diffusers, with strided
 convolutions where the authors' has residual blocks that resample; an attention head has the largest number of channels
 that divides those of all its levels and half of the last level's, where the authors fix the number of heads.
+By default squared differences are divided by
+those of training images at the same place: edges and textures are hard to reconstruct in good images, too.
 `patch_size` above 1 folds squares of pixels into channels before the network, which makes it cheaper. Images whose
 sides the levels do not divide are padded by reflection. The image score, the smoothed map's maximum, is ours: the paper
 segments, and gives no image score.
@@ -34,19 +36,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from iadlib.detectors.base import Detector
+from iadlib.detectors.base import Detector, smooth_maps
 from iadlib.detectors.training import seeded, train
 from iadlib.features import resolve_device
 from iadlib.noise import simplex_noise
+from iadlib.progress import track
 
 NOISES = ("simplex", "gaussian")
+REFERENCE_IMAGES = 48  # training images whose errors are those of good images
+LEAST_ERROR = 0.2  # added to the errors of good images, relative to their mean over all places
 
 
 @dataclass(kw_only=True, eq=False)
 class AnoDDPM(Detector):
     title: ClassVar = "AnoDDPM"
     cuts: ClassVar = {"residual": "distance"}
-    learned: ClassVar = ("network_", "losses_")  # the network has the average of the weights over the training
+    # The network has the average of the weights over the training; `errors_` (1, 1, H, W) are those of good images.
+    learned: ClassVar = ("network_", "losses_", "errors_")
     slow: ClassVar = True
     image_size: ClassVar = 96
 
@@ -56,13 +62,14 @@ class AnoDDPM(Detector):
     largest_structure: float = 64.0  # wavelength of the first octave in pixels; each further one is half as long
     timesteps: int = 1000  # T of the noise schedule
     trained_timesteps: int = 250  # training uses the levels of noise of the first of these steps
-    depth: int = 200  # lambda: steps by which a test image is diffused
+    depth: int = 50  # lambda: steps by which a test image is diffused
     reverse_steps: int = 1  # evaluations of the network to denoise it
     stochasticity: float = 0.0  # eta of DDIM: 1 for the ancestral sampling of DDPM, 0 for no noise
     reconstructions: int = 8  # with different noise, averaged before the comparison with the image
     channels: tuple[int, ...] = (16, 32, 64)  # of the U-Net's levels, the finest first
     layers_per_level: int = 1
     attention: tuple[int, ...] = ()  # levels with attention, 0 the finest, besides the middle of the U-Net
+    relative_errors: bool = True  # to those of training images at the same place
     patch_size: int = 2  # side of the squares of pixels that are folded into channels
     steps: int = 150
     learning_rate: float = 0.002
@@ -121,17 +128,32 @@ class AnoDDPM(Detector):
             average_decay=self.average_decay,
         )
         network.eval().requires_grad_(False).to(memory_format=self._memory_format(network))
+        self.errors_ = torch.ones(1, 1, 1, 1, device=device)
+        if self.relative_errors:
+            self.errors_ = self._errors(train_images[:: math.ceil(len(train_images) / REFERENCE_IMAGES)])
         return self
+
+    def _errors(self, images: Tensor) -> Tensor:
+        """The mean squared error (1, 1, H, W) of good images, smoothed, and above 0 everywhere."""
+        batches = track(images.split(self.batch_size), "anoddpm: errors of training images")
+        with torch.inference_mode():
+            residuals = [self._residual(batch) for batch in batches]
+        error = torch.cat(residuals).mean(dim=(0, 1), keepdim=True)
+        smooth = smooth_maps(error, error.shape[-2:], self.smoothing_sigma).unsqueeze(1)
+        return (smooth + LEAST_ERROR * error.mean()).clamp(min=torch.finfo(error.dtype).tiny)
 
     def build(self) -> None:
         with seeded(self.seed):
             self.network_ = self._new_network().eval().requires_grad_(False)
 
     def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
-        images = images.to(resolve_device(self.device))
-        residual = (images - self.reconstruct(images)).square()  # (N, 3, H, W)
+        residual = self._residual(images)  # (N, 3, H, W)
         yield "residual", residual
-        yield "scores", residual.mean(dim=1, keepdim=True)
+        yield "scores", residual.mean(dim=1, keepdim=True) / self.errors_
+
+    def _residual(self, images: Tensor) -> Tensor:
+        images = images.to(resolve_device(self.device))
+        return (images - self.reconstruct(images)).square()
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) in [0, 1], diffused by `depth` steps and denoised."""

@@ -14,14 +14,13 @@ degrees as in the code. The lattice of the Perlin noise is rotated, where the co
 images are not rotated, which would turn images of a product with a fixed orientation into anomalous ones. Half of the
 images of each batch are drawn to get an anomaly, where the code draws for every image, so that a batch of two has one.
 Weights are initialised as PyTorch does, except that the discriminative network begins with `initial_probability` of an
-anomaly at every pixel, as the focal loss's paper recommends where few pixels are anomalous. After the training, the
-moving averages of the batch normalisations are replaced by averages over training images for the final weights (Wu and
-Johnson, "Rethinking 'Batch' in BatchNorm", 2021, arXiv:2105.07576, section 3): moving averages over small batches lag
-behind weights that change quickly. Decoders upsample to the encoder's grids, so that any sides of 32 pixels or more are
-possible, bilinearly without aligned corners, where the code aligns them.
+anomaly at every pixel, as the focal loss's paper recommends where few pixels are anomalous. By default the
+reconstructive network normalises channels in groups of four (Wu and He, "Group Normalization", ECCV 2018,
+arXiv:1803.08494): with batches as small as a CPU allows, batch normalisation there makes what is learned depend on the
+seed. Decoders upsample to the encoder's grids, so that any sides of 32 pixels or more are possible, bilinearly without
+aligned corners, where the code aligns them.
 """
 
-import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -40,7 +39,10 @@ from iadlib.noise import paint_anomalies, texture_files
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 SMALLEST_SIDE = 32  # pixels; one on the last of six levels
 FOCUS = 2.0  # gamma of the focal loss
-STATISTICS_BATCHES, STATISTICS_BATCH_SIZE = 8, 8  # of the batch normalisations, after the training
+NORMALISATIONS = {
+    "group": lambda channels: nn.GroupNorm(channels // 4 if channels % 4 == 0 else 1, channels),
+    "batch": nn.BatchNorm2d,
+}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -54,6 +56,7 @@ class DRAEM(Detector):
 
     reconstructive_width: int = 8  # channels of the first level
     discriminative_width: int = 8
+    normalisation: str = "group"  # of the reconstructive network; or the paper's "batch", for larger batches
     textures: str | None = None  # folder of photographs to paint anomalies with; None: noise and training images
     perlin_octaves: int = 4  # Perlin noise has 2 ** 0 to 2 ** perlin_octaves cells a side
     perlin_threshold: float = 0.5  # anomalies lie where the noise exceeds it
@@ -74,6 +77,7 @@ class DRAEM(Detector):
         if not 0 < self.initial_probability < 1:
             raise ValueError(f"initial_probability {self.initial_probability}: above 0 and below 1")
         self._require_odd("score_window")
+        self._require_choice(normalisation=tuple(NORMALISATIONS))
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Train both networks together; validation images are not used."""
@@ -92,17 +96,15 @@ class DRAEM(Detector):
         optimiser = torch.optim.Adam(parameters, lr=self.learning_rate, fused=True)
         milestones = [math.ceil(share * self.steps) for share in (0.8, 0.9)]
 
-        paint = functools.partial(
-            paint_anomalies,
-            sources=train_images,
-            textures=textures,
-            octaves=self.perlin_octaves,
-            threshold=self.perlin_threshold,
-            lowest_opacity=self.lowest_opacity,
-        )
-
         def loss(images: Tensor) -> Tensor:
-            painted, masks = paint(images)
+            painted, masks = paint_anomalies(
+                images,
+                sources=train_images,
+                textures=textures,
+                octaves=self.perlin_octaves,
+                threshold=self.perlin_threshold,
+                lowest_opacity=self.lowest_opacity,
+            )
             reconstruction = self.reconstructive_(painted)
             logits = self.discriminative_(torch.cat([reconstruction, painted], dim=1))
             similarity = structural_similarity(reconstruction, images)
@@ -119,27 +121,13 @@ class DRAEM(Detector):
             description="draem: both networks",
             schedulers=[torch.optim.lr_scheduler.MultiStepLR(optimiser, milestones, gamma=0.2)],
         )
-        self._estimate_statistics(paint, train_images)
+        for network in (self.reconstructive_, self.discriminative_):
+            network.eval().requires_grad_(False)
         return self
-
-    @torch.no_grad()
-    def _estimate_statistics(self, paint: Callable[[Tensor], tuple[Tensor, Tensor]], images: Tensor) -> None:
-        """Replace the moving averages of the batch normalisations by averages for the final weights."""
-        networks = nn.ModuleList([self.reconstructive_, self.discriminative_]).requires_grad_(False)
-        norms = [module for module in networks.modules() if isinstance(module, nn.BatchNorm2d)]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # the plain average of all batches
-        with seeded(self.seed):
-            for _ in range(STATISTICS_BATCHES):
-                chosen = torch.randperm(len(images))[:STATISTICS_BATCH_SIZE]
-                painted, _ = paint(images[chosen].to(resolve_device(self.device)))
-                self.discriminative_(torch.cat([self.reconstructive_(painted), painted], dim=1))
-        networks.eval()
 
     def build(self) -> None:
         with seeded(self.seed):
-            self.reconstructive_ = ReconstructiveNetwork(self.reconstructive_width)
+            self.reconstructive_ = ReconstructiveNetwork(self.reconstructive_width, self.normalisation)
             self.discriminative_ = DiscriminativeNetwork(self.discriminative_width)
             odds = self.initial_probability / (1 - self.initial_probability)
             with torch.no_grad():
@@ -192,12 +180,15 @@ def structural_similarity(images: Tensor, others: Tensor) -> Tensor:
 class ReconstructiveNetwork(nn.Module):
     """An encoder of five levels and a decoder without skip connections."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, normalisation: str):
         super().__init__()
+        norm = NORMALISATIONS[normalisation]
         widths = [width, 2 * width, 4 * width, 8 * width, 8 * width]
-        self.encoder = nn.ModuleList(_block(a, b) for a, b in zip([3, *widths[:-1]], widths, strict=True))
+        self.encoder = nn.ModuleList(_block(a, b, norm) for a, b in zip([3, *widths[:-1]], widths, strict=True))
         upwards = [8 * width, 4 * width, 2 * width, width, width]
-        self.decoder = nn.ModuleList(nn.Sequential(_block(a, a), _convolution(a, b)) for a, b in pairwise(upwards))
+        self.decoder = nn.ModuleList(
+            nn.Sequential(_block(a, a, norm), _convolution(a, b, norm)) for a, b in pairwise(upwards)
+        )
         self.output = nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -238,9 +229,9 @@ class DiscriminativeNetwork(nn.Module):
         return self.output(self.features(images))
 
 
-def _convolution(before: int, after: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(inplace=True))
+def _convolution(before: int, after: int, norm: Callable[[int], nn.Module] = nn.BatchNorm2d) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(before, after, 3, padding=1), norm(after), nn.ReLU(inplace=True))
 
 
-def _block(before: int, after: int) -> nn.Sequential:
-    return nn.Sequential(_convolution(before, after), _convolution(after, after))
+def _block(before: int, after: int, norm: Callable[[int], nn.Module] = nn.BatchNorm2d) -> nn.Sequential:
+    return nn.Sequential(_convolution(before, after, norm), _convolution(after, after, norm))

@@ -54,7 +54,7 @@ class PatchCore(Detector):
     patch_size: int = 3  # side of the neighbourhood that is averaged, in patches
     count_padding: bool = True  # average over the whole neighbourhood, with zeros outside of the map
     embedding_dimension: int | None = None  # channels kept by pooling; None: all
-    coreset_fraction: float = 0.02  # share of the training patches that are kept
+    coreset_fraction: float = 0.05  # share of the training patches that are kept
     projection_dimension: int | None = 128  # of the random projection for the selection alone; None: no projection
     reweighting_neighbours: int = 0  # b of equation 7, for "patch"; 0: no re-weighting
 
