@@ -57,7 +57,8 @@ def small(tmp_path_factory) -> dict[str, str]:
 
 def fitted(name: str, small: dict[str, str]):
     backbone = small if "checkpoint" in detector_class(name).paths else {}
-    return create(name, **TINY.get(name, {}) | backbone).fit(textured(8, 1, SIZE), textured(3, 3, SIZE))
+    longer = {"steps": 30} if name == "draem" else {}  # after three, all scores are alike but for rounding
+    return create(name, **TINY.get(name, {}) | longer | backbone).fit(textured(8, 1, SIZE), textured(3, 3, SIZE))
 
 
 def assert_same(detector, path: Path, images: torch.Tensor, batch_size: int) -> None:

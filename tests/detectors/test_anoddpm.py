@@ -105,6 +105,23 @@ def test_the_kept_weights_are_the_moving_average(normal_images):
     torch.testing.assert_close(weights_of(averaged.network_), expected, atol=1e-6, rtol=1e-4)
 
 
+def test_errors_are_relative_to_those_of_training_images_at_the_same_place(normal_images):
+    def fitted(**changes):
+        detector = AnoDDPM(**TINY, smoothing_sigma=0, **changes)
+        # Reconstructions miss the left half of every image by 0.2, and the right half by 0.1.
+        missed = torch.full((1, 1, 64, 48), 0.1)
+        missed[..., :24] = 0.2
+        detector.reconstruct = lambda images: images + missed
+        return detector.fit(normal_images)
+
+    relative, absolute = (dict(fitted(**each).stations(normal_images)) for each in ({}, {"relative_errors": False}))
+    assert torch.equal(relative["residual"], absolute["residual"])
+    torch.testing.assert_close(absolute["scores"][0, 0, 0, [0, 40]], torch.tensor([0.04, 0.01]))
+    mean = 0.2 * 0.025  # a fifth of the mean over all places
+    expected = torch.tensor([0.04 / (0.04 + mean), 0.01 / (0.01 + mean)])
+    torch.testing.assert_close(relative["scores"][0, 0, 0, [0, 40]], expected)
+
+
 def test_the_unet_learns_what_the_noise_is(normal_images):
     learning = TINY | {"steps": 60, "learning_rate": 0.005, "noise": "gaussian"}
     detector = AnoDDPM(**learning).fit(normal_images[..., :32, :32])
