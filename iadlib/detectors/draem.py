@@ -17,10 +17,14 @@ Weights are initialised as PyTorch does, except that the discriminative network 
 anomaly at every pixel, as the focal loss's paper recommends where few pixels are anomalous. By default the
 reconstructive network normalises channels in groups of four (Wu and He, "Group Normalization", ECCV 2018,
 arXiv:1803.08494): with batches as small as a CPU allows, batch normalisation there makes what is learned depend on the
-seed. Decoders upsample to the encoder's grids, so that any sides of 32 pixels or more are possible, bilinearly without
-aligned corners, where the code aligns them.
+seed. After the training, the moving averages of the remaining batch normalisations are replaced by averages over
+training images for the final weights (Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021, arXiv:2105.07576,
+section 3): moving averages over small batches lag behind weights that change quickly. Decoders upsample to the
+encoder's grids, so that any sides of 32 pixels or more are possible, bilinearly without aligned corners, where the code
+aligns them.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -39,7 +43,8 @@ from iadlib.noise import paint_anomalies, texture_files
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 SMALLEST_SIDE = 32  # pixels; one on the last of six levels
 FOCUS = 2.0  # gamma of the focal loss
-NORMALISATIONS = {
+STATISTICS_BATCHES, STATISTICS_BATCH_SIZE = 8, 8  # of the batch normalisations, after the training
+NORMALISATIONS = {  # in groups of four channels, or one group where four do not divide their number
     "group": lambda channels: nn.GroupNorm(channels // 4 if channels % 4 == 0 else 1, channels),
     "batch": nn.BatchNorm2d,
 }
@@ -96,15 +101,17 @@ class DRAEM(Detector):
         optimiser = torch.optim.Adam(parameters, lr=self.learning_rate, fused=True)
         milestones = [math.ceil(share * self.steps) for share in (0.8, 0.9)]
 
+        paint = functools.partial(
+            paint_anomalies,
+            sources=train_images,
+            textures=textures,
+            octaves=self.perlin_octaves,
+            threshold=self.perlin_threshold,
+            lowest_opacity=self.lowest_opacity,
+        )
+
         def loss(images: Tensor) -> Tensor:
-            painted, masks = paint_anomalies(
-                images,
-                sources=train_images,
-                textures=textures,
-                octaves=self.perlin_octaves,
-                threshold=self.perlin_threshold,
-                lowest_opacity=self.lowest_opacity,
-            )
+            painted, masks = paint(images)
             reconstruction = self.reconstructive_(painted)
             logits = self.discriminative_(torch.cat([reconstruction, painted], dim=1))
             similarity = structural_similarity(reconstruction, images)
@@ -121,9 +128,23 @@ class DRAEM(Detector):
             description="draem: both networks",
             schedulers=[torch.optim.lr_scheduler.MultiStepLR(optimiser, milestones, gamma=0.2)],
         )
-        for network in (self.reconstructive_, self.discriminative_):
-            network.eval().requires_grad_(False)
+        self._estimate_statistics(paint, train_images)
         return self
+
+    @torch.no_grad()
+    def _estimate_statistics(self, paint: Callable[[Tensor], tuple[Tensor, Tensor]], images: Tensor) -> None:
+        """Replace the moving averages of the batch normalisations by averages for the final weights."""
+        networks = nn.ModuleList([self.reconstructive_, self.discriminative_]).requires_grad_(False)
+        norms = [module for module in networks.modules() if isinstance(module, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain average of all batches
+        with seeded(self.seed):
+            for _ in range(STATISTICS_BATCHES):
+                chosen = torch.randperm(len(images))[:STATISTICS_BATCH_SIZE]
+                painted, _ = paint(images[chosen].to(resolve_device(self.device)))
+                self.discriminative_(torch.cat([self.reconstructive_(painted), painted], dim=1))
+        networks.eval()
 
     def build(self) -> None:
         with seeded(self.seed):

@@ -49,7 +49,9 @@ def test_q_has_the_mean_and_variance_of_the_schedule(noise, step):
 def test_a_depth_of_zero_returns_the_image(normal_images, test_images):
     detector = AnoDDPM(**TINY | {"reverse_steps": 1}, depth=0).fit(normal_images[:2])
     assert torch.equal(detector.reconstruct(test_images), test_images)
-    assert not detector.predict(test_images).maps.any()
+    prediction = detector.predict(test_images)  # errors of 0, relative to errors of 0
+    assert not prediction.maps.any()
+    assert not prediction.scores.any()
     torch.testing.assert_close(detector.diffused(test_images, torch.randn(4, 3, 64, 48), 0), test_images)
 
 
@@ -105,21 +107,38 @@ def test_the_kept_weights_are_the_moving_average(normal_images):
     torch.testing.assert_close(weights_of(averaged.network_), expected, atol=1e-6, rtol=1e-4)
 
 
-def test_errors_are_relative_to_those_of_training_images_at_the_same_place(normal_images):
-    def fitted(**changes):
-        detector = AnoDDPM(**TINY, smoothing_sigma=0, **changes)
-        # Reconstructions miss the left half of every image by 0.2, and the right half by 0.1.
-        missed = torch.full((1, 1, 64, 48), 0.1)
-        missed[..., :24] = 0.2
-        detector.reconstruct = lambda images: images + missed
-        return detector.fit(normal_images)
+def missing_by(missed, **changes):
+    """A detector whose reconstructions miss images of brightness 0, 0.01 and so on by `missed` (count, 1, H, W)."""
+    detector = AnoDDPM(**TINY, **changes)
+    detector.reconstruct = lambda images: images + missed[(100 * images[:, 0, 0, 0]).round().long()]
+    return detector
 
-    relative, absolute = (dict(fitted(**each).stations(normal_images)) for each in ({}, {"relative_errors": False}))
+
+def test_errors_are_relative_to_the_mean_of_training_images_at_the_same_place():
+    images = (torch.arange(2.0) / 100).view(-1, 1, 1, 1).expand(-1, 3, 64, 48).contiguous()
+    missed = torch.full((2, 1, 64, 48), 0.1)
+    missed[0, :, :, :24] = 0.3  # the left half of one image
+    relative, absolute = (
+        dict(missing_by(missed, smoothing_sigma=0, **each).fit(images).stations(images))
+        for each in ({}, {"relative_errors": False})
+    )
     assert torch.equal(relative["residual"], absolute["residual"])
-    torch.testing.assert_close(absolute["scores"][0, 0, 0, [0, 40]], torch.tensor([0.04, 0.01]))
-    mean = 0.2 * 0.025  # a fifth of the mean over all places
-    expected = torch.tensor([0.04 / (0.04 + mean), 0.01 / (0.01 + mean)])
+    torch.testing.assert_close(absolute["scores"][0, 0, 0, [0, 40]], torch.tensor([0.09, 0.01]))
+    left, right = (0.09 + 0.01) / 2, 0.01
+    mean = 0.2 * (left + right) / 2  # a fifth of the mean over all places
+    expected = torch.tensor([0.09 / (left + mean), 0.01 / (right + mean)])
     torch.testing.assert_close(relative["scores"][0, 0, 0, [0, 40]], expected)
+
+
+def test_errors_of_training_images_are_smoothed_and_no_more_than_asked_for_are_used():
+    images = (torch.arange(100.0) / 100).view(-1, 1, 1, 1).expand(-1, 3, 64, 48).contiguous()
+    missed = torch.zeros(100, 1, 64, 48)
+    missed[:, :, :, 24:] = 1.0
+    missed[torch.arange(100) % 3 != 0] = 100.0  # every third image is used
+    errors = missing_by(missed, smoothing_sigma=2.0).fit(images).errors_[0, 0, 0]
+    assert float(errors[0]) == pytest.approx(0.1, abs=1e-3)
+    assert float(errors[-1]) == pytest.approx(1.1, abs=1e-3)
+    assert (errors[18:30].diff() > 0).all()
 
 
 def test_the_unet_learns_what_the_noise_is(normal_images):

@@ -90,6 +90,15 @@ def test_the_reconstructive_network_has_the_chosen_normalisation(normalisation, 
         assert {type(module) for module in network.modules() if "Norm" in type(module).__name__} == {expected}
 
 
+def test_batch_normalisations_know_the_final_weights(normal_images):
+    detector = DRAEM(**SMALL, normalisation="batch", learning_rate=0.05).fit(normal_images)
+    first = detector.reconstructive_.encoder[0][0][0]  # the first convolution and, after it, its normalisation
+    found = detector.reconstructive_.encoder[0][0][1].running_mean
+    with torch.no_grad():
+        expected = first(normal_images).mean(dim=(0, 2, 3))
+    assert (found - expected).abs().max() < 0.1 * first(normal_images).std()
+
+
 def test_the_image_score_is_the_maximum_of_averages(normal_images, test_images):
     detector = DRAEM(**SMALL, score_window=5).fit(normal_images)
     stations = dict(detector.stations(test_images))

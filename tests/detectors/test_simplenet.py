@@ -28,6 +28,15 @@ def test_adapter_and_discriminator_learn_and_the_backbone_does_not(normal_images
     assert not any(p.requires_grad for p in learned)
 
 
+def test_the_moving_average_of_the_weights_is_kept(normal_images):
+    last, none, average = (
+        SimpleNet(**SMALL, average_decay=decay).fit(normal_images).adapter_.weight for decay in (None, 0.0, 1.0)
+    )
+    torch.testing.assert_close(none, last)
+    assert SimpleNet().average_decay == 1.0
+    assert (average - last).abs().max() > 1e-4
+
+
 def test_the_adapter_is_one_linear_map_of_every_patch_for_itself(normal_images):
     detector = SimpleNet(**SMALL).fit(normal_images)
     embedding, adapted = (detector.features(normal_images[:2], cut) for cut in ("embedding", "adapted"))
@@ -68,6 +77,7 @@ def test_training_ends_at_epochs_or_most_steps_whichever_is_first(normal_images)
         ("most_steps", 0),
         ("noise_std", 0),
         ("training_batch_size", 1),
+        ("average_decay", 2),
     ],
 )
 def test_a_hyperparameter_out_of_range_raises(name, value):
