@@ -37,6 +37,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="pip install 'iadlib[onn
 
 SIZE = (96, 64)
 PAGE = (Path(__file__).parents[2] / "docs/export.md").read_text()
+AMPLIFIES = "DRAEM"  # rounding, so that PyTorch itself differs by more than 1e-4 between 32 and 64 bit
 BACKBONE = "test_resnet"  # of timm, with few layers
 
 
@@ -67,7 +68,7 @@ def assert_same(detector, path: Path, images: torch.Tensor, batch_size: int) -> 
     assert found.scores.dtype == np.float32
     assert (found.maps is None) == (expected.maps is None)
     assert expected.maps is None or found.maps.shape == expected.maps.shape
-    assert compare(expected, found, thresholds) < module.TOLERANCE
+    assert compare(expected, found, thresholds) < (module.TOLERANCE if detector.title == AMPLIFIES else 1e-4)
 
 
 @pytest.mark.parametrize("name", list(DETECTORS))
