@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # its import takes longer than most commands' help
     import pandas as pd
 
+ROOT = Path(__file__).resolve().parents[1]  # of the repository
 PARTIAL = ".partial"  # suffix of what is being written; ignored by git, DVC and every reader of photographs
 OWN = f".iadlib-{platform.node()}-"  # before the names of partial folders that processes of this machine make
 ABANDONED = 60  # seconds after which a partial folder that nobody has locked is removed

@@ -1,8 +1,8 @@
 """Metrics of images (`detection`), of pixels and regions (`localisation`), and of whole predictions (`judging`).
 
 Intervals by resampling images are in `bootstrap`, paired differences of entries in `differences`, sizes at which half
-of the defects are found in `sizes`, where the highest scores of defect-free pixels lie in `background`, and
-predictions of several detectors as one in `combining`.
+of the defects are found in `sizes`, where the highest scores of defect-free pixels lie in `background`, predictions of
+several detectors as one in `combining`, and designs and pairs of an ensemble in `comparisons`.
 """
 
 from iadlib.metrics.background import background_share

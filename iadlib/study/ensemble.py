@@ -11,20 +11,19 @@ import pandas as pd
 import yaml
 
 from iadlib.figures.text import shown, spaced, titled
-from iadlib.metrics import DIFFERENCE_METRICS, Cells, collect, difference
-from iadlib.metrics.combining import MAXIMUM, VOTE, combined
+from iadlib.files import ROOT
+from iadlib.metrics import DIFFERENCE_METRICS, Cells, difference
+from iadlib.metrics.comparisons import SCORES
 from iadlib.metrics.entries import (
     ALONE,
     FEATURE,
     MEAN,
     TABLES,
-    THESIS,
     aurocs_by_defect,
     best_entry,
     metrics_by_seed,
 )
-from iadlib.study.paths import ROOT, Study
-from iadlib.types import Prediction
+from iadlib.study.paths import Study
 
 METRICS = DIFFERENCE_METRICS | {"pixel_auroc": "pixel AUROC"}
 GROUPS = {
@@ -131,77 +130,11 @@ def by_defect(values: pd.DataFrame, entries: Sequence[str]) -> pd.DataFrame:
     return table.rename(index=spaced) if len(table) else table
 
 
-def of_all_detectors(study: Study, values: pd.DataFrame) -> pd.DataFrame:
-    """The combined scores of all detectors of the benchmark, and the feature ensemble: image AUROC by kind.
-
-    Means over categories and the seeds that all detectors were fitted with; with the feature ensemble's image AUROC
-    minus that of each combination, mean over the kinds.
-    """
-    values = values[values["entry"] == FEATURE]
-    parts = [combined_scores(study, category, rows) for category, rows in values.groupby("category", sort=False)]
-    together = pd.concat([values, *parts])
-    cells, others = collect(together), list(dict.fromkeys(together["entry"]))[1:]
-    if not others:
-        return pd.DataFrame()
-    same_seeds = together[together["seed"].isin(together.loc[together["entry"] == others[0], "seed"])]
-    metrics = metrics_by_seed(same_seeds, pd.DataFrame(columns=TABLES["pixel_auroc"])).query("metric == 'image_auroc'")
-    by_category = metrics.groupby(["entry", "kind", "category"], sort=False)["value"].mean()
-    table = by_category.groupby(level=["entry", "kind"], sort=False).mean().unstack("kind", sort=False)
-    differences = {name: difference(cells, FEATURE, name, "image_auroc") for name in others}
-    table = table.join(pd.DataFrame.from_dict(differences, orient="index"))
-    return table.rename(columns={"difference": "feature ensemble minus it"}).rename_axis("entry")
-
-
-def combined_scores(study: Study, category: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """`rows` of values.csv with the combined scores of all detectors of the benchmark in place of their own."""
-    scores = study.table("benchmark", category, "scores.csv", empty=["detector", *TABLES["scores"][1:]])
-    table = scores.pivot(index=["seed", "split", "name"], columns="detector", values="score").dropna()
-    parts = []
-    for seed in table.index.unique("seed"):
-        images = rows[rows["seed"] == seed]
-        normal, test = table.loc[seed, "validation"], table.loc[seed, "test"].loc[images["name"]]
-        predictions, validation = (
-            [Prediction(found[name].to_numpy(), None) for name in found] for found in (test, normal)
-        )
-        for name in (MEAN, MAXIMUM, VOTE):
-            joint = combined(predictions, validation, name).scores
-            parts.append(images.assign(entry=f"{name} of all detectors", score=joint, au_spro=float("nan")))
-    return pd.concat(parts) if parts else rows.iloc[:0]
+def scores_of_detectors(study: Study) -> pd.DataFrame:
+    """The scores of all detectors of the benchmark, of all categories of the grid; empty where there are none."""
+    return study.gather("benchmark", study.grid["categories"], "scores", SCORES)
 
 
 def with_words(table: pd.DataFrame) -> pd.DataFrame:
     """The table with defects as words."""
     return table.assign(defect=table["defect"].map(spaced))
-
-
-def seeds_of_designs(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the seeds that the other designs were fitted with; a fair comparison with them uses no more."""
-    return table[table["seed"].isin(table.loc[table["group"] == "design", "seed"])]
-
-
-def of_designs(values: pd.DataFrame) -> pd.DataFrame:
-    """Every other design minus the study's, mean over categories and kinds, on the seeds of the designs."""
-    values = seeds_of_designs(values)
-    cells, designs = collect(values), [ALONE, THESIS, *entries_of(values, "design")]
-    rows = [
-        {"metric": title, "what": name, "kind": "both kinds", **difference(cells, name, FEATURE, metric)}
-        for (metric, title), name in product(DIFFERENCE_METRICS.items(), designs)
-    ]
-    return pd.DataFrame(rows)
-
-
-def of_pairs(cells: Cells, metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """For every pair: the better member, the mean of the outputs, the features, and features minus outputs.
-
-    Means over categories and kinds, on the seeds that the pairs were fitted with; the difference has its interval.
-    """
-    pairs = metrics[metrics["group"] == "pair"]
-    metrics = metrics[metrics["seed"].isin(pairs["seed"]) & (metrics["metric"] == metric)]
-    mean = metrics.groupby(["entry", "category"])["value"].mean().groupby("entry").mean()
-    rows = {}
-    for name in dict.fromkeys(pairs["entry"].str.partition(": ")[0]):
-        features, outputs = f"{name}: features", f"{name}: outputs"
-        found = difference(cells, features, outputs, metric)
-        row = {"better member": mean[name.split(" + ")].max(), "outputs": mean[outputs], "features": mean[features]}
-        rows[titled(name)] = row | {"features minus outputs": found.pop("difference")} | found
-    return pd.DataFrame.from_dict(rows, orient="index").round(3).rename_axis("pair")

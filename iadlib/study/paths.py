@@ -10,9 +10,9 @@ import pandas as pd
 import yaml
 
 from iadlib.data import Category, DataError, load_category
+from iadlib.files import ROOT
 from iadlib.metrics.values import long
 
-ROOT = Path(__file__).resolve().parents[2]
 TEXT = dict.fromkeys(("name", "label", "defect", "entry", "file"), str)  # columns of which none holds numbers
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from iadlib.figures.text import shown, titled
-from iadlib.study.paths import ROOT
+from iadlib.files import ROOT
 from iadlib.study.tables import by_kind
 
 DATASETS = {"mvtec_ad": "MVTec AD", "mvtec_loco": "MVTec LOCO AD"}

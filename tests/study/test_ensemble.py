@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iadlib.metrics import differences, image_auroc
+from iadlib.metrics import collect, comparisons, differences, image_auroc
 from iadlib.metrics.combining import combined
-from iadlib.metrics.entries import metrics_by_seed
+from iadlib.metrics.entries import TABLES, metrics_by_seed
 from iadlib.study import Study, ensemble
 from iadlib.types import Prediction
 
@@ -73,8 +73,8 @@ def metrics(values, pixels) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def cells(values) -> ensemble.Cells:
-    return ensemble.collect(values)
+def cells(values) -> differences.Cells:
+    return collect(values)
 
 
 def test_the_table_shows_means_over_categories_and_their_spread_over_seeds(metrics):
@@ -109,7 +109,7 @@ def test_differences_are_by_the_kinds_that_a_category_has(cells, metrics):
 def test_differences_by_category_average_the_kinds(cells):
     table = ensemble.by_category(cells, "patchcore", "au_spro")
     kinds = [
-        ensemble.difference(cells, "feature ensemble", "patchcore", "au_spro", [kind], ["pins"])["difference"]
+        differences.difference(cells, "feature ensemble", "patchcore", "au_spro", [kind], ["pins"])["difference"]
         for kind in ("logical", "structural")
     ]
     assert table.loc["pins", "difference"] == pytest.approx(np.mean(kinds))
@@ -127,12 +127,17 @@ def test_a_defect_that_belongs_to_both_kinds_has_a_row_for_each(values):
 def test_designs_are_compared_on_their_own_seeds(values):
     other_seed = values["seed"] == 1
     changed = values.assign(score=values["score"].where(~other_seed, 0.0))
-    pd.testing.assert_frame_equal(ensemble.of_designs(changed), ensemble.of_designs(values))
-    assert list(dict.fromkeys(ensemble.of_designs(values)["what"])) == ["features alone", "thesis design", "one head"]
+    pd.testing.assert_frame_equal(comparisons.of_designs(changed), comparisons.of_designs(values))
+    designs = list(dict.fromkeys(comparisons.of_designs(values)["what"]))
+    assert designs == [
+        "features alone",
+        "thesis design",
+        "one head",
+    ]
 
 
 def test_a_pair_is_compared_with_its_better_member(cells, metrics):
-    row = ensemble.of_pairs(cells, metrics, "au_spro").loc["PatchCore + PaDiM"]
+    row = comparisons.of_pairs(cells, metrics, "au_spro").loc["patchcore + padim"]
     first = metrics[(metrics["entry"] == "patchcore") & (metrics["seed"] == 0) & (metrics["metric"] == "au_spro")]
     assert row["better member"] == pytest.approx(first.groupby("category")["value"].mean().mean(), abs=5e-4)
     assert row["features minus outputs"] == pytest.approx(row["features"] - row["outputs"], abs=2e-3)
@@ -141,7 +146,7 @@ def test_a_pair_is_compared_with_its_better_member(cells, metrics):
 
 def test_good_test_images_only_give_empty_tables():
     values = values_of("parts", np.repeat(["good"], 6), ENTRIES)
-    metrics = metrics_by_seed(values, pd.DataFrame(columns=ensemble.TABLES["pixel_auroc"]))
+    metrics = metrics_by_seed(values, pd.DataFrame(columns=TABLES["pixel_auroc"]))
     assert ensemble.mean_table(metrics, ["member"]).empty
     assert ensemble.by_defect(values, ["mean"]).empty
 
@@ -157,7 +162,7 @@ def study(values, pixels, tmp_path) -> Study:
         folder.mkdir(parents=True)
         values[values["category"] == name].to_csv(folder / "values.csv", index=False)
         pixels[pixels["category"] == name].to_csv(folder / "pixel_auroc.csv", index=False)
-        pd.DataFrame(variances, columns=ensemble.TABLES["variances"]).to_csv(folder / "variances.csv", index=False)
+        pd.DataFrame(variances, columns=TABLES["variances"]).to_csv(folder / "variances.csv", index=False)
     for entry in ("patchcore", "padim", "mean", "feature_ensemble"):
         (tmp_path / "artifacts/tiny/ensemble/pins" / entry).mkdir(parents=True)
     return Study("tiny", tmp_path)
@@ -212,16 +217,19 @@ def test_all_detectors_of_the_benchmark_are_combined_on_the_seeds_that_all_have(
             rows += [(detector, seed, "validation", f"good/v{i}", "good", rng.normal()) for i in range(5)]
     folder = tmp_path / "reports/quick/benchmark/nut"
     folder.mkdir(parents=True)
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params/grid.yaml").write_text("categories: {nut: {}}\n")
     columns = ["detector", "seed", "split", "name", "label", "score"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "scores.csv", index=False)
-    table = ensemble.of_all_detectors(Study("quick", tmp_path), values[values["category"] == "nut"])
+    nut = values[values["category"] == "nut"]
+    own_scores = ensemble.scores_of_detectors(Study("quick", tmp_path))
+    table = comparisons.of_all_detectors(nut, own_scores)
     assert list(table.index) == [
         "feature ensemble",
         *(f"{name} of all detectors" for name in ("mean", "maximum", "vote")),
     ]
     assert (table["structural"][1:3] == 1).all()
-    nut = values[(values["category"] == "nut") & (values["entry"] == "feature ensemble")]
-    found = ensemble.combined_scores(Study("quick", tmp_path), "nut", nut)
+    found = comparisons.combined_scores(nut[nut["entry"] == "feature ensemble"], own_scores)
     scores = (
         pd.DataFrame(rows, columns=columns)
         .query("seed == 0")

@@ -13,8 +13,7 @@ from IPython.display import Image
 from matplotlib.figure import Figure
 
 from iadlib.figures.style import DPI, as_pdf, encoded
-from iadlib.files import whole_folder, write_json, write_tables
-from iadlib.study.paths import ROOT
+from iadlib.files import ROOT, whole_folder, write_json, write_tables
 
 LONGEST = 60  # rows of a table in LaTeX; longer ones are data
 SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from iadlib.study import save, show
+from iadlib.figures.saving import save, show
 
 TABLE = pd.DataFrame({"value": [1 / 3, 2.0]}, index=["a", "b"])
 
