@@ -67,8 +67,9 @@ def settings_of(
 
     `rate` is the share of the normal validation images (or of their pixels) that `thresholds["image"]` (or
     `thresholds["pixel"]`) lets through as anomalous. `bits` is the bit depth of the photographs. `map_range` are the
-    ends of the colour scale of heat maps: the median of the validation maps, and twice as far above it as their largest
-    value; None where the detector gives no maps, which has no pixel threshold either.
+    ends of the colour scale of heat maps: the median of the validation maps, and a value twice as far above it as their
+    largest value; the scale of a map with higher values ends at its highest. None where the detector gives no maps,
+    which has no pixel threshold either.
     """
     map_range = None
     if validation.maps is not None:

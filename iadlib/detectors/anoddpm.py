@@ -18,11 +18,13 @@ on `seed`, so that a score depends neither on the batch nor on a draw of its own
 the levels of noise that detection uses, as the code does (800 there). The U-Net is that of diffusers, with strided
 convolutions where the authors' has residual blocks that resample; an attention head has the largest number of channels
 that divides those of all its levels and half of the last level's, where the authors fix the number of heads.
-By default squared differences are divided by
-those of training images at the same place: edges and textures are hard to reconstruct in good images, too.
 `patch_size` above 1 folds squares of pixels into channels before the network, which makes it cheaper. Images whose
 sides the levels do not divide are padded by reflection. The image score, the smoothed map's maximum, is ours: the paper
 segments, and gives no image score.
+
+By default squared differences are divided by the error of good images at the same place, since edges and textures are
+hard to reconstruct in good images, too: the mean over some training images, smoothed like a map, plus a fifth of its
+own mean over all places, so that no error is near 0.
 """
 
 import math
@@ -43,7 +45,7 @@ from iadlib.noise import simplex_noise
 from iadlib.progress import track
 
 NOISES = ("simplex", "gaussian")
-REFERENCE_IMAGES = 48  # training images whose errors are those of good images
+REFERENCE_IMAGES = 48  # training images, at most, whose errors are those of good images
 LEAST_ERROR = 0.2  # added to the errors of good images, relative to their mean over all places
 
 

@@ -14,14 +14,11 @@ degrees as in the code. The lattice of the Perlin noise is rotated, where the co
 images are not rotated, which would turn images of a product with a fixed orientation into anomalous ones. Half of the
 images of each batch are drawn to get an anomaly, where the code draws for every image, so that a batch of two has one.
 Weights are initialised as PyTorch does, except that the discriminative network begins with `initial_probability` of an
-anomaly at every pixel, as the focal loss's paper recommends where few pixels are anomalous. By default the
-reconstructive network normalises channels in groups of four (Wu and He, "Group Normalization", ECCV 2018,
-arXiv:1803.08494): with batches as small as a CPU allows, batch normalisation there makes what is learned depend on the
-seed. After the training, the moving averages of the remaining batch normalisations are replaced by averages over
-training images for the final weights (Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021, arXiv:2105.07576,
-section 3): moving averages over small batches lag behind weights that change quickly. Decoders upsample to the
-encoder's grids, so that any sides of 32 pixels or more are possible, bilinearly without aligned corners, where the code
-aligns them.
+anomaly at every pixel, as the focal loss's paper recommends where few pixels are anomalous. After the training, the
+moving averages of the batch normalisations are replaced by averages over training images for the final weights (Wu and
+Johnson, "Rethinking 'Batch' in BatchNorm", 2021, arXiv:2105.07576, section 3): moving averages over small batches lag
+behind weights that change quickly. Decoders upsample to the encoder's grids, so that any sides of 32 pixels or more are
+possible, bilinearly without aligned corners, where the code aligns them.
 """
 
 import functools
@@ -44,10 +41,6 @@ SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 SMALLEST_SIDE = 32  # pixels; one on the last of six levels
 FOCUS = 2.0  # gamma of the focal loss
 STATISTICS_BATCHES, STATISTICS_BATCH_SIZE = 8, 8  # of the batch normalisations, after the training
-NORMALISATIONS = {  # in groups of four channels, or one group where four do not divide their number
-    "group": lambda channels: nn.GroupNorm(channels // 4 if channels % 4 == 0 else 1, channels),
-    "batch": nn.BatchNorm2d,
-}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -61,7 +54,6 @@ class DRAEM(Detector):
 
     reconstructive_width: int = 8  # channels of the first level
     discriminative_width: int = 8
-    normalisation: str = "group"  # of the reconstructive network; or the paper's "batch", for larger batches
     textures: str | None = None  # folder of photographs to paint anomalies with; None: noise and training images
     perlin_octaves: int = 4  # Perlin noise has 2 ** 0 to 2 ** perlin_octaves cells a side
     perlin_threshold: float = 0.5  # anomalies lie where the noise exceeds it
@@ -82,7 +74,6 @@ class DRAEM(Detector):
         if not 0 < self.initial_probability < 1:
             raise ValueError(f"initial_probability {self.initial_probability}: above 0 and below 1")
         self._require_odd("score_window")
-        self._require_choice(normalisation=tuple(NORMALISATIONS))
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Train both networks together; validation images are not used."""
@@ -148,7 +139,7 @@ class DRAEM(Detector):
 
     def build(self) -> None:
         with seeded(self.seed):
-            self.reconstructive_ = ReconstructiveNetwork(self.reconstructive_width, self.normalisation)
+            self.reconstructive_ = ReconstructiveNetwork(self.reconstructive_width)
             self.discriminative_ = DiscriminativeNetwork(self.discriminative_width)
             odds = self.initial_probability / (1 - self.initial_probability)
             with torch.no_grad():
@@ -201,15 +192,12 @@ def structural_similarity(images: Tensor, others: Tensor) -> Tensor:
 class ReconstructiveNetwork(nn.Module):
     """An encoder of five levels and a decoder without skip connections."""
 
-    def __init__(self, width: int, normalisation: str):
+    def __init__(self, width: int):
         super().__init__()
-        norm = NORMALISATIONS[normalisation]
         widths = [width, 2 * width, 4 * width, 8 * width, 8 * width]
-        self.encoder = nn.ModuleList(_block(a, b, norm) for a, b in zip([3, *widths[:-1]], widths, strict=True))
+        self.encoder = nn.ModuleList(_block(a, b) for a, b in zip([3, *widths[:-1]], widths, strict=True))
         upwards = [8 * width, 4 * width, 2 * width, width, width]
-        self.decoder = nn.ModuleList(
-            nn.Sequential(_block(a, a, norm), _convolution(a, b, norm)) for a, b in pairwise(upwards)
-        )
+        self.decoder = nn.ModuleList(nn.Sequential(_block(a, a), _convolution(a, b)) for a, b in pairwise(upwards))
         self.output = nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -250,9 +238,9 @@ class DiscriminativeNetwork(nn.Module):
         return self.output(self.features(images))
 
 
-def _convolution(before: int, after: int, norm: Callable[[int], nn.Module] = nn.BatchNorm2d) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(before, after, 3, padding=1), norm(after), nn.ReLU(inplace=True))
+def _convolution(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(inplace=True))
 
 
-def _block(before: int, after: int, norm: Callable[[int], nn.Module] = nn.BatchNorm2d) -> nn.Sequential:
-    return nn.Sequential(_convolution(before, after, norm), _convolution(after, after, norm))
+def _block(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(_convolution(before, after), _convolution(after, after))

@@ -11,13 +11,15 @@ are standardised on normal validation images and added; the score of an image is
 the mean of its highest values.
 
 Where we differ from the paper, whose code was never published: the teacher is a backbone with ImageNet weights, where
-the paper distils a network of limited receptive field from one and uses two receptive fields, 17 and 33 pixels. The
-teacher's features are standardised by channel. The autoencoder and, unless `student_layer` is None, the student take
-features of the same backbone in place of the image: with the few steps that a CPU allows, networks that start from
-pixels do not learn enough. All features of the training images are computed once. The encoder ends with a linear layer
-over the whole grid, so that a detector fits one image size. The regression network is a small U-Net. All networks are
-trained together, on fixed schedules. Without validation images, training images take their place, whose differences are
-smaller than those of new images.
+the paper distils a network of limited receptive field from one and uses two receptive fields, 17 and 33 pixels. By
+default a branch is standardised by the scores that validation images have by its map alone, where the paper takes all
+pixels of its maps: a branch in which good images differ more from one another weighs less. The teacher's features are
+standardised by channel. The autoencoder and, unless `student_layer` is None, the student take features of the same
+backbone in place of the image: with the few steps that a CPU allows, networks that start from pixels do not learn
+enough. All features of the training images are computed once. The encoder ends with a linear layer over the whole grid,
+so that a detector fits one image size. The regression network is a small U-Net. All networks are trained together, on
+fixed schedules. Without validation images, training images take their place, whose differences are smaller than those
+of new images.
 
 The cuts "local" and "global" are the differences of the branches; `own` changes nothing, since all networks were
 trained on the training images.
@@ -33,7 +35,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from iadlib.detectors.base import Detector
+from iadlib.detectors.base import Detector, smooth_maps
 from iadlib.detectors.training import seeded, train
 from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
@@ -48,7 +50,7 @@ class GCAD(Detector):
     cuts: ClassVar = {"embedding": "features", "latent": "features", "local": "deviation", "global": "deviation"}
     whole: ClassVar = ("latent",)
     # per-channel mean and standard deviation (C,) of the teacher's features and (B,) of the student's input, the
-    # networks, the losses, and mean and standard deviation of both branches' scores on validation images (2, 2)
+    # networks, the losses, and mean and standard deviation of both branches on validation images (2, 2)
     learned: ClassVar = (
         *("mean_", "std_", "input_mean_", "input_std_"),
         *("student_", "autoencoder_", "regression_", "losses_", "scales_"),
@@ -57,19 +59,21 @@ class GCAD(Detector):
 
     backbone: str = "tf_efficientnet_lite0"  # timm's name
     layers: tuple[int, ...] = (3,)  # of the backbone, the teacher's features; the finest first
-    student_layer: int | None = 1  # of the backbone, finer than `layers`: the student's input; None: the image
+    student_layer: int | None = 2  # of the backbone, finer than `layers`: the student's input; None: the image
     checkpoint: str | None = None  # file with the backbone's weights; None: packaged or downloaded weights
     latent_dimension: int = 32  # numbers to which the autoencoder compresses an image
     hidden_channels: int = 64  # of all networks
-    steps: int = 300
-    training_batch_size: int = 8
-    learning_rate: float = 0.001
+    steps: int = 1200
+    training_batch_size: int = 4
+    learning_rate: float = 0.003
     weight_decay: float = 1e-5
+    standardised_by: str = "images"  # scores of validation images; or all of their "patches", as published
 
     def __post_init__(self):
         super().__post_init__()
         self._require_at_least(1, "latent_dimension", "hidden_channels", "steps", "training_batch_size")
         self._require_positive("learning_rate")
+        self._require_choice(standardised_by=("images", "patches"))
         if self.student_layer is not None and not 0 <= self.student_layer < min(self.layers):
             raise ValueError(f"student_layer {self.student_layer}: finer than layers {list(self.layers)}, or none")
 
@@ -148,11 +152,16 @@ class GCAD(Detector):
         )
 
     def _fit_scales(self, images: Tensor) -> None:
-        """Mean and standard deviation of each branch's scores over all patches of normal images."""
+        """Mean and standard deviation of each branch on normal images: of their scores, or of all of their patches."""
         vars(self).pop("scales_", None)
         with torch.inference_mode():
             parts = [dict(self.stations(batch))["branches"] for batch in images.split(self.batch_size)]
-        scores = torch.cat(parts).transpose(0, 1).flatten(1)  # (2, N h w)
+        maps = torch.cat(parts).transpose(0, 1)  # (2, N, h, w)
+        if self.standardised_by == "images" and len(images) > 1:  # one score has no standard deviation
+            smooth = [smooth_maps(each.unsqueeze(1), self.image_size_, self.smoothing_sigma) for each in maps]
+            scores = torch.stack([self.score_of(each) for each in smooth])  # (2, N)
+        else:
+            scores = maps.flatten(1)  # (2, N h w)
         self.scales_ = torch.stack([scores.mean(dim=1), scores.std(dim=1).clamp(min=1e-6)], dim=1)
 
     def _features(self, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -47,7 +47,7 @@ class PooledGaussian(Detector):
     backbone: str = "tf_efficientnet_lite0"  # timm's name
     layers: tuple[int | str, ...] = (1, 2, 3, 4)  # of the backbone: numbers, or names of modules
     checkpoint: str | None = None  # file with the backbone's weights; None: packaged or downloaded weights
-    grids: tuple[int, ...] = (1, 3)  # cells a side
+    grids: tuple[int, ...] = (1, 3, 5)  # cells a side
 
     def __post_init__(self):
         super().__post_init__()

@@ -6,7 +6,9 @@ histograms of random projections of these features: they depend on how many patc
 patches lie. The score is the distance to the nearest training image after whitening. Layers and crops of the image have
 sets of their own; their scores are averaged, each divided by its mean over normal validation images.
 
-Where we differ from the paper and its code: by default, crops are windows of the feature maps of the whole image, which
+Where we differ from the paper and its code: besides the histograms of every layer, those of all layers together are
+whitened, so that it counts which kinds of patches two layers see at the same time; half of the score is theirs (`joint`
+False: the paper's layers alone). By default, crops are windows of the feature maps of the whole image, which
 needs one pass of the backbone; with `crop_side`, every crop of the image is resized and passes it alone, as published.
 All crops of a layer share projections and thresholds. `repeats` draws further projections for all sets, where the code
 does so for the raw pixels alone, and scores are averaged, where the code takes the median of those of the pixels.
@@ -44,8 +46,10 @@ class SetFeatures(Detector):
     cuts: ClassVar = {"distances": "distance"}
     whole: ClassVar = ("distances",)
     # Projections of all S sets, one set below the other (channels, r); thresholds (S, r, K). A space is a set, a repeat
-    # and a crop: for each of the D spaces the mean (D, 1, d), whitening directions (D, d, n - 1) with their variances
-    # (D, 1, n - 1), the variance elsewhere (D, 1), the n training images (D, n, n - 1), the scale of distances (D, 1).
+    # and a crop, or with `joint` all sets together, a repeat and a crop. For the D spaces of single sets: means
+    # (D, 1, d), whitening directions (1 or 2, D, d, k), the second ones those of all sets together. For all E spaces:
+    # variances along the directions (E, 1, k) and elsewhere (E, 1), the n training images (E, n, k), the scale of
+    # distances (E, 1). k is n - 1, or less where histograms are shorter.
     learned: ClassVar = (
         "projection_",
         "threshold_",
@@ -69,6 +73,7 @@ class SetFeatures(Detector):
     crop_side: int | None = None  # pixels that every crop is resized to; None: crops are windows of the maps
     pixel_weight: float = 0.0  # of the set of the image's own pixels, relative to that of all layers; 0: no such set
     shrinkage: float = 0.1  # share of the mean variance in the covariance that whitens
+    joint: bool = True  # also whiten the histograms of all sets together; half of the score is theirs
     neighbours: int = 1  # the distance is the mean over so many nearest training images; 0: the distance to the mean
     repeats: int = 1  # draws of the projections
 
@@ -102,11 +107,15 @@ class SetFeatures(Detector):
         return self
 
     def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
-        distances = self.distances(self.histograms(images), own).T  # (N, D), 1 for the average normal image
-        yield "distances", distances[:, :, None, None].contiguous()  # (N, D, 1, 1)
-        by_set = distances.unflatten(1, (len(self.threshold_), -1)).mean(dim=2)  # (N, S)
-        scores = by_set[:, : len(self.layers)].mean(dim=1)
-        yield "image_scores", scores + self.pixel_weight * by_set[:, len(self.layers) :].sum(dim=1)  # (N,)
+        distances = self.distances(self.histograms(images), own).T  # (N, E), 1 for the average normal image
+        yield "distances", distances[:, :, None, None].contiguous()  # (N, E, 1, 1)
+        by_set = distances.unflatten(1, (len(self.threshold_) + self.joint, -1)).mean(dim=2).T
+        counts = [len(self.layers), len(self.threshold_) - len(self.layers), int(self.joint)]
+        layers, pixels, together = by_set.split(counts)  # (sets, N) each
+        scores = layers.mean(dim=0)
+        if self.joint:
+            scores = (scores + together[0]) / 2
+        yield "image_scores", scores + self.pixel_weight * pixels.sum(dim=0)  # (N,)
 
     def histograms(self, images: Tensor) -> Tensor:
         """Cumulative histograms (D, N, d): the share of the patches below every threshold, in every space."""
@@ -143,11 +152,14 @@ class SetFeatures(Detector):
         return maps
 
     def distances(self, histograms: Tensor, own: Tensor | None = None) -> Tensor:
-        """Scaled distances (D, N) of histograms (D, N, d) to the nearest training images."""
+        """Scaled distances (E, N) of histograms (D, N, d) to the nearest training images, in all spaces."""
         residual = histograms - self.mean_
-        whitened = residual @ self.direction_  # (D, N, n - 1)
+        squares, whitened = residual.square().sum(dim=2), residual @ self.direction_[0]  # (D, N) and (D, N, k)
+        if self.joint:
+            squares = torch.cat([squares, self._over_sets(squares)])  # (E, N)
+            whitened = torch.cat([whitened, self._over_sets(residual @ self.direction_[1])])  # (E, N, k)
         inside = (whitened.square() * self.variance_).sum(dim=2)  # of the residual, in the training images' span
-        outside = (residual.square().sum(dim=2) - inside).clamp(min=0) / self.rest_  # (D, N)
+        outside = (squares - inside).clamp(min=0) / self.rest_  # (E, N)
         to_mean, to_training = without_own(whitened, self.training_, self.shrinkage, own)
         if self.neighbours == 0:
             return (to_mean + outside).clamp(min=0).sqrt() / self.scale_
@@ -172,24 +184,47 @@ class SetFeatures(Detector):
             thresholds.append(low[:, None] + (high - low)[:, None] * share)  # (r, K)
         self.projection_, self.threshold_ = torch.cat(projections).to(device), torch.stack(thresholds).to(device)
 
+    def _over_sets(self, values: Tensor) -> Tensor:
+        """The sums over the sets, for every repeat and crop, of values (D, ...)."""
+        return values.unflatten(0, (len(self.threshold_), -1)).sum(dim=0)
+
     def _whiten(self, histograms: Tensor) -> None:
         """The mean and the shrunk covariance of the training images in every space, in their span and out of it."""
         exact = histograms.double()  # (D, n, d)
         mean = exact.mean(dim=1, keepdim=True)
-        _, singular, directions = torch.linalg.svd(exact - mean, full_matrices=False)
-        kept = min(exact.shape[1] - 1, exact.shape[2])  # the residuals sum to zero, so that they span no more
-        variances = singular[:, None, :kept].square() / exact.shape[1]  # (D, 1, kept)
-        rest = self.shrinkage * variances.sum(dim=2) / exact.shape[2] + LEAST  # (D, 1)
-        variances = (1 - self.shrinkage) * variances + rest[:, :, None]
-        directions = directions[:, :kept].mT / variances.sqrt()  # (D, d, kept)
-        self.mean_, self.direction_, self.variance_, self.rest_ = (
-            each.float() for each in (mean, directions, variances, rest)
+        residuals = [exact - mean]
+        if self.joint:
+            by_set = residuals[0].unflatten(0, (len(self.threshold_), -1))  # (S, D / S, n, d)
+            residuals.append(by_set.permute(1, 2, 0, 3).flatten(2))  # (D / S, n, S d)
+        kept = min(exact.shape[1] - 1, residuals[-1].shape[2])  # residuals sum to zero, so that they span no more
+        found = [whitening(each, self.shrinkage, kept) for each in residuals]
+        directions, variances, rests = zip(*found, strict=True)
+        training = [residual @ along for residual, along in zip(residuals, directions, strict=True)]
+        # Of all sets together, the rows of one set after the other: as many and as long as those of single sets.
+        rows = [each.unflatten(1, (-1, exact.shape[2])).transpose(0, 1).flatten(0, 1) for each in directions]
+        self.mean_, self.direction_ = mean.float(), torch.stack(rows).float()
+        self.variance_, self.rest_, self.training_ = (
+            torch.cat(parts).float() for parts in (variances, rests, training)
         )
-        self.training_ = ((exact - mean) @ directions).float()
 
     @cached_property
     def _backbone(self) -> Backbone:
         return Backbone(self.backbone, self.layers, self.checkpoint, self.device)
+
+
+def whitening(residuals: Tensor, shrinkage: float, kept: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Directions (D, d, kept) in the span of residuals (D, n, d), divided by the standard deviation along them.
+
+    With the shrunk variances along the directions (D, 1, kept), and the variance elsewhere (D, 1). If there are fewer
+    than `kept` directions, the others are 0.
+    """
+    _, singular, directions = torch.linalg.svd(residuals, full_matrices=False)
+    known = min(kept, residuals.shape[2])
+    variances = singular[:, None, :known].square() / residuals.shape[1]
+    rest = shrinkage * variances.sum(dim=2) / residuals.shape[2] + LEAST
+    variances = (1 - shrinkage) * variances + rest[:, :, None]
+    directions = directions[:, :known].mT / variances.sqrt()
+    return F.pad(directions, (0, kept - known)), F.pad(variances, (0, kept - known)), rest
 
 
 def windows(length: int, side: float) -> list[slice]:

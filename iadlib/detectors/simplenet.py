@@ -54,7 +54,8 @@ class SimpleNet(Detector):
     adapter_learning_rate: float = 0.001
     discriminator_learning_rate: float = 0.002
     weight_decay: float = 1e-5  # of the discriminator
-    average_decay: float | None = 1.0  # highest decay of the moving average of the weights; None: the last weights
+    # Highest decay of the moving average of the weights; 1: over about the last tenth of the steps; None: no average
+    average_decay: float | None = 1.0
 
     def __post_init__(self):
         super().__post_init__()

@@ -53,7 +53,7 @@ def train(
     parameters = [p for optimiser in optimisers for group in optimiser.param_groups for p in group["params"]]
     interval = 1 if device.type == "cpu" else STEPS_BETWEEN_CHECKS
     history = torch.empty(steps, device=device)
-    averages = [] if average_decay is None else [parameter.detach().clone() for parameter in parameters]
+    averages = None if average_decay is None else [parameter.detach().clone() for parameter in parameters]
     with seeded(seed):
         batches = _batches(count, batch_size)
         for step in track(range(steps), description):
@@ -71,12 +71,15 @@ def train(
                 optimiser.step()
             for scheduler in schedulers:
                 scheduler.step()
-            for average, parameter in zip(averages, parameters, strict=False):  # none without `average_decay`
-                average.lerp_(parameter.detach(), 1 - min(average_decay, (1 + step) / (10 + step)))
+            if averages is not None:
+                weight = 1 - min(average_decay, (1 + step) / (10 + step))
+                for average, parameter in zip(averages, parameters, strict=True):
+                    average.lerp_(parameter.detach(), weight)
             if after_step is not None:
                 after_step()
-    for average, parameter in zip(averages, parameters, strict=False):
-        parameter.data.copy_(average)
+    if averages is not None:
+        for average, parameter in zip(averages, parameters, strict=True):
+            parameter.data.copy_(average)
     return history.cpu()
 
 

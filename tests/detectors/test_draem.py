@@ -3,7 +3,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import nn
 
 from iadlib.detectors.draem import (
     DRAEM,
@@ -62,7 +61,7 @@ def test_a_folder_without_textures_raises_and_names_it(normal_images, tmp_path):
 
 def test_the_networks_have_the_published_number_of_weights():
     with torch.device("meta"):
-        networks = ReconstructiveNetwork(128, "batch"), DiscriminativeNetwork(64)
+        networks = ReconstructiveNetwork(128), DiscriminativeNetwork(64)
     assert [sum(p.numel() for p in network.parameters()) for network in networks] == [69_048_579, 28_374_146]
 
 
@@ -82,16 +81,8 @@ def test_the_untrained_network_gives_pixels_the_initial_probability(normal_image
     assert dict(detector.stations(normal_images))["scores"].median() == pytest.approx(0.01, rel=0.5)
 
 
-@pytest.mark.parametrize(("normalisation", "kind"), [("group", nn.GroupNorm), ("batch", nn.BatchNorm2d)])
-def test_the_reconstructive_network_has_the_chosen_normalisation(normalisation, kind):
-    detector = DRAEM(**SMALL, normalisation=normalisation)
-    detector.build()
-    for network, expected in ((detector.reconstructive_, kind), (detector.discriminative_, nn.BatchNorm2d)):
-        assert {type(module) for module in network.modules() if "Norm" in type(module).__name__} == {expected}
-
-
 def test_batch_normalisations_know_the_final_weights(normal_images):
-    detector = DRAEM(**SMALL, normalisation="batch", learning_rate=0.05).fit(normal_images)
+    detector = DRAEM(**SMALL, learning_rate=0.05).fit(normal_images)
     first = detector.reconstructive_.encoder[0][0][0]  # the first convolution and, after it, its normalisation
     found = detector.reconstructive_.encoder[0][0][1].running_mean
     with torch.no_grad():
@@ -120,8 +111,7 @@ def test_images_too_small_for_six_levels_raise(normal_images):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("steps", 0), ("lowest_opacity", 2), ("initial_probability", 0), ("score_window", 4), ("normalisation", "layer")],
+    ("name", "value"), [("steps", 0), ("lowest_opacity", 2), ("initial_probability", 0), ("score_window", 4)]
 )
 def test_a_hyperparameter_out_of_range_raises(name, value):
     with pytest.raises(ValueError, match=name):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from iadlib.detectors.base import smooth_maps
 from iadlib.detectors.gcad import GCAD, Autoencoder, Regression, Student
 
 FEW = {"steps": 2, "hidden_channels": 8, "latent_dimension": 3, "training_batch_size": 4}
@@ -39,9 +40,22 @@ def test_networks_keep_grids_whose_sides_are_odd():
     assert Student(3, 5, 8, stride=4)(torch.randn(2, 3, 50, 34), (13, 9)).shape == features.shape
 
 
-def test_branches_are_standardised_on_the_validation_images(normal_images):
+def test_branches_are_standardised_by_the_scores_of_validation_images(normal_images):
     validation = normal_images[:3]
     detector = GCAD(**FEW).fit(normal_images[3:], validation)
+    branches = dict(detector.stations(validation))["branches"]
+    for branch in branches.split(1, dim=1):
+        scores = detector.score_of(smooth_maps(branch, detector.image_size_, detector.smoothing_sigma))
+        assert float(scores.mean()) == pytest.approx(0, abs=1e-3)
+        assert float(scores.std()) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(("count", "standardised_by"), [(3, "patches"), (1, "images")])
+def test_branches_are_standardised_by_the_patches_as_published_or_for_a_single_image(
+    count, standardised_by, normal_images
+):
+    validation = normal_images[:count]
+    detector = GCAD(**FEW, standardised_by=standardised_by).fit(normal_images[3:], validation)
     branches = dict(detector.stations(validation))["branches"]
     torch.testing.assert_close(branches.mean(dim=(0, 2, 3)), torch.zeros(2), atol=1e-4, rtol=0)
     torch.testing.assert_close(branches.std(dim=(0, 2, 3)), torch.ones(2), atol=1e-3, rtol=0)
@@ -58,7 +72,7 @@ def test_the_regression_network_does_not_train_the_autoencoder():
     detector.build()
     for network in (detector.autoencoder_, detector.regression_):
         network.requires_grad_(True)
-    *_, distance = detector.distances(torch.randn(1, 24, 16, 12), torch.randn(1, 112, 4, 3))
+    *_, distance = detector.distances(torch.randn(1, 40, 8, 6), torch.randn(1, 112, 4, 3))
     distance.backward()
     assert all(weight.grad is None for weight in detector.autoencoder_.parameters())
     assert all(weight.grad is not None for weight in detector.regression_.parameters())
@@ -70,7 +84,9 @@ def test_the_student_may_start_from_the_image(normal_images, test_images):
     assert np.isfinite(detector.predict(test_images).maps).all()
 
 
-@pytest.mark.parametrize(("name", "value"), [("latent_dimension", 0), ("steps", 0), ("student_layer", 3)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("latent_dimension", 0), ("steps", 0), ("student_layer", 3), ("standardised_by", "pixels")]
+)
 def test_a_hyperparameter_out_of_range_raises(name, value):
     with pytest.raises(ValueError, match=name):
         GCAD(**{name: value})

@@ -5,7 +5,7 @@ import torch
 from iadlib.detectors.set_features import SetFeatures, without_own
 from tests.detectors.conftest import striped
 
-FEW = {"projections": 8, "thresholds": 3, "layers": (2,)}
+FEW = {"projections": 8, "thresholds": 3, "layers": (2,), "joint": False}
 
 
 def blobs(count: int, seed: int, parts: int = 6) -> torch.Tensor:
@@ -44,6 +44,23 @@ def test_distances_are_those_of_numpys_whitened_histograms(normal_images, test_i
     np.testing.assert_allclose(detector.predict(test_images).scores * scale, expected, rtol=1e-3)
 
 
+def test_all_layers_together_have_one_covariance(normal_images, test_images):
+    detector = SetFeatures(**FEW | {"layers": (1, 2), "joint": True, "shrinkage": 0.3}).fit(normal_images)
+    train, test = (
+        np.concatenate(list(detector.histograms(images).double().numpy()), axis=1)
+        for images in (normal_images, test_images)
+    )
+    covariance = np.cov(train, rowvar=False, bias=True)
+    covariance = 0.7 * covariance + (0.3 * np.trace(covariance) / 48 + 1e-6) * np.eye(48)
+    difference = test[:, None] - train
+    expected = np.sqrt(np.einsum("ijk,kl,ijl->ij", difference, np.linalg.inv(covariance), difference)).min(axis=1)
+    distances = detector.features(test_images, "distances")[:, :, 0, 0] * detector.scale_[:, 0]
+    np.testing.assert_allclose(distances[:, 2], expected, rtol=1e-3)
+    of_layers, together = (distances / detector.scale_[:, 0]).split([2, 1], dim=1)
+    scores = detector.predict(test_images).scores
+    np.testing.assert_allclose(scores, (of_layers.mean(dim=1) + together[:, 0]) / 2, rtol=1e-5)
+
+
 def test_own_is_whitened_without_the_image_itself():
     samples, shrinkage, target = np.random.default_rng(0).normal(size=(10, 4)), 0.2, 0.3
 
@@ -76,6 +93,8 @@ def test_own_is_farther_than_the_image_from_itself(normal_images):
         ({"crops": (1.0, 0.5)}, 10),
         ({"crops": (1.0, 0.5), "crop_side": 64}, 10),
         ({"repeats": 3, "pixel_weight": 0.1}, 6),
+        ({"repeats": 3, "pixel_weight": 0.1, "joint": True}, 9),
+        ({"crops": (1.0, 0.5), "layers": (1, 2), "joint": True}, 30),
     ],
 )
 def test_sets_crops_and_repeats_have_distances_of_their_own(changes, spaces, normal_images, test_images):
