@@ -23,8 +23,8 @@ sides the levels do not divide are padded by reflection. The image score, the sm
 segments, and gives no image score.
 
 By default squared differences are divided by the error of good images at the same place, since edges and textures are
-hard to reconstruct in good images, too: the mean over some training images, smoothed like a map, plus a fifth of its
-own mean over all places, so that no error is near 0.
+hard to reconstruct in good images, too. This error is the mean over some training images, smoothed like a map, plus a
+fifth of its own mean over all places, so that it is nowhere near 0.
 """
 
 import math

@@ -12,14 +12,14 @@ the mean of its highest values.
 
 Where we differ from the paper, whose code was never published: the teacher is a backbone with ImageNet weights, where
 the paper distils a network of limited receptive field from one and uses two receptive fields, 17 and 33 pixels. By
-default a branch is standardised by the scores that validation images have by its map alone, where the paper takes all
-pixels of its maps: a branch in which good images differ more from one another weighs less. The teacher's features are
-standardised by channel. The autoencoder and, unless `student_layer` is None, the student take features of the same
-backbone in place of the image: with the few steps that a CPU allows, networks that start from pixels do not learn
-enough. All features of the training images are computed once. The encoder ends with a linear layer over the whole grid,
-so that a detector fits one image size. The regression network is a small U-Net. All networks are trained together, on
-fixed schedules. Without validation images, training images take their place, whose differences are smaller than those
-of new images.
+default each branch is standardised with the mean and the standard deviation of the image scores that its own map gives
+the validation images, where the paper takes all pixels of the map: a branch in which good images differ more weighs
+less. With fewer than LEAST_SCORES images all patches are taken, too. The teacher's features are standardised by
+channel. The autoencoder and, unless `student_layer` is None, the student take features of the same backbone in place of
+the image: with the few steps that a CPU allows, networks that start from pixels do not learn enough. All features of
+the training images are computed once. The encoder ends with a linear layer over the whole grid, so that a detector fits
+one image size. The regression network is a small U-Net. All networks are trained together, on fixed schedules. Without
+validation images, training images take their place, whose differences are smaller than those of new images.
 
 The cuts "local" and "global" are the differences of the branches; `own` changes nothing, since all networks were
 trained on the training images.
@@ -42,6 +42,7 @@ from iadlib.progress import track
 from iadlib.stored import stored
 
 SLOPE = 0.1  # of the leaky rectifiers
+LEAST_SCORES = 5  # validation images: fewer scores have no reliable standard deviation
 
 
 @dataclass(kw_only=True, eq=False)
@@ -67,7 +68,7 @@ class GCAD(Detector):
     training_batch_size: int = 4
     learning_rate: float = 0.003
     weight_decay: float = 1e-5
-    standardised_by: str = "images"  # scores of validation images; or all of their "patches", as published
+    standardised_by: str = "images"  # image scores of validation images; or "patches": all values of their maps
 
     def __post_init__(self):
         super().__post_init__()
@@ -75,7 +76,9 @@ class GCAD(Detector):
         self._require_positive("learning_rate")
         self._require_choice(standardised_by=("images", "patches"))
         if self.student_layer is not None and not 0 <= self.student_layer < min(self.layers):
-            raise ValueError(f"student_layer {self.student_layer}: finer than layers {list(self.layers)}, or none")
+            raise ValueError(
+                f"student_layer {self.student_layer}: must be finer than layers {list(self.layers)}, or null"
+            )
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
         """Train the networks, then standardise the branches on the validation images, or else the training images."""
@@ -154,15 +157,17 @@ class GCAD(Detector):
     def _fit_scales(self, images: Tensor) -> None:
         """Mean and standard deviation of each branch on normal images: of their scores, or of all of their patches."""
         vars(self).pop("scales_", None)
-        with torch.inference_mode():
-            parts = [dict(self.stations(batch))["branches"] for batch in images.split(self.batch_size)]
-        maps = torch.cat(parts).transpose(0, 1)  # (2, N, h, w)
-        if self.standardised_by == "images" and len(images) > 1:  # one score has no standard deviation
-            smooth = [smooth_maps(each.unsqueeze(1), self.image_size_, self.smoothing_sigma) for each in maps]
-            scores = torch.stack([self.score_of(each) for each in smooth])  # (2, N)
-        else:
-            scores = maps.flatten(1)  # (2, N h w)
+        by_image = self.standardised_by == "images" and len(images) >= LEAST_SCORES
+        parts = []
+        for batch in images.split(self.batch_size):
+            with torch.inference_mode():
+                maps = dict(self.stations(batch))["branches"].transpose(0, 1)  # (2, N, h, w)
+                parts.append(torch.stack([self._image_scores(each) for each in maps]) if by_image else maps.flatten(1))
+        scores = torch.cat(parts, dim=1)  # (2, N) or (2, N h w)
         self.scales_ = torch.stack([scores.mean(dim=1), scores.std(dim=1).clamp(min=1e-6)], dim=1)
+
+    def _image_scores(self, maps: Tensor) -> Tensor:
+        return self.score_of(smooth_maps(maps.unsqueeze(1), self.image_size_, self.smoothing_sigma))
 
     def _features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The student's input (N, B, H', W') and the teacher's features (N, C, h, w), as the backbone has them."""

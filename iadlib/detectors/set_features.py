@@ -7,8 +7,8 @@ patches lie. The score is the distance to the nearest training image after white
 sets of their own; their scores are averaged, each divided by its mean over normal validation images.
 
 Where we differ from the paper and its code: besides the histograms of every layer, those of all layers together are
-whitened, so that it counts which kinds of patches two layers see at the same time; half of the score is theirs (`joint`
-False: the paper's layers alone). By default, crops are windows of the feature maps of the whole image, which
+whitened, so that correlations between layers count. Their distance is half of the layers' score (`joint` False: each
+layer alone, as published). By default, crops are windows of the feature maps of the whole image, which
 needs one pass of the backbone; with `crop_side`, every crop of the image is resized and passes it alone, as published.
 All crops of a layer share projections and thresholds. `repeats` draws further projections for all sets, where the code
 does so for the raw pixels alone, and scores are averaged, where the code takes the median of those of the pixels.
@@ -46,10 +46,10 @@ class SetFeatures(Detector):
     cuts: ClassVar = {"distances": "distance"}
     whole: ClassVar = ("distances",)
     # Projections of all S sets, one set below the other (channels, r); thresholds (S, r, K). A space is a set, a repeat
-    # and a crop, or with `joint` all sets together, a repeat and a crop. For the D spaces of single sets: means
-    # (D, 1, d), whitening directions (1 or 2, D, d, k), the second ones those of all sets together. For all E spaces:
-    # variances along the directions (E, 1, k) and elsewhere (E, 1), the n training images (E, n, k), the scale of
-    # distances (E, 1). k is n - 1, or less where histograms are shorter.
+    # and a crop, or with `joint` all layers, a repeat and a crop. For the D spaces of single sets: means (D, 1, d) and
+    # whitening directions (D, d, k), and below these the directions of all layers together, one layer after the other.
+    # For all E spaces: variances along the directions (E, 1, k) and elsewhere (E, 1), the n training images (E, n, k),
+    # the scale of distances (E, 1). k is n - 1, or the number of values in the longest histogram if that is smaller.
     learned: ClassVar = (
         "projection_",
         "threshold_",
@@ -73,7 +73,7 @@ class SetFeatures(Detector):
     crop_side: int | None = None  # pixels that every crop is resized to; None: crops are windows of the maps
     pixel_weight: float = 0.0  # of the set of the image's own pixels, relative to that of all layers; 0: no such set
     shrinkage: float = 0.1  # share of the mean variance in the covariance that whitens
-    joint: bool = True  # also whiten the histograms of all sets together; half of the score is theirs
+    joint: bool = True  # also whiten the histograms of all layers together, for half of the layers' score
     neighbours: int = 1  # the distance is the mean over so many nearest training images; 0: the distance to the mean
     repeats: int = 1  # draws of the projections
 
@@ -109,11 +109,11 @@ class SetFeatures(Detector):
     def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
         distances = self.distances(self.histograms(images), own).T  # (N, E), 1 for the average normal image
         yield "distances", distances[:, :, None, None].contiguous()  # (N, E, 1, 1)
-        by_set = distances.unflatten(1, (len(self.threshold_) + self.joint, -1)).mean(dim=2).T
-        counts = [len(self.layers), len(self.threshold_) - len(self.layers), int(self.joint)]
+        by_set = distances.unflatten(1, (len(self.threshold_) + self._joined, -1)).mean(dim=2).T
+        counts = [len(self.layers), len(self.threshold_) - len(self.layers), int(self._joined)]
         layers, pixels, together = by_set.split(counts)  # (sets, N) each
         scores = layers.mean(dim=0)
-        if self.joint:
+        if self._joined:
             scores = (scores + together[0]) / 2
         yield "image_scores", scores + self.pixel_weight * pixels.sum(dim=0)  # (N,)
 
@@ -154,17 +154,19 @@ class SetFeatures(Detector):
     def distances(self, histograms: Tensor, own: Tensor | None = None) -> Tensor:
         """Scaled distances (E, N) of histograms (D, N, d) to the nearest training images, in all spaces."""
         residual = histograms - self.mean_
-        squares, whitened = residual.square().sum(dim=2), residual @ self.direction_[0]  # (D, N) and (D, N, k)
-        if self.joint:
-            squares = torch.cat([squares, self._over_sets(squares)])  # (E, N)
-            whitened = torch.cat([whitened, self._over_sets(residual @ self.direction_[1])])  # (E, N, k)
+        alone, together = self.direction_.split([len(residual), len(self.direction_) - len(residual)])
+        squares, whitened = residual.square().sum(dim=2), residual @ alone  # (D, N) and (D, N, k)
+        if self._joined:
+            parts = residual[: len(together)] @ together  # of all layers, which come first
+            squares = torch.cat([squares, self._over_layers(squares[: len(together)])])  # (E, N)
+            whitened = torch.cat([whitened, self._over_layers(parts)])  # (E, N, k)
         inside = (whitened.square() * self.variance_).sum(dim=2)  # of the residual, in the training images' span
         outside = (squares - inside).clamp(min=0) / self.rest_  # (E, N)
         to_mean, to_training = without_own(whitened, self.training_, self.shrinkage, own)
         if self.neighbours == 0:
             return (to_mean + outside).clamp(min=0).sqrt() / self.scale_
         count = min(self.neighbours, to_training.shape[2] - (own is not None))
-        nearest = to_training.topk(count, dim=2, largest=False).values  # (D, N, count), squared
+        nearest = to_training.topk(count, dim=2, largest=False).values  # (E, N, count), squared
         return (nearest.clamp(min=0) + outside[:, :, None]).sqrt().mean(dim=2) / self.scale_
 
     def _draw(self, images: Tensor) -> None:
@@ -184,27 +186,30 @@ class SetFeatures(Detector):
             thresholds.append(low[:, None] + (high - low)[:, None] * share)  # (r, K)
         self.projection_, self.threshold_ = torch.cat(projections).to(device), torch.stack(thresholds).to(device)
 
-    def _over_sets(self, values: Tensor) -> Tensor:
-        """The sums over the sets, for every repeat and crop, of values (D, ...)."""
-        return values.unflatten(0, (len(self.threshold_), -1)).sum(dim=0)
+    @property
+    def _joined(self) -> bool:
+        return self.joint and len(self.layers) > 1
+
+    def _over_layers(self, values: Tensor) -> Tensor:
+        """The sums over the layers, for every repeat and crop."""
+        return values.unflatten(0, (len(self.layers), -1)).sum(dim=0)
 
     def _whiten(self, histograms: Tensor) -> None:
         """The mean and the shrunk covariance of the training images in every space, in their span and out of it."""
         exact = histograms.double()  # (D, n, d)
         mean = exact.mean(dim=1, keepdim=True)
         residuals = [exact - mean]
-        if self.joint:
-            by_set = residuals[0].unflatten(0, (len(self.threshold_), -1))  # (S, D / S, n, d)
-            residuals.append(by_set.permute(1, 2, 0, 3).flatten(2))  # (D / S, n, S d)
+        if self._joined:
+            by_layer = residuals[0].unflatten(0, (len(self.threshold_), -1))[: len(self.layers)]  # (L, D / S, n, d)
+            residuals.append(by_layer.permute(1, 2, 0, 3).flatten(2))  # (D / S, n, L d)
         kept = min(exact.shape[1] - 1, residuals[-1].shape[2])  # residuals sum to zero, so that they span no more
         found = [whitening(each, self.shrinkage, kept) for each in residuals]
         directions, variances, rests = zip(*found, strict=True)
         training = [residual @ along for residual, along in zip(residuals, directions, strict=True)]
-        # Of all sets together, the rows of one set after the other: as many and as long as those of single sets.
-        rows = [each.unflatten(1, (-1, exact.shape[2])).transpose(0, 1).flatten(0, 1) for each in directions]
-        self.mean_, self.direction_ = mean.float(), torch.stack(rows).float()
-        self.variance_, self.rest_, self.training_ = (
-            torch.cat(parts).float() for parts in (variances, rests, training)
+        by_layer = [each.unflatten(1, (-1, exact.shape[2])).transpose(0, 1).flatten(0, 1) for each in directions]
+        self.mean_ = mean.float()
+        self.direction_, self.variance_, self.rest_, self.training_ = (
+            torch.cat(parts).float() for parts in (by_layer, variances, rests, training)
         )
 
     @cached_property

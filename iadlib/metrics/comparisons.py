@@ -19,15 +19,15 @@ def of_all_detectors(values: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame
     """The combined scores of all detectors, and the feature ensemble: image AUROC by kind, mean over categories.
 
     `values` are those of the ensembles, `scores` (see `SCORES`) those of the detectors; with the feature ensemble's
-    image AUROC minus that of each combination, mean over the kinds.
+    image AUROC minus that of each combination, mean over the kinds. Only categories and seeds with scores count.
     """
     values = values[values["entry"] == FEATURE]
-    together = pd.concat([values, combined_scores(values, scores)])
-    cells, others = collect(together), list(dict.fromkeys(together["entry"]))[1:]
-    if not others:
+    joint = combined_scores(values, scores)
+    if joint.empty:
         return pd.DataFrame()
-    same_seeds = together[together["seed"].isin(together.loc[together["entry"] == others[0], "seed"])]
-    metrics = metrics_by_seed(same_seeds, pd.DataFrame(columns=TABLES["pixel_auroc"])).query("metric == 'image_auroc'")
+    together = pd.concat([values.merge(joint[["category", "seed"]].drop_duplicates()), joint])
+    cells, others = collect(together), list(dict.fromkeys(joint["entry"]))
+    metrics = metrics_by_seed(together, pd.DataFrame(columns=TABLES["pixel_auroc"])).query("metric == 'image_auroc'")
     by_category = metrics.groupby(["entry", "kind", "category"], sort=False)["value"].mean()
     table = by_category.groupby(level=["entry", "kind"], sort=False).mean().unstack("kind", sort=False)
     differences = {name: difference(cells, FEATURE, name, "image_auroc") for name in others}
@@ -38,21 +38,22 @@ def of_all_detectors(values: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame
 def combined_scores(values: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """`values` of one entry with the combined scores of all detectors in place of its own, one entry a combination.
 
-    Only for categories and seeds that all detectors have scores of.
+    Only for the seeds that all detectors of a category have scores of.
     """
-    table = scores.pivot(index=["category", "seed", "split", "name"], columns="detector", values="score").dropna()
-    known = set(table.index.droplevel(["split", "name"]))
     parts = []
-    for key, images in values.groupby(["category", "seed"], sort=False):
-        if key not in known:
-            continue
-        normal, test = table.loc[(*key, "validation")], table.loc[(*key, "test")].loc[images["name"]]
-        predictions, validation = (
-            [Prediction(found[name].to_numpy(), None) for name in found] for found in (test, normal)
-        )
-        for name in (MEAN, MAXIMUM, VOTE):
-            joint = combined(predictions, validation, name).scores
-            parts.append(images.assign(entry=f"{name} of all detectors", score=joint, au_spro=float("nan")))
+    for category, of_category in scores.groupby("category", sort=False):
+        table = of_category.pivot(index=["seed", "split", "name"], columns="detector", values="score").dropna()
+        for seed in table.index.unique("seed"):
+            images = values[(values["category"] == category) & (values["seed"] == seed)]
+            if images.empty:
+                continue
+            normal, test = table.loc[seed, "validation"], table.loc[seed, "test"].loc[images["name"]]
+            predictions, validation = (
+                [Prediction(found[name].to_numpy(), None) for name in found] for found in (test, normal)
+            )
+            for name in (MEAN, MAXIMUM, VOTE):
+                joint = combined(predictions, validation, name).scores
+                parts.append(images.assign(entry=f"{name} of all detectors", score=joint, au_spro=float("nan")))
     return pd.concat(parts) if parts else values.iloc[:0]
 
 

@@ -41,8 +41,7 @@ def test_networks_keep_grids_whose_sides_are_odd():
 
 
 def test_branches_are_standardised_by_the_scores_of_validation_images(normal_images):
-    validation = normal_images[:3]
-    detector = GCAD(**FEW).fit(normal_images[3:], validation)
+    detector = GCAD(**FEW).fit(normal_images[:3], validation := normal_images[3:])
     branches = dict(detector.stations(validation))["branches"]
     for branch in branches.split(1, dim=1):
         scores = detector.score_of(smooth_maps(branch, detector.image_size_, detector.smoothing_sigma))
@@ -50,12 +49,10 @@ def test_branches_are_standardised_by_the_scores_of_validation_images(normal_ima
         assert float(scores.std()) == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.parametrize(("count", "standardised_by"), [(3, "patches"), (1, "images")])
-def test_branches_are_standardised_by_the_patches_as_published_or_for_a_single_image(
-    count, standardised_by, normal_images
-):
+@pytest.mark.parametrize(("count", "standardised_by"), [(5, "patches"), (4, "images")])
+def test_branches_are_standardised_by_the_patches_as_published_or_for_few_images(count, standardised_by, normal_images):
     validation = normal_images[:count]
-    detector = GCAD(**FEW, standardised_by=standardised_by).fit(normal_images[3:], validation)
+    detector = GCAD(**FEW, standardised_by=standardised_by).fit(normal_images, validation)
     branches = dict(detector.stations(validation))["branches"]
     torch.testing.assert_close(branches.mean(dim=(0, 2, 3)), torch.zeros(2), atol=1e-4, rtol=0)
     torch.testing.assert_close(branches.std(dim=(0, 2, 3)), torch.ones(2), atol=1e-3, rtol=0)

@@ -44,21 +44,30 @@ def test_distances_are_those_of_numpys_whitened_histograms(normal_images, test_i
     np.testing.assert_allclose(detector.predict(test_images).scores * scale, expected, rtol=1e-3)
 
 
-def test_all_layers_together_have_one_covariance(normal_images, test_images):
-    detector = SetFeatures(**FEW | {"layers": (1, 2), "joint": True, "shrinkage": 0.3}).fit(normal_images)
-    train, test = (
-        np.concatenate(list(detector.histograms(images).double().numpy()), axis=1)
-        for images in (normal_images, test_images)
-    )
-    covariance = np.cov(train, rowvar=False, bias=True)
-    covariance = 0.7 * covariance + (0.3 * np.trace(covariance) / 48 + 1e-6) * np.eye(48)
-    difference = test[:, None] - train
-    expected = np.sqrt(np.einsum("ijk,kl,ijl->ij", difference, np.linalg.inv(covariance), difference)).min(axis=1)
-    distances = detector.features(test_images, "distances")[:, :, 0, 0] * detector.scale_[:, 0]
-    np.testing.assert_allclose(distances[:, 2], expected, rtol=1e-3)
-    of_layers, together = (distances / detector.scale_[:, 0]).split([2, 1], dim=1)
-    scores = detector.predict(test_images).scores
-    np.testing.assert_allclose(scores, (of_layers.mean(dim=1) + together[:, 0]) / 2, rtol=1e-5)
+@pytest.mark.parametrize(("projections", "thresholds"), [(8, 3), (2, 1)])  # more values than images, and fewer
+def test_all_layers_together_have_one_covariance(projections, thresholds, normal_images, test_images):
+    settings = {"layers": (1, 2), "crops": (1.0, 0.5), "pixel_weight": 0.1, "joint": True, "shrinkage": 0.3}
+    detector = SetFeatures(projections=projections, thresholds=thresholds, **settings).fit(normal_images)
+    crops, values = 10, 2 * projections * thresholds
+    distances = detector.features(test_images, "distances")[:, :, 0, 0]  # of two layers, pixels and both layers
+    train, test = (detector.histograms(images).double().numpy() for images in (normal_images, test_images))
+    for crop in range(crops):
+        normal, found = (np.concatenate([each[crop], each[crops + crop]], axis=1) for each in (train, test))
+        covariance = np.cov(normal, rowvar=False, bias=True)
+        covariance = 0.7 * covariance + (0.3 * np.trace(covariance) / values + 1e-6) * np.eye(values)
+        difference = found[:, None] - normal
+        squares = np.einsum("ijk,kl,ijl->ij", difference, np.linalg.inv(covariance), difference)
+        scaled = np.sqrt(squares.min(axis=1)) / float(detector.scale_[3 * crops + crop])
+        np.testing.assert_allclose(distances[:, 3 * crops + crop], scaled, rtol=2e-3)
+    of_layers, pixels, together = (each.mean(dim=1) for each in distances.split([2 * crops, crops, crops], dim=1))
+    expected = (of_layers + together) / 2 + 0.1 * pixels
+    np.testing.assert_allclose(detector.predict(test_images).scores, expected, rtol=1e-5)
+
+
+def test_one_layer_is_not_counted_twice(normal_images, test_images):
+    alone, joint = (SetFeatures(**FEW | {"joint": joint}).fit(normal_images) for joint in (False, True))
+    np.testing.assert_array_equal(alone.predict(test_images).scores, joint.predict(test_images).scores)
+    assert joint.features(test_images, "distances").shape[1] == 1
 
 
 def test_own_is_whitened_without_the_image_itself():
@@ -78,8 +87,9 @@ def test_own_is_whitened_without_the_image_itself():
     assert torch.isinf(to_training[0].diagonal()).all()
 
 
-def test_own_is_farther_than_the_image_from_itself(normal_images):
-    detector = SetFeatures(**FEW).fit(normal_images)
+@pytest.mark.parametrize("layers", [(2,), (1, 2)])
+def test_own_is_farther_than_the_image_from_itself(layers, normal_images):
+    detector = SetFeatures(**FEW | {"layers": layers, "joint": True}).fit(normal_images)
     own = detector.features(normal_images, "distances", torch.arange(8))
     assert (own > detector.features(normal_images, "distances") + 0.1).all()
     with pytest.raises(ValueError, match="indices below 8"):
@@ -93,7 +103,7 @@ def test_own_is_farther_than_the_image_from_itself(normal_images):
         ({"crops": (1.0, 0.5)}, 10),
         ({"crops": (1.0, 0.5), "crop_side": 64}, 10),
         ({"repeats": 3, "pixel_weight": 0.1}, 6),
-        ({"repeats": 3, "pixel_weight": 0.1, "joint": True}, 9),
+        ({"repeats": 3, "pixel_weight": 0.1, "layers": (1, 2), "joint": True}, 12),
         ({"crops": (1.0, 0.5), "layers": (1, 2), "joint": True}, 30),
     ],
 )

@@ -224,6 +224,7 @@ def test_all_detectors_of_the_benchmark_are_combined_on_the_seeds_that_all_have(
     nut = values[values["category"] == "nut"]
     own_scores = ensemble.scores_of_detectors(Study("quick", tmp_path))
     table = comparisons.of_all_detectors(nut, own_scores)
+    pd.testing.assert_frame_equal(comparisons.of_all_detectors(values, own_scores), table)  # no scores of the pins
     assert list(table.index) == [
         "feature ensemble",
         *(f"{name} of all detectors" for name in ("mean", "maximum", "vote")),
