@@ -2,24 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iadlib.metrics import collect, comparisons, differences, image_auroc
-from iadlib.metrics.combining import combined
+from iadlib.metrics import collect, differences, image_auroc
 from iadlib.metrics.entries import TABLES, metrics_by_seed
 from iadlib.study import Study, ensemble
-from iadlib.types import Prediction
-
-LABELS = {"pins": np.repeat(["good", "logical", "structural"], 8), "nut": np.repeat(["good", "structural"], 8)}
-ENTRIES = {  # entry -> group, distance between good and anomalous scores
-    "patchcore": ("member", 2.0),
-    "padim": ("member", 0.5),
-    "mean": ("output", 1.5),
-    "feature ensemble": ("feature", 4.0),
-    "features alone": ("feature", 1.0),
-    "thesis design": ("feature", 0.0),
-    "one head": ("design", 3.0),
-    "patchcore + padim: features": ("pair", 3.0),
-    "patchcore + padim: outputs": ("pair", 1.0),
-}
+from tests.entries import ENTRIES, LABELS, values_of, values_of_all
 
 
 @pytest.fixture(autouse=True)
@@ -27,38 +13,9 @@ def few_resamples(monkeypatch):
     monkeypatch.setattr(differences, "RESAMPLES", 40)
 
 
-def values_of(category: str, labels: np.ndarray, entries: dict[str, tuple[str, float]]) -> pd.DataFrame:
-    """Rows as in values.csv: two seeds, of designs and pairs the first alone."""
-    rng = np.random.default_rng(0)
-    image = pd.DataFrame(
-        {
-            "name": [f"{label}/{i:03d}" for i, label in enumerate(labels)],
-            "label": labels,
-            "defect": np.where(np.arange(len(labels)) % 2, "dent", "scratch"),
-            "regions": (labels != "good").astype(int),
-        }
-    )
-    image.loc[labels == "good", "defect"] = "good"
-    parts = []
-    for entry, (group, distance) in entries.items():
-        for seed in (0,) if group in ("design", "pair") else (0, 1):
-            anomalous = labels != "good"
-            parts.append(
-                image.assign(
-                    score=rng.normal(0, 1, len(labels)) + distance * anomalous,
-                    au_spro=np.where(anomalous, np.clip(distance / 5 + rng.normal(0, 0.05, len(labels)), 0, 1), np.nan),
-                    category=category,
-                    group=group,
-                    entry=entry,
-                    seed=seed,
-                )
-            )
-    return pd.concat(parts, ignore_index=True)
-
-
 @pytest.fixture(scope="module")
 def values() -> pd.DataFrame:
-    return pd.concat([values_of(name, labels, ENTRIES) for name, labels in LABELS.items()], ignore_index=True)
+    return values_of_all()
 
 
 @pytest.fixture(scope="module")
@@ -124,26 +81,6 @@ def test_a_defect_that_belongs_to_both_kinds_has_a_row_for_each(values):
     assert table.loc[("nut", "structural", "dent"), "mean"] == pytest.approx(np.mean(expected), abs=5e-4)
 
 
-def test_designs_are_compared_on_their_own_seeds(values):
-    other_seed = values["seed"] == 1
-    changed = values.assign(score=values["score"].where(~other_seed, 0.0))
-    pd.testing.assert_frame_equal(comparisons.of_designs(changed), comparisons.of_designs(values))
-    designs = list(dict.fromkeys(comparisons.of_designs(values)["what"]))
-    assert designs == [
-        "features alone",
-        "thesis design",
-        "one head",
-    ]
-
-
-def test_a_pair_is_compared_with_its_better_member(cells, metrics):
-    row = comparisons.of_pairs(cells, metrics, "au_spro").loc["patchcore + padim"]
-    first = metrics[(metrics["entry"] == "patchcore") & (metrics["seed"] == 0) & (metrics["metric"] == "au_spro")]
-    assert row["better member"] == pytest.approx(first.groupby("category")["value"].mean().mean(), abs=5e-4)
-    assert row["features minus outputs"] == pytest.approx(row["features"] - row["outputs"], abs=2e-3)
-    assert 0 < row["low"] < row["high"]
-
-
 def test_good_test_images_only_give_empty_tables():
     values = values_of("parts", np.repeat(["good"], 6), ENTRIES)
     metrics = metrics_by_seed(values, pd.DataFrame(columns=TABLES["pixel_auroc"]))
@@ -203,46 +140,3 @@ def test_maps_of_members_and_ensembles_are_found_or_missing_in_one_line(study, c
     }
     assert ensemble.saved(study, "nut") == {}
     assert capsys.readouterr().out.count("\n") == 1
-
-
-def test_all_detectors_of_the_benchmark_are_combined_on_the_seeds_that_all_have(values, tmp_path):
-    names, labels = values.loc[values["category"] == "nut", ["name", "label"]].drop_duplicates().to_numpy().T
-    rng, rows = np.random.default_rng(0), []
-    for detector, seeds in {"patchcore": (0, 1), "draem": (0,)}.items():
-        for seed in seeds:
-            rows += [
-                (detector, seed, "test", name, label, float(label != "good"))
-                for name, label in zip(names, labels, strict=True)
-            ]
-            rows += [(detector, seed, "validation", f"good/v{i}", "good", rng.normal()) for i in range(5)]
-    folder = tmp_path / "reports/quick/benchmark/nut"
-    folder.mkdir(parents=True)
-    (tmp_path / "params").mkdir()
-    (tmp_path / "params/grid.yaml").write_text("categories: {nut: {}}\n")
-    columns = ["detector", "seed", "split", "name", "label", "score"]
-    pd.DataFrame(rows, columns=columns).to_csv(folder / "scores.csv", index=False)
-    nut = values[values["category"] == "nut"]
-    own_scores = ensemble.scores_of_detectors(Study("quick", tmp_path))
-    table = comparisons.of_all_detectors(nut, own_scores)
-    pd.testing.assert_frame_equal(comparisons.of_all_detectors(values, own_scores), table)  # no scores of the pins
-    assert list(table.index) == [
-        "feature ensemble",
-        *(f"{name} of all detectors" for name in ("mean", "maximum", "vote")),
-    ]
-    assert (table["structural"][1:3] == 1).all()
-    found = comparisons.combined_scores(nut[nut["entry"] == "feature ensemble"], own_scores)
-    scores = (
-        pd.DataFrame(rows, columns=columns)
-        .query("seed == 0")
-        .pivot(index=["split", "name"], columns="detector", values="score")
-    )
-    test, normal = (
-        [Prediction(scores.loc[split, name].to_numpy(), None) for name in scores] for split in ("test", "validation")
-    )
-    for name, part in found.groupby("entry"):
-        own = part.set_index("name")["score"][scores.loc["test"].index]
-        np.testing.assert_allclose(own, combined(test, normal, name.split()[0]).scores, rtol=1e-5)
-    scores = values[(values["entry"] == "feature ensemble") & (values["category"] == "nut") & (values["seed"] == 0)]
-    auroc = image_auroc(scores["score"].to_numpy(), (scores["label"] != "good").to_numpy())
-    assert table["structural"]["feature ensemble"] == pytest.approx(auroc)  # of the seed that both detectors have
-    assert table["feature ensemble minus it"].iloc[1] == pytest.approx(auroc - 1)
