@@ -80,6 +80,10 @@ def whole_file(path: str | Path) -> Iterator[Path]:
             yield unfinished
             if path.exists():
                 shutil.copymode(path, unfinished)
+            else:  # some libraries let the owner alone read what they write
+                mask = os.umask(0)
+                os.umask(mask)
+                unfinished.chmod(0o666 & ~mask)
             unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

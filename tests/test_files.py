@@ -52,3 +52,10 @@ def test_partial_folders_of_others_stay(tmp_path):
         (tmp_path / ".just made.partial").mkdir()
         with whole_folder(tmp_path / "out"):
             assert {at_work, ".just made.partial"} < set(partial_folders(tmp_path))
+
+
+def test_a_new_file_may_be_read_by_those_whom_the_umask_allows(tmp_path):
+    with whole_file(tmp_path / "new") as unfinished:
+        unfinished.touch(mode=0o600)
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "plain").stat().st_mode

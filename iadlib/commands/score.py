@@ -16,7 +16,7 @@ from iadlib import results
 from iadlib.data import DataError, find_photographs, load_images, read_image
 from iadlib.data.images import require_depth
 from iadlib.figures.pictures import heat_map_picture
-from iadlib.files import require_new, whole_file, whole_folder
+from iadlib.files import require_new, whole_file, whole_folder, write_json
 from iadlib.parallel import in_parallel
 from iadlib.progress import track
 
@@ -26,6 +26,7 @@ BATCH = 16  # photographs predicted together
 LONGEST_NAME = 255  # bytes that file systems allow
 ENDING = ".jpg"  # of a heat map
 NO_MAPS = "the detector scores whole images and cannot say where an anomaly is: no heat maps"
+THRESHOLD = "threshold.json"  # beside the scores: the detector's title and its threshold
 
 
 class Scored(NamedTuple):
@@ -85,6 +86,10 @@ class Scorer:
         values = self.calibrator.predict_proba([score]), *self.calibrator.interval([score])
         return tuple(float(value[0]) for value in values)
 
+    def save_threshold(self, folder: Path) -> None:
+        """Write what has scored the photographs of a folder, and above which score they are anomalous."""
+        write_json(folder / THRESHOLD, {"detector": self.detector.title, "threshold": self.threshold})
+
     def save_picture(self, file: Path, scored: Scored, path: Path) -> DataError | None:
         """Write the photograph beside its map, if it has one, as a JPEG.
 
@@ -118,9 +123,9 @@ def score(
 
     An error names a file that is left out, or that has no heat map because it could not be read again. `photographs`
     are files, folders or glob patterns; `bits` is their depth, that of the fit where it is None. `out` becomes a folder
-    with scores.csv and, with `pictures`, a heat map of every photograph below maps/. Where `result` holds several
-    fitted detectors, one a seed, `out` holds a folder for each; the table of the first and the errors of all are
-    returned. Raises `DataError` if no photograph can be scored.
+    with scores.csv, threshold.json and, with `pictures`, a heat map of every photograph below maps/. Where `result`
+    holds several fitted detectors, one a seed, `out` holds a folder for each; the table of the first and the errors of
+    all are returned. Raises `DataError` if no photograph can be scored.
     """
     out = require_new(out)
     folders = results.find(result)
@@ -152,6 +157,7 @@ def _score_into(
     if not rows:
         raise DataError("none of the photographs can be scored:\n" + "\n".join(errors))
     table = pd.DataFrame(rows, columns=scorer.columns).sort_values("score", ascending=False, kind="stable")
+    scorer.save_threshold(folder)
     with whole_file(folder / "scores.csv") as unfinished:
         table.to_csv(unfinished, index=False, float_format=results.EXACT, errors="surrogateescape")
     return table, errors
@@ -193,7 +199,9 @@ def run(
     table, errors = score(result, photographs, out, pictures, bits)
     for row in table.itertuples(index=False):
         print(score_line(row.score, row.anomalous, row.file, *row[len(COLUMNS) :]))
-    print(f"{table['anomalous'].sum()} of {len(table)} photographs are anomalous; all results are in {out}")
+    threshold = results.read_settings(results.find(result)[0])["thresholds"]["image"]
+    count = f"{table['anomalous'].sum()} of {len(table)} photographs are anomalous"
+    print(f"{count}, with a score above {threshold:.5g}; all results are in {out}")
     for error in errors:
         print(f"error: {error}", file=sys.stderr)
     return 1 if errors else 0

@@ -1,11 +1,12 @@
 """A page to look through the results of `score` or `detect`."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
 
 from iadlib import results
-from iadlib.commands.score import picture_name
+from iadlib.commands.score import THRESHOLD, picture_name
 from iadlib.data import DataError, load_category
 from iadlib.detectors import detector_class
 from iadlib.explorer import Collection, Photograph, explorer, picture
@@ -29,7 +30,8 @@ def show(result: str | Path, out: str | Path, photographs: str | Path | None = N
         path = folder / picture_name(row.name)
         if not path.is_file():
             if photographs is None:
-                raise DataError(f"{path}: no such picture; name the folder of the photographs with --photographs")
+                missing = path if folder.is_dir() else f"{result}, which has no heat maps"
+                raise DataError(f"{missing}: no picture to show; name the folder of the photographs with --photographs")
             path = paths.get(row.name, Path(photographs) / row.name)
         known = {"label": row.label, "defect": None if row.defect == "good" else row.defect} if is_fitted else {}
         images.append(Photograph(row.name, {name: picture(path)}, {name: row.score}, **known))
@@ -50,17 +52,20 @@ def _fitted(result: Path) -> tuple[pd.DataFrame, str, float]:
 
 
 def _scored(result: Path) -> tuple[pd.DataFrame, str, float]:
-    """The photographs of `score`, a name for what has scored them, and a threshold that has the same alarms."""
+    """The photographs of `score`, the title of the detector that has scored them, and its threshold."""
     path = result / results.SCORES
     if not path.is_file():
         raise DataError(f"{result}: no {results.SCORES} here; show the folder that `score` or `detect` has made")
     try:
         table = pd.read_csv(path, dtype={"file": str}, keep_default_na=False, encoding_errors=results.ODD_NAMES)
-        table = table.rename(columns={"file": "name"})
-        passed = table.loc[~table["anomalous"].astype(bool), "score"]
+        table = table.rename(columns={"file": "name"}).astype({"score": float})
     except (KeyError, ValueError) as error:
         raise DataError(f"{path}: not a table of `score` ({error})") from error
     if table.empty:
         raise DataError(f"{path}: no photographs")
-    highest = float(passed.max()) if len(passed) else float(table["score"].min()) - 1
-    return table, "score", highest
+    try:
+        known = json.loads((result / THRESHOLD).read_text(encoding="utf-8"))
+        return table, str(known["detector"]), float(known["threshold"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        path = result / THRESHOLD
+        raise DataError(f"{path}: not written by `score` ({error}); score the photographs again") from error

@@ -59,6 +59,7 @@ def watch(
             raise ValueError(f"{out}: another `score --watch` writes into this folder; name another one") from None
         if not (out / MARK).is_file():
             write_json(out / MARK, mark)
+        scorer.save_threshold(out)
         scores, errors = Table(out / "scores.csv", scorer.columns), Table(out / "errors.csv", ("file", "error"))
         arrivals = Arrivals(folder, scores.keys, errors.keys, without=out.resolve())
         print(f"watching {folder}; {len(scores.keys)} photographs are scored already; Ctrl-C ends", flush=True)

@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from iadlib.commands.fit import FitSettings
 from iadlib.commands.score import score
 from iadlib.commands.show import show
 from iadlib.data import DataError
+from iadlib.results import read_settings
 from tests.commands.conftest import plate
 
 ODD_NAME = "<b>&'$x<!--.png"
@@ -35,7 +37,7 @@ def data_of(page):
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])
 
 
-def test_a_page_shows_every_photograph_with_its_score_and_the_same_alarms(scored, tmp_path):
+def test_a_page_shows_every_photograph_with_its_score_and_the_threshold_of_the_fit(result, scored, tmp_path):
     _, scores, table = scored
     show(scores, tmp_path / "page.html")
     [collection] = data_of((tmp_path / "page.html").read_text())
@@ -47,6 +49,7 @@ def test_a_page_shows_every_photograph_with_its_score_and_the_same_alarms(scored
         assert found == pytest.approx(row.score)
         assert (found > collection["thresholds"][method]) == row.anomalous
         assert shown[row.file]["label"] is None
+    assert collection["thresholds"] == {method: read_settings(result)["thresholds"]["image"]}
 
 
 def test_pictures_are_inside_the_page(scored, tmp_path):
@@ -54,7 +57,7 @@ def test_pictures_are_inside_the_page(scored, tmp_path):
     page = (tmp_path / "page.html").read_text()
     assert "http" not in page
     [collection] = data_of(page)
-    content = collection["images"][0]["pictures"]["score"].removeprefix("data:image/webp;base64,")
+    content = collection["images"][0]["pictures"][collection["methods"][0]].removeprefix("data:image/webp;base64,")
     assert Image.open(io.BytesIO(base64.b64decode(content))).size[0] > 100
 
 
@@ -80,8 +83,15 @@ def test_without_heat_maps_the_photographs_are_shown(result, scored, tmp_path):
     assert not (tmp_path / "page.html").exists()
     show(tmp_path / "scores", tmp_path / "page.html", photographs)
     [collection] = data_of((tmp_path / "page.html").read_text())
-    content = collection["images"][0]["pictures"]["score"].removeprefix("data:image/webp;base64,")
+    content = collection["images"][0]["pictures"][collection["methods"][0]].removeprefix("data:image/webp;base64,")
     assert np.asarray(Image.open(io.BytesIO(base64.b64decode(content)))).shape == (64, 96, 3)
+
+
+def test_scores_without_their_threshold_are_refused(scored, tmp_path):
+    shutil.copytree(scored[1], tmp_path / "scores")
+    (tmp_path / "scores/threshold.json").unlink()
+    with pytest.raises(DataError, match=r"threshold\.json.*score the photographs again"):
+        show(tmp_path / "scores", tmp_path / "page.html")
 
 
 def test_a_folder_without_scores_is_refused(result, tmp_path):
