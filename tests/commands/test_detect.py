@@ -47,7 +47,7 @@ def test_a_detector_that_does_not_localise_leaves_no_maps_and_every_command_says
     assert results.read_maps(out) is None
     main(["score", str(out), str(SAMPLE / "test/good"), "--out", str(tmp_path / "scores")])
     assert "no heat maps" in capsys.readouterr().out
-    assert [path.name for path in (tmp_path / "scores").iterdir()] == ["scores.csv"]
+    assert {path.name for path in (tmp_path / "scores").iterdir()} == {"scores.csv", "threshold.json"}
     with pytest.raises(SystemExit, match="this fitted detector gives no maps"):
         main(["evaluate", "--dataset", str(SAMPLE), "--maps", str(out)])
 
