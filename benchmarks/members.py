@@ -8,9 +8,9 @@ All detectors are fitted with the settings of their classes and seed 0. Sets are
 standardised scores, and by the mean with weights from artificial anomalies (iadlib/ensemble/compositions.py). By the
 latter, the growing set takes the detector next with which the mean over the folders is highest. Values are image AUROC,
 the mean over the kinds of anomalies. The folders are development data, which the study never reports. The committed
-table is of former defaults: PatchCore's coreset of 0.02, SimpleNet's last weights, DRAEM with 600 steps, AnoDDPM with a
-depth of 200, GCAD with 300 steps of 8 images, SINBAD's layers alone, and the pooled Gaussian's grids [1, 3]. Writes
-benchmarks/members.csv.
+table is of former defaults: PatchCore's coreset of 0.02, SimpleNet's last weights, DRAEM with 600 of its code's steps,
+AnoDDPM with a depth of 200, GCAD with 300 steps of 8 images, SINBAD's layers alone, and the pooled Gaussian's grids [1,
+3]. Writes benchmarks/members.csv.
 """
 
 import argparse
