@@ -110,8 +110,20 @@ def test_images_too_small_for_six_levels_raise(normal_images):
         DRAEM(**SMALL).fit(normal_images[..., :31])
 
 
+def test_the_learning_rate_rises_and_falls_or_has_the_steps_of_the_code():
+    warm, code = (DRAEM(steps=400, schedule=name) for name in ("warm", "steps"))
+    rates = [warm._rate(step) for step in range(400)]
+    assert rates[0] == pytest.approx(1 / 40)
+    assert rates[39:41] == pytest.approx([1, 1])
+    assert rates[220] == pytest.approx(0.5)  # half of the fall
+    assert rates == sorted(rates[:40]) + sorted(rates[40:], reverse=True)
+    assert 0 < rates[-1] < 1e-4
+    assert [code._rate(step) for step in (0, 319, 320, 359, 360, 399)] == pytest.approx([1, 1, 0.2, 0.2, 0.04, 0.04])
+
+
 @pytest.mark.parametrize(
-    ("name", "value"), [("steps", 0), ("lowest_opacity", 2), ("initial_probability", 0), ("score_window", 4)]
+    ("name", "value"),
+    [("steps", 0), ("lowest_opacity", 2), ("initial_probability", 0), ("score_window", 4), ("schedule", "cosine")],
 )
 def test_a_hyperparameter_out_of_range_raises(name, value):
     with pytest.raises(ValueError, match=name):
