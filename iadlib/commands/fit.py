@@ -13,7 +13,7 @@ from iadlib import results
 from iadlib.data import Category, DataError, find_photographs, fit_size, load_category, load_images
 from iadlib.detectors import DETECTORS, create, detector_class
 from iadlib.files import require_new, whole_folder
-from iadlib.metrics import alarm_interval, threshold_from_normals
+from iadlib.metrics import alarm_interval, expected_alarm_share, threshold_from_normals
 from iadlib.parallel import in_parallel
 
 
@@ -172,6 +172,7 @@ def describe_threshold(settings: dict) -> str:
     count = thresholds["validation_images"]
     low, high = alarm_interval(count, rate)
     return (
-        f"threshold {thresholds['image']:.4g}: about {100 * rate:.3g} of 100 good parts would be alarms; it rests on "
-        f"{count} validation image{'s' * (count != 1)}, so between {100 * low:.0f} and {100 * high:.0f}"
+        f"threshold {thresholds['image']:.4g}: of 100 good parts like these, about "
+        f"{100 * expected_alarm_share(count, rate):.0f} would be alarms; it rests on {count} validation "
+        f"image{'s' * (count != 1)}, so between {100 * low:.0f} and {100 * high:.0f}"
     )

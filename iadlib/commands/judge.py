@@ -17,6 +17,7 @@ from iadlib import metrics, results
 from iadlib.data import Category, DataError, find_object, load_category, read_image
 from iadlib.detectors import DETECTORS
 from iadlib.files import require_new, whole_folder, write_json, write_tables
+from iadlib.metrics.values import wide
 from iadlib.parallel import in_parallel
 
 UNMASKED, MASKED = "none", "radius_"  # folders of a masking study: none, radius_0, radius_8, …
@@ -57,12 +58,12 @@ def judge(data: str | Path, fits: str | Path, out: str | Path, masked: bool = Fa
     """Judge all fitted detectors below the folder `fits` by the test images of the category `data`.
 
     The new folder `out` gets for every detector DETECTOR/metrics.json, with the mean, std, interval and values of the
-    seeds; values.csv, one row for every detector, seed and test image; and scores.csv, one row for every detector, seed
-    and validation or test image.
+    seeds; values.csv, one row for every test image (`iadlib.metrics.values.long` reads it); and scores.csv, one row for
+    every detector, seed and validation or test image.
 
     With `masked`, the folders below `fits` are DETECTOR/CATEGORY/none/SEED and DETECTOR/CATEGORY/radius_N/SEED; those
-    of this category are judged, and the entry in values.csv is the radius. `out` also gets pixels.csv, with the pixel
-    AUROC of every run. Where the category is a rendered connector, pixels.csv has the share of the highest defect-free
+    of this category are judged, and values.csv has a row for every detector, radius (the entry), seed and test image.
+    `out` also gets pixels.csv, with the pixel AUROC of every run. Where the category is a rendered connector, pixels.csv has the share of the highest defect-free
     pixels on the background too, and silhouettes.csv the overlap of the objects that masking finds with the true
     silhouettes. Returns the values.
     """
@@ -92,7 +93,7 @@ def judge(data: str | Path, fits: str | Path, out: str | Path, masked: bool = Fa
             overlap = {} if silhouettes is None else {"silhouettes": silhouette_overlap(category, silhouettes)}
             write_tables(folder, tables | overlap, empty=True)
         else:
-            write_tables(folder, {"values": values, "scores": scores_table(runs)}, empty=True)
+            write_tables(folder, {"values": wide(values), "scores": scores_table(runs)}, empty=True)
             for entry in dict.fromkeys(run.entry for run in runs):
                 (folder / entry).mkdir(parents=True)
                 write_json(folder / entry / "metrics.json", summary([run for run in runs if run.entry == entry]))

@@ -40,7 +40,8 @@ def detector_class(name: str) -> type[Detector]:
     elif name in DETECTORS:
         module, class_name = f"iadlib.detectors.{name}", DETECTORS[name]
     else:
-        raise ValueError(f"no detector {name!r}; there are {', '.join((*DETECTORS, *ENSEMBLES))}")
+        known = ", ".join(f"{each} ({detector_class(each).title})" for each in (*DETECTORS, *ENSEMBLES))
+        raise ValueError(f"no detector {name!r}; there are {known}")
     return getattr(importlib.import_module(module), class_name)
 
 

@@ -21,8 +21,9 @@ the training images are computed once. The encoder ends with a linear layer over
 one image size. The regression network is a small U-Net. All networks are trained together, on fixed schedules. Without
 validation images, training images take their place, whose differences are smaller than those of new images.
 
-The cuts "local" and "global" are the differences of the branches; `own` changes nothing, since all networks were
-trained on the training images.
+The cuts "local" and "global" are the differences of the branches; "deviation" are both together, weighed as in the sum,
+so that the square of their norm is the score of the patch but for a constant. `own` changes nothing, since all networks
+were trained on the training images.
 """
 
 import math
@@ -48,7 +49,10 @@ LEAST_SCORES = 5  # validation images: fewer scores have no reliable standard de
 @dataclass(kw_only=True, eq=False)
 class GCAD(Detector):
     title: ClassVar = "GCAD"
-    cuts: ClassVar = {"embedding": "features", "latent": "features", "local": "deviation", "global": "deviation"}
+    cuts: ClassVar = {
+        **{"embedding": "features", "latent": "features"},
+        **{"local": "deviation", "global": "deviation", "deviation": "deviation"},
+    }
     whole: ClassVar = ("latent",)
     # per-channel mean and standard deviation (C,) of the teacher's features and (B,) of the student's input, the
     # networks, the losses, and mean and standard deviation of both branches on validation images (2, 2)
@@ -136,11 +140,12 @@ class GCAD(Detector):
         yield "local", local  # (N, C, h, w)
         distant = self.regression_(embedding) - self.autoencoder_.decode(latent)
         yield "global", distant  # (N, C, h, w)
-        branches = [_squared(local), _squared(distant)]  # (N, 1, h, w) each
-        if hasattr(self, "scales_"):  # the last part of the learned state that `fit` computes, from these very scores
-            branches = [(part - mean) / std for part, (mean, std) in zip(branches, self.scales_, strict=True)]
-        yield "branches", torch.cat(branches, dim=1)  # (N, 2, h, w)
-        yield "scores", branches[0] + branches[1]  # (N, 1, h, w)
+        branches = torch.cat([_squared(local), _squared(distant)], dim=1)
+        yield "branches", branches  # (N, 2, h, w)
+        means, deviations = self.scales_.T[..., None, None]  # (2, 1, 1) each
+        weights = (embedding.shape[1] * deviations).rsqrt()
+        yield "deviation", torch.cat([weights[0] * local, weights[1] * distant], dim=1)  # (N, 2 C, h, w)
+        yield "scores", ((branches - means) / deviations).sum(dim=1, keepdim=True)  # (N, 1, h, w)
 
     def distances(self, features: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The mean squared differences that student, autoencoder and regression network minimise.
@@ -156,12 +161,12 @@ class GCAD(Detector):
 
     def _fit_scales(self, images: Tensor) -> None:
         """Mean and standard deviation of each branch on normal images: of their scores, or of all of their patches."""
-        vars(self).pop("scales_", None)
         by_image = self.standardised_by == "images" and len(images) >= LEAST_SCORES
         parts = []
         for batch in images.split(self.batch_size):
             with torch.inference_mode():
-                maps = dict(self.stations(batch))["branches"].transpose(0, 1)  # (2, N, h, w)
+                branches = next(value for name, value in self.stations(batch) if name == "branches")
+                maps = branches.transpose(0, 1)  # (2, N, h, w)
                 parts.append(torch.stack([self._image_scores(each) for each in maps]) if by_image else maps.flatten(1))
         scores = torch.cat(parts, dim=1)  # (2, N) or (2, N h w)
         self.scales_ = torch.stack([scores.mean(dim=1), scores.std(dim=1).clamp(min=1e-6)], dim=1)

@@ -9,6 +9,7 @@ from iadlib.metrics.background import background_share
 from iadlib.metrics.bootstrap import bootstrap_interval, percentiles, resampled_images, resampling_counts
 from iadlib.metrics.detection import (
     alarm_interval,
+    expected_alarm_share,
     f1_score,
     false_positive_rate,
     image_aupr,

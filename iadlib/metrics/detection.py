@@ -139,6 +139,15 @@ def threshold_from_normals(scores: ArrayLike, false_positive_rate: float = 0.05)
     return float(np.partition(scores, place)[place])
 
 
+def expected_alarm_share(count: int, false_positive_rate: float = 0.05) -> float:
+    """The mean of the distribution that `alarm_interval` describes: more than the rate, if `count` is small.
+
+    >>> round(expected_alarm_share(10, 0.05), 2)  # the threshold is the highest of ten scores
+    0.09
+    """
+    return (_allowed_above(count, false_positive_rate) + 1) / (count + 1)
+
+
 def alarm_interval(count: int, false_positive_rate: float = 0.05, level: float = 0.95) -> tuple[float, float]:
     """Low and high end of the share of all good parts above a threshold that was set with `count` normal images.
 

@@ -35,7 +35,8 @@ def test_fit_prints_how_many_photographs_it_uses_and_what_the_threshold_rests_on
     fit([good_parts], "padim", tmp_path / "out", SMALL)
     printed = capsys.readouterr().out
     assert "10 of 10 files used: 8 train, 2 validation" in printed
-    assert "5 of 100 good parts would be alarms; it rests on 2 validation images, so between 1 and 84" in printed
+    assert "of 100 good parts like these, about 33 would be alarms; it rests on 2 validation images" in printed
+    assert "so between 1 and 84" in printed
 
 
 def test_several_seeds_and_folders_have_a_folder_each_and_do_not_depend_on_one_another(good_parts, tmp_path):

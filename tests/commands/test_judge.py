@@ -11,6 +11,7 @@ import pytest
 from iadlib.commands.judge import judge, judge_runs
 from iadlib.data import DataError, load_category
 from iadlib.metrics import au_spro, image_auroc, pixel_auroc, resize_maps
+from iadlib.metrics.values import long
 
 SAMPLE = Path(__file__).parents[1] / "sample/flat_connector"
 THRESHOLDS = {"image": 0.5, "pixel": 0.5, "validation_images": 4}
@@ -85,7 +86,7 @@ def test_every_detector_gets_metrics_that_are_those_of_its_scores_and_maps(categ
 
 def test_tables_have_a_row_for_every_detector_seed_and_image_in_the_order_of_the_detectors(category, fits, tmp_path):
     judge(SAMPLE, fits, tmp_path / "out")
-    values = pd.read_csv(tmp_path / "out/values.csv")
+    values = long(pd.read_csv(tmp_path / "out/values.csv"))
     assert list(values) == [
         *("category", "group", "entry", "seed", "name", "label", "defect", "score", "au_spro", "regions")
     ]
@@ -160,7 +161,7 @@ def test_test_images_that_are_all_good_have_no_area_but_a_false_positive_rate(tm
     mean = json.loads((tmp_path / "out/padim/metrics.json").read_text())["mean"]
     assert mean["image_auroc.mean"] is None
     assert 0 < mean["at_image_threshold.false_positive_rate"] < 1
-    assert pd.read_csv(tmp_path / "out/values.csv")["au_spro"].isna().all()
+    assert long(pd.read_csv(tmp_path / "out/values.csv"))["au_spro"].isna().all()
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -42,8 +42,7 @@ def test_networks_keep_grids_whose_sides_are_odd():
 
 def test_branches_are_standardised_by_the_scores_of_validation_images(normal_images):
     detector = GCAD(**FEW).fit(normal_images[:3], validation := normal_images[3:])
-    branches = dict(detector.stations(validation))["branches"]
-    for branch in branches.split(1, dim=1):
+    for branch in standardised_branches(detector, validation).split(1, dim=1):
         scores = detector.score_of(smooth_maps(branch, detector.image_size_, detector.smoothing_sigma))
         assert float(scores.mean()) == pytest.approx(0, abs=1e-3)
         assert float(scores.std()) == pytest.approx(1, abs=1e-3)
@@ -53,14 +52,21 @@ def test_branches_are_standardised_by_the_scores_of_validation_images(normal_ima
 def test_branches_are_standardised_by_the_patches_as_published_or_for_few_images(count, standardised_by, normal_images):
     validation = normal_images[:count]
     detector = GCAD(**FEW, standardised_by=standardised_by).fit(normal_images, validation)
-    branches = dict(detector.stations(validation))["branches"]
+    branches = standardised_branches(detector, validation)
     torch.testing.assert_close(branches.mean(dim=(0, 2, 3)), torch.zeros(2), atol=1e-4, rtol=0)
     torch.testing.assert_close(branches.std(dim=(0, 2, 3)), torch.ones(2), atol=1e-3, rtol=0)
 
 
-def test_the_score_is_the_sum_of_both_branches(normal_images, test_images):
-    values = dict(GCAD(**FEW).fit(normal_images).stations(test_images))
-    torch.testing.assert_close(values["scores"], values["branches"].sum(dim=1, keepdim=True))
+def test_the_score_is_the_sum_of_both_branches_and_but_for_a_constant_the_square_of_the_deviation(
+    normal_images, test_images
+):
+    detector = GCAD(**FEW).fit(normal_images)
+    values = dict(detector.stations(test_images))
+    scores = values["scores"]
+    torch.testing.assert_close(scores, standardised_branches(detector, test_images).sum(dim=1, keepdim=True))
+    means, deviations = detector.scales_.unbind(1)
+    squares = values["deviation"].square().sum(dim=1, keepdim=True)
+    torch.testing.assert_close(squares - (means / deviations).sum(), scores, atol=1e-3, rtol=1e-4)
 
 
 def test_the_regression_network_does_not_train_the_autoencoder():
@@ -87,3 +93,10 @@ def test_the_student_may_start_from_the_image(normal_images, test_images):
 def test_a_hyperparameter_out_of_range_raises(name, value):
     with pytest.raises(ValueError, match=name):
         GCAD(**{name: value})
+
+
+def standardised_branches(detector, images):
+    """The squared differences (N, 2, h, w) of both branches, standardised."""
+    branches = dict(detector.stations(images))["branches"]
+    means, deviations = detector.scales_.T[..., None, None]
+    return (branches - means) / deviations

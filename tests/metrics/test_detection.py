@@ -4,6 +4,7 @@ from sklearn import metrics as reference
 
 from iadlib.metrics import (
     alarm_interval,
+    expected_alarm_share,
     f1_score,
     false_positive_rate,
     image_aupr,
@@ -107,6 +108,7 @@ def test_the_interval_of_alarms_holds_the_true_share_about_as_often_as_it_says()
     low, high = alarm_interval(20, 0.05, level=0.9)
     thresholds = [threshold_from_normals(rng.random(20), 0.05) for _ in range(2000)]
     assert np.mean([low <= 1 - threshold <= high for threshold in thresholds]) == pytest.approx(0.9, abs=0.02)
+    assert np.mean([1 - threshold for threshold in thresholds]) == pytest.approx(expected_alarm_share(20), abs=0.005)
 
 
 def test_more_images_narrow_the_interval_of_alarms_and_none_are_an_error():
