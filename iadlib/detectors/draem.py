@@ -61,8 +61,8 @@ class DRAEM(Detector):
     perlin_threshold: float = 0.5  # anomalies lie where the noise exceeds it
     lowest_opacity: float = 0.1  # of a painted anomaly; the highest is 1
     initial_probability: float = 0.05  # of an anomaly at a pixel, about as many as are painted; 0.5: no preference
-    score_window: int = 11  # side of the square that the map is averaged over for the image score, in pixels
-    steps: int = 400
+    score_window: int = 7  # side of the square that the map is averaged over for the image score, in pixels
+    steps: int = 800
     training_batch_size: int = 2
     learning_rate: float = 0.005  # the highest
     schedule: str = "warm"  # rises for a tenth of the steps, then falls to 0; "steps": falls after 80 % and 90 %
