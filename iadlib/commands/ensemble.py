@@ -40,7 +40,7 @@ from iadlib.ensemble.transforms import Covariance, covariances
 from iadlib.files import require_new, whole_folder, write_json, write_tables
 from iadlib.metrics import image_auroc
 from iadlib.metrics.combining import COMBINATIONS, combined
-from iadlib.metrics.entries import ALONE, FEATURE, MEAN, TABLES, THESIS, WEIGHTED
+from iadlib.metrics.entries import ALONE, FEATURE, MEAN, SOFT, TABLES, THESIS
 from iadlib.metrics.values import SEPARATOR, wide
 from iadlib.parallel import in_parallel
 from iadlib.params import check_values
@@ -167,7 +167,7 @@ class Outputs(NamedTuple):
 
     validation: Prediction
     test: Prediction
-    weights: tuple[float, float] = (1.0, 1.0)  # of scores and of maps in a weighted mean
+    weights: tuple[float, float] = (1.0, 1.0)  # of scores and of maps in combinations with weights
 
 
 class Pool:
@@ -339,8 +339,8 @@ def judge_seed(
             tasks.append((judge_outputs, inputs, "backbones", entry, [pool.outputs[name], *outputs], MEAN, False))
     tasks.append((judge_labelled, inputs, pool))
     for pair in settings.pairs() if ablation else ():
-        # Weighted, since features are: they are compared with the same weights.
-        tasks.append((judge_outputs, inputs, "pair", f"{' + '.join(pair)}: outputs", joined(pair), WEIGHTED, False))
+        # As features are combined: with the same weights.
+        tasks.append((judge_outputs, inputs, "pair", f"{' + '.join(pair)}: outputs", joined(pair), SOFT, False))
     found = in_parallel(lambda function, *rest: function(*rest), tasks, f"ensembles, seed {seed}")
     order = [design.entry for design in designs]
     entries = list(chain(*found))

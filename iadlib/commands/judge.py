@@ -63,9 +63,9 @@ def judge(data: str | Path, fits: str | Path, out: str | Path, masked: bool = Fa
 
     With `masked`, the folders below `fits` are DETECTOR/CATEGORY/none/SEED and DETECTOR/CATEGORY/radius_N/SEED; those
     of this category are judged, and values.csv has a row for every detector, radius (the entry), seed and test image.
-    `out` also gets pixels.csv, with the pixel AUROC of every run. Where the category is a rendered connector, pixels.csv has the share of the highest defect-free
-    pixels on the background too, and silhouettes.csv the overlap of the objects that masking finds with the true
-    silhouettes. Returns the values.
+    `out` also gets pixels.csv, with the pixel AUROC of every run. Where the category is a rendered connector,
+    pixels.csv has the share of the highest defect-free pixels on the background too, and silhouettes.csv the overlap of
+    the objects that masking finds with the true silhouettes. Returns the values.
     """
     out, fits = require_new(out), Path(fits)
     category, folders = load_category(data), results.find(fits)

@@ -8,10 +8,11 @@ leave an image out: PatchCore leaves its patches out of the memory bank, PaDiM l
 `PRESETS["thesis"]` is the thesis's design wherever the thesis defines it. The default is a hybrid: the norm of a map
 that is a distance to normal features is a score by itself. It is averaged with the discriminator's score, both
 standardised on normal validation images (`distances`), with weights that artificial anomalies of composition decide
-(`compositions`). Reverse distillation's own score is made of cosines, so that the norm at its cut is only similar to
-it. Neither it nor the members that are trained, CS-Flow, the asymmetric student-teacher, SimpleNet and GCAD, can leave
-a training image out: the discriminator learns from features that are more normal than those of new images. They are
-members because the ensemble finds more with them on development images (`params/ensemble.yaml`).
+(`compositions`); image scores are combined as a soft maximum (`iadlib.metrics.combining`). Reverse distillation's own
+score is made of cosines, so that the norm at its cut is only similar to it. Neither it nor the members that are
+trained, CS-Flow, the asymmetric student-teacher, SimpleNet and GCAD, can leave a training image out: the discriminator
+learns from features that are more normal than those of new images. They are members because the ensemble finds more
+with them on development images (`params/ensemble.yaml`).
 
 Further differences of the default to the thesis: noise is added to the members' maps (`noise_place`), with the weights
 of a distance (`noise_shape`), on features of one scale (`equalise`), and no projection is learned. The mean of three
@@ -34,8 +35,8 @@ from iadlib.ensemble.head import DISTANCES, Artificial, JointHead
 from iadlib.ensemble.members import Members, check_validation
 from iadlib.ensemble.settings import CHOICES, HeadSettings, settings_of
 
-# The members by default, with their cuts: four that look at patches, GCAD, which has a branch for patches and one for the
-# image as a whole, and two that look at the image as a whole.
+# The members by default, with their cuts: four that look at patches, GCAD, which has a branch for patches and one for
+# the image as a whole, and two that look at the image as a whole.
 MEMBERS = {
     "patchcore": "difference",
     "csflow": "latent",

@@ -4,12 +4,14 @@ A member's map that is a distance to normal features may pass a linear projectio
 and concatenated (`transforms`, after Heller et al. 2023); a discriminator tells them from the same maps with noise
 (`discriminator`, after SimpleNet). The score of a patch is the negative output of the discriminator. If `distances` is
 set, it is averaged with the norms of the members' distances, all standardised on normal validation images, with weights
-that artificial anomalies decide (`compositions`).
+that artificial anomalies decide (`compositions`). The score of an image is by default the soft maximum of the image
+scores of these parts, so that an anomaly that one member of several sees counts (`iadlib.metrics.combining`).
 
 A member that sees the image as a whole, with maps (N, C, 1, 1), says nothing about patches. Beside members that do, its
 distance counts for the image score only, and the discriminator does not see it.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self, TypeVar
@@ -25,6 +27,8 @@ from iadlib.ensemble.discriminator import Discriminator, fit_discriminator, vect
 from iadlib.ensemble.settings import CHOICES, HeadSettings
 from iadlib.ensemble.transforms import Covariance, GlobalTransform, IndividualTransform, resized
 from iadlib.features import resolve_device
+from iadlib.metrics.combining import TEMPERATURE
+from iadlib.metrics.entries import MEAN, SOFT
 from iadlib.stored import stored
 from iadlib.types import Prediction
 
@@ -67,12 +71,12 @@ class JointHead(HeadSettings):
 
     @property
     def needs_validation(self) -> bool:
-        """Whether there are distances to be averaged with the discriminator's score."""
+        """Whether there are distances to be combined with the discriminator's score."""
         return self.distances and any(kind in DISTANCES for kind in self.kinds.values())
 
     @property
     def needs_artificial(self) -> bool:
-        """Whether artificial anomalies decide the weights of the average."""
+        """Whether artificial anomalies decide the weights of distances and the discriminator's score."""
         return self.needs_validation and self.weights == "artificial"
 
     def fit(
@@ -183,7 +187,8 @@ class JointHead(HeadSettings):
             images.append((image_weight, (values - image_mean) / image_spread))
             if part.shape[-2:] != (1, 1) or grid == (1, 1):
                 scores.append((weight, (resized(part, grid) - mean) / spread))
-        return weighted_mean(scores), weighted_mean(images)
+        combine = {SOFT: soft_maximum, MEAN: weighted_mean}[self.combination]
+        return weighted_mean(scores), combine(images)
 
     def image_scores(self, scores: Tensor, size: tuple[int, int]) -> Tensor:
         """Image scores (N,), on the CPU, of patch scores (N, 1, h, w)."""
@@ -252,7 +257,7 @@ class JointHead(HeadSettings):
         return [torch.cat(part) for part in zip(*parts, strict=True)]
 
     def _parts(self, joint: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
-        """The scores (N, 1, h, w) that are averaged: the discriminator's, and the distances."""
+        """The scores (N, 1, h, w) that are combined: the discriminator's, and the distances."""
         parts = [-self.discriminator_(joint)]
         if self.distances:
             named = zip(self.kinds.values(), maps, strict=True)
@@ -307,3 +312,10 @@ class JointHead(HeadSettings):
 def weighted_mean(pairs: Sequence[tuple[float, Tensor]]) -> Tensor:
     """The mean of tensors of one shape, each with its weight."""
     return sum(weight * values for weight, values in pairs) / sum(weight for weight, _ in pairs)
+
+
+def soft_maximum(pairs: Sequence[tuple[float, Tensor]]) -> Tensor:
+    """A smooth form of the maximum of tensors of one shape; see `iadlib.metrics.combining`."""
+    total = sum(weight for weight, _ in pairs)
+    parts = torch.stack([values / TEMPERATURE + math.log(weight / total) for weight, values in pairs])
+    return TEMPERATURE * parts.logsumexp(dim=0)

@@ -1,7 +1,7 @@
 """Output-level ensembles, the baselines of the feature-level one: the scores and maps of the members are combined.
 
-Without labels they are combined as `iadlib.metrics.combining` describes; the weights of a weighted mean say how well
-each member's scores tell artificial anomalies from the validation images, and its maps show them (`compositions`).
+Without labels they are combined as `iadlib.metrics.combining` describes; weights say how well each member's scores tell
+artificial anomalies from the validation images, and its maps show them (`compositions`).
 Labels allow more: stacking by logistic regression, and CAWPE (Large, Lines and Bagnall, "A probabilistic classifier
 ensemble weighting scheme based on cross-validated accuracy estimates", 2019). Labelled images exist in the test split
 only, so that both are cross-fitted: an image is judged by what was fitted to other images. Tables say so.
@@ -23,8 +23,8 @@ from iadlib.detectors import Detector, create, detector_class
 from iadlib.ensemble.compositions import CAWPE_POWER, changed_compositions, changed_places, weights_of
 from iadlib.ensemble.feature import MEMBERS
 from iadlib.ensemble.members import Members, check_validation
-from iadlib.metrics.combining import COMBINATIONS, combined
-from iadlib.metrics.entries import MEAN, WEIGHTED
+from iadlib.metrics.combining import COMBINATIONS, WITH_WEIGHTS, combined
+from iadlib.metrics.entries import MEAN
 from iadlib.types import Prediction
 
 
@@ -69,7 +69,7 @@ class OutputEnsemble(Detector):
     ) -> Self:
         """Fit the members, and keep their predictions for the validation images.
 
-        Members that are `fitted` to the same images already are copied. With the combination "weighted mean",
+        Members that are `fitted` to the same images already are copied. With the combinations `WITH_WEIGHTS`,
         artificial anomalies of the validation images give the weights.
         """
         if validation_images is None:
@@ -83,7 +83,7 @@ class OutputEnsemble(Detector):
         self.validation_maps_ = torch.from_numpy(np.stack(maps)) if maps else torch.empty(0)
         self.members_.share_backbones()
         self.weights_ = torch.ones(len(predictions), 2)
-        if self.combination == WEIGHTED:
+        if self.combination in WITH_WEIGHTS:
             changed = changed_compositions(validation_images)
             places = changed_places(changed, validation_images)
             batches = [self._predictions(batch) for batch in changed.split(self.batch_size)]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 from iadlib.ensemble.transforms import EQUALISED, Kept
+from iadlib.metrics.entries import MEAN, SOFT
 
 CHOICES = {
     "transform": ("individual", "global"),
@@ -13,8 +14,9 @@ CHOICES = {
     "noise_shape": ("isotropic", "proportional", "squared"),
     "image_score": ("top", "map", "patch"),
     "weights": ("artificial", "equal"),
+    "combination": (SOFT, MEAN),
 }
-SCORING = ("distances", "weights", "image_score", "smoothing_sigma")  # settings that change no training
+SCORING = ("distances", "weights", "combination", "image_score", "smoothing_sigma")  # settings that change no training
 
 
 @dataclass(kw_only=True, eq=False)
@@ -33,8 +35,9 @@ class HeadSettings:
     noise_place: str = "members"
     noise_shape: str = "squared"
     noise_scale: float = 0.25  # relative to the features' spread
-    distances: bool = True  # average the discriminator's score with the norms of "distance" and "deviation" cuts
-    # Of this average: "artificial", by how well each part finds artificial anomalies, see `compositions`; or "equal".
+    distances: bool = True  # combine the discriminator's score with the norms of "distance" and "deviation" cuts
+    combination: str = SOFT  # of image scores: "soft maximum", see `iadlib.metrics.combining`, or "mean"; both weighted
+    # By "artificial": how well each part finds artificial anomalies, see `compositions`; or "equal".
     weights: str = "artificial"
     # The mean of the "top" 0.5 % of the smoothed map, its maximum ("map"), or the largest score of a "patch".
     image_score: str = "top"

@@ -12,7 +12,7 @@ from iadlib.metrics.differences import DIFFERENCE_METRICS, Judged, collect
 from iadlib.metrics.values import LONG
 
 FEATURE, ALONE, THESIS = "feature ensemble", "features alone", "thesis design"
-MEAN, WEIGHTED = "mean", "weighted mean"  # of the members' outputs
+MEAN, WEIGHTED, SOFT = "mean", "weighted mean", "soft maximum"  # of the members' outputs
 TABLES = {  # columns of the tables that `python -m iadlib ensemble` writes
     "values": LONG,
     "pixel_auroc": ["category", "group", "entry", "seed", "pixel_auroc"],

@@ -10,7 +10,7 @@ import yaml
 from IPython.display import HTML
 
 from iadlib.figures.text import spaced
-from iadlib.metrics.entries import FEATURE, MEAN, WEIGHTED
+from iadlib.metrics.entries import FEATURE, MEAN, SOFT
 from iadlib.report.findings import Findings, name_of
 from iadlib.report.sentences import FIT, MEMBERS, PREDICT, counted, listed, within
 from iadlib.study import ROOT, ensemble
@@ -21,13 +21,13 @@ COSTS = ["entry", "image", MEMBERS, FIT, PREDICT, "peak MiB", "training images",
 CHANCE = 0.6  # below this image AUROC a defect is hardly found
 ABOUT = {
     MEAN: "The mean of the scores and of the maps of the members, each standardised on normal validation images.",
-    WEIGHTED: (
-        "The mean of the standardised scores and maps of the members, weighted by how well each member's scores tell "
-        "artificial anomalies from normal validation images, and by how well its maps show them."
+    SOFT: (
+        "A smooth form of the maximum of the members' standardised scores, and the mean of their maps, weighted by how "
+        "well each member's scores tell artificial anomalies from normal validation images, and its maps show them."
     ),
     FEATURE: (
         "The features of the members, projected and joined, with discriminators that learn to tell them from the same "
-        "features with noise; their output is averaged with the members' own distances, each weighted by how well its "
+        "features with noise; their output is combined with the members' own distances, each weighted by how well its "
         "scores tell artificial anomalies from normal validation images, and by how well its maps show them."
     ),
 }

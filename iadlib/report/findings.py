@@ -19,7 +19,7 @@ from iadlib.data import DataError
 from iadlib.figures.text import titled
 from iadlib.metrics.bootstrap import percentiles, resampling_counts
 from iadlib.metrics.differences import DIFFERENCE_METRICS, RESAMPLES, Cells, Judged, collect, difference
-from iadlib.metrics.entries import ALONE, MEAN, THESIS, WEIGHTED
+from iadlib.metrics.entries import ALONE, MEAN, SOFT, THESIS, WEIGHTED
 from iadlib.metrics.report import KINDS
 from iadlib.metrics.values import LONG
 from iadlib.study import Study, ensemble
@@ -27,7 +27,7 @@ from iadlib.study.defects import CATEGORY
 from iadlib.study.tables import by_kind, metrics_of
 
 GROUPS = ("output", "backbones", "feature")  # of the ensembles; those fitted with test labels are left out
-LEFT_OUT = (ALONE, THESIS, "maximum", "vote")
+LEFT_OUT = (ALONE, THESIS, WEIGHTED, "maximum", "vote")
 LEVEL = 0.05  # of the tests of ranks
 
 
@@ -37,7 +37,7 @@ def name_of(entry: str) -> str:
     >>> name_of("mean")
     'mean of outputs'
     """
-    return f"{entry} of outputs" if entry in (MEAN, WEIGHTED) else titled(entry)
+    return f"{entry} of outputs" if entry in (MEAN, SOFT) else titled(entry)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from iadlib.calibration import BOUNDED, CALIBRATORS, NONE
 from iadlib.figures.text import spaced, titled
-from iadlib.metrics.entries import FEATURE, MEAN, WEIGHTED
+from iadlib.metrics.entries import FEATURE, MEAN, SOFT
 from iadlib.report.findings import LEVEL, Findings, name_of
 from iadlib.study import ensemble
 from iadlib.study.ensemble import BEST, GROUPS
@@ -181,13 +181,13 @@ def best_on_logical(findings: Findings) -> list[str]:
 def comparisons(findings: Findings) -> dict[str, str]:
     """What the feature ensemble does better and worse, by what it is compared with; "</strong>" ends the words.
 
-    The best detector alone, the mean and the weighted mean of its members' outputs, and one detector with several
+    The best detector alone, the mean and the soft maximum of its members' outputs, and one detector with several
     backbones.
     """
     table = findings.study.table("ensemble_tables", "differences.csv", empty=["ensemble", "metric", "against"])
     rows = table[table["ensemble"] == FEATURE]
     names, is_best = rows["against"].str.removesuffix(BEST), rows["against"].str.endswith(BEST)
-    means = [rows[names == OUTPUTS + entry] for entry in (MEAN, WEIGHTED)]
+    means = [rows[names == OUTPUTS + entry] for entry in (MEAN, SOFT)]
     said = {}
     for chosen in (rows[is_best & names.str.startswith(ALONE)], *means, rows[names.str.startswith(BACKBONES)]):
         of = {row.metric: row for row in chosen.itertuples()}

@@ -7,6 +7,7 @@ from iadlib.ensemble import JointHead, head
 from iadlib.ensemble.compositions import LEAST_WEIGHT
 from iadlib.ensemble.head import Artificial
 from iadlib.ensemble.transforms import covariances
+from iadlib.metrics.combining import TEMPERATURE
 
 KINDS = {"first": "distance", "second": "features"}
 SMALL = {
@@ -16,6 +17,7 @@ SMALL = {
     "hidden_channels": 32,
     "batch_size": 3,
     "weights": "equal",
+    "combination": "mean",
 }
 SIZE = (64, 48)
 
@@ -96,9 +98,14 @@ def test_what_is_called_after_every_step_sees_the_training_and_changes_nothing(f
 
 
 @pytest.mark.parametrize(
-    "changes", [{"distances": False}, {"image_score": "map"}, {"smoothing_sigma": 0.0}, {"weights": "artificial"}]
+    ("name", "value"),
+    [
+        *(("distances", False), ("image_score", "map"), ("smoothing_sigma", 0.0)),
+        *(("weights", "artificial"), ("combination", "soft maximum")),
+    ],
 )
-def test_another_scoring_is_what_a_training_with_it_gives(fitted, changes):
+def test_another_scoring_is_what_a_training_with_it_gives(fitted, name, value):
+    changes = {name: value}
     artificial = Artificial(TEST, np.indices((len(TEST[0]), *SIZE)).sum(axis=0) < 20)
     trained = JointHead(**SMALL | changes).fit(TRAIN, VALIDATION, SIZE, artificial).predict(TEST, SIZE)
     rescored = fitted.with_scoring(VALIDATION, SIZE, artificial, **changes).predict(TEST, SIZE)
@@ -122,6 +129,18 @@ def test_a_distance_is_averaged_with_the_discriminator_on_one_scale(fitted):
     prediction = fitted.predict(TEST, SIZE)
     np.testing.assert_allclose(prediction.maps, np.mean(pixels, axis=0), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(prediction.scores, np.mean(images, axis=0), rtol=1e-3, atol=1e-3)
+
+
+def test_the_soft_maximum_of_image_scores_is_between_the_mean_and_the_highest_part(fitted):
+    soft = fitted.with_scoring(VALIDATION, SIZE, combination="soft maximum")
+    found, mean = soft.predict(TEST, SIZE), fitted.predict(TEST, SIZE)
+    assert np.array_equal(found.maps, mean.maps)
+    parts = soft._parts(soft.joint(TEST), TEST)
+    of_images = torch.stack([soft.image_scores(part, SIZE) for part in parts])
+    relative = (of_images - soft.scales_[:, 2:3]) / soft.scales_[:, 3:4]
+    expected = TEMPERATURE * (relative / TEMPERATURE).exp().mean(dim=0).log()
+    np.testing.assert_allclose(found.scores, expected.numpy(), rtol=1e-4, atol=1e-4)
+    assert (found.scores >= mean.scores).all()
 
 
 def test_a_deviations_norm_is_a_distance_too():

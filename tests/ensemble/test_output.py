@@ -82,7 +82,7 @@ def test_fewer_images_of_a_class_than_folds_raise():
 
 
 def test_what_is_no_combination_raises():
-    with pytest.raises(ValueError, match="one of mean, weighted mean, maximum, vote"):
+    with pytest.raises(ValueError, match="one of mean, weighted mean, soft maximum, maximum, vote"):
         OutputEnsemble(members={"padim": {}}, combination="median")
     with pytest.raises(ValueError, match="members"):
         OutputEnsemble(members={})

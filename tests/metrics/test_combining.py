@@ -27,6 +27,24 @@ def test_the_maximum_is_the_most_alarmed_member():
     np.testing.assert_allclose(combined(PREDICTIONS, VALIDATION, "mean").scores, np.mean(each, axis=0), rtol=1e-6)
 
 
+def test_the_soft_maximum_lies_between_the_weighted_mean_and_the_maximum():
+    found = combined(PREDICTIONS, VALIDATION, "soft maximum", [(3.0, 1.0), (1.0, 1.0)])
+    mean = combined(PREDICTIONS, VALIDATION, "weighted mean", [(3.0, 1.0), (1.0, 1.0)])
+    maximum = combined(PREDICTIONS, VALIDATION, "maximum")
+    first, second = (
+        combined([each], [normal], "mean").scores for each, normal in zip(PREDICTIONS, VALIDATION, strict=True)
+    )
+    np.testing.assert_allclose(found.scores, 2 * np.log((3 * np.exp(first / 2) + np.exp(second / 2)) / 4), rtol=1e-5)
+    assert (mean.scores <= found.scores + 1e-6).all()
+    assert (found.scores <= maximum.scores + 1e-6).all()
+    np.testing.assert_array_equal(found.maps, mean.maps)
+
+
+def test_the_soft_maximum_of_large_values_is_finite():
+    large = [prediction([1e6, 5]), prediction([100, 1e6])]
+    assert np.isfinite(combined(large, VALIDATION, "soft maximum").scores).all()
+
+
 def test_votes_are_counted():
     assert combined(PREDICTIONS, VALIDATION, "vote").scores.tolist() == [0, 0.5, 0.5]
     assert combined(PREDICTIONS, VALIDATION, "vote").maps[1].tolist() == [[0.5] * 3] * 2
