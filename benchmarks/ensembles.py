@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/ensembles.py --data data/rendered/flat_connector
 
-Rows: every member alone, the mean and the weighted mean of the members' outputs, the feature ensemble, and the mean of
+Rows: every member alone, the mean and the soft maximum of the members' outputs, the feature ensemble, and the mean of
 the outputs of one detector with several backbones (`backbones` in params/ensemble.yaml). Every row is measured in its
 own process, which fits the members first: "members s" is the time of that, 0 for a detector, and "fit s" the time of
 the ensemble alone. Results are written to benchmarks/ensembles-PROFILE-DEVICE.csv; times depend on the machine and its
@@ -27,13 +27,13 @@ from iadlib.data import load_category
 from iadlib.detectors import Detector, create
 from iadlib.ensemble import FeatureEnsemble, OutputEnsemble
 from iadlib.metrics.combining import combined
-from iadlib.metrics.entries import FEATURE, MEAN, WEIGHTED
+from iadlib.metrics.entries import FEATURE, MEAN, SOFT
 from iadlib.parallel import keep_freed_memory
 from iadlib.params import read_settings
 from iadlib.types import Prediction
 
 ROOT = Path(__file__).resolve().parents[1]
-MEAN_OUTPUTS, WEIGHTED_OUTPUTS = f"{MEAN} of outputs", f"{WEIGHTED} of outputs"
+MEAN_OUTPUTS, SOFT_OUTPUTS = f"{MEAN} of outputs", f"{SOFT} of outputs"
 
 
 class Averaged:
@@ -75,7 +75,7 @@ def measure(name: str, profile: str, data: str, device: str) -> dict:
             cuts = {member: study.cuts[member] for member in named}
             detector = FeatureEnsemble(**study.hyperparameters, members=cuts, settings=settings, device=device)
         else:
-            combination = WEIGHTED if name == WEIGHTED_OUTPUTS else MEAN
+            combination = SOFT if name == SOFT_OUTPUTS else MEAN
             detector = OutputEnsemble(members=settings, combination=combination, device=device)
         detector.fit(train, validation, fitted=named)
     wait(device)
@@ -96,7 +96,7 @@ def measure(name: str, profile: str, data: str, device: str) -> dict:
 
 def rows_of(study: EnsembleSettings) -> list[str]:
     """What is measured, in the order of the table."""
-    return [*study.members, MEAN_OUTPUTS, WEIGHTED_OUTPUTS, FEATURE, *over_backbones(study)]
+    return [*study.members, MEAN_OUTPUTS, SOFT_OUTPUTS, FEATURE, *over_backbones(study)]
 
 
 def over_backbones(study: EnsembleSettings) -> dict[str, tuple[str, list[dict]]]:

@@ -57,7 +57,7 @@ def test_the_cost_is_measured_of_every_ensemble_that_the_study_compares(monkeypa
     monkeypatch.syspath_prepend(ROOT / "benchmarks")  # it imports another script
     module = script("ensembles")
     study = module.ensemble_settings("embedded")
-    compared = {"mean of outputs", "weighted mean of outputs", "feature ensemble", "patchcore over 3 backbones"}
+    compared = {"mean of outputs", "soft maximum of outputs", "feature ensemble", "patchcore over 3 backbones"}
     assert set(module.rows_of(study)) == {*study.members, *compared}
     row = module.measure("patchcore over 2 backbones", "quick", "tests/sample/flat_connector", "cpu")
     assert row["members s"] > row["fit s"] >= 0

@@ -138,7 +138,7 @@ def differences_of(*against: str) -> pd.DataFrame:
 def test_the_answer_has_five_sentences_and_compares_with_both_means_of_outputs(findings, monkeypatch):
     tables = {
         "differences.csv": differences_of(
-            "alone: PatchCore (best)", "output level: mean", "output level: weighted mean"
+            "alone: PatchCore (best)", "output level: mean", "output level: soft maximum"
         ),
         "overall.csv": pd.DataFrame(
             {"calibrator": ["none", "Platt scaling", "bounded sigmoid"], "log loss": [2.0, 0.4, 0.3]}
@@ -154,7 +154,7 @@ def test_the_answer_has_five_sentences_and_compares_with_both_means_of_outputs(f
     assert len(said) == 5
     assert not [sentence for sentence in said if ". " in sentence]
     assert "the mean of its members' outputs" in said[3]
-    assert "compared with the weighted mean of its members' outputs" in said[3]
+    assert "compared with the soft maximum of its members' outputs" in said[3]
 
 
 def test_the_cost_of_an_ensemble_includes_its_members():
