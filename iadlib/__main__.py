@@ -215,6 +215,10 @@ def main(arguments: list[str] | None = None) -> None:
         status = run(**vars(options))
     except (ValueError, OSError, RuntimeError, ModuleNotFoundError) as error:  # the last: a package with weights
         sys.exit(f"error: {error}")
+    except MemoryError as error:
+        sys.exit(
+            f"error: not enough memory ({error or 'none is left'}); fewer photographs or a smaller image size need less"
+        )
     except KeyboardInterrupt:
         sys.exit(130)
     if status:

@@ -78,9 +78,9 @@ def explorer_part(title: str, collections: Sequence[Collection], at_once: int = 
     return template.safe_substitute(title=html.escape(title), at_once=at_once, data=data.replace("<", "\\u003c"))
 
 
-def picture(path: Path, longer_side: int = LONGER_SIDE) -> str:
-    """A photograph or picture, made smaller, as a data URI."""
-    return data_uri(Image.fromarray(read_image(path)), longer_side)
+def picture(path: Path, longer_side: int = LONGER_SIDE, bits: int | None = None) -> str:
+    """A photograph or picture, made smaller, as a data URI; `bits` is the depth of a photograph of 16 bit."""
+    return data_uri(Image.fromarray(read_image(path, bits)), longer_side)
 
 
 def data_uri(image: Image.Image, longer_side: int = LONGER_SIDE, quality: int = QUALITY) -> str:

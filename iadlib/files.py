@@ -21,13 +21,19 @@ if TYPE_CHECKING:  # its import takes longer than most commands' help
 ROOT = Path(__file__).resolve().parents[1]  # of the repository
 PARTIAL = ".partial"  # suffix of what is being written; ignored by git, DVC and every reader of photographs
 OWN = f".iadlib-{platform.node()}-"  # before the names of partial folders that processes of this machine make
+LONGEST_NAME = 255  # bytes that file systems allow
 ABANDONED = 60  # seconds after which a partial folder that nobody has locked is removed
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)  # errors of a disk
 
 
 def require_new(path: str | Path) -> Path:
-    """Raise `FileExistsError` if something exists at `path`, so that no result is overwritten."""
+    """Raise `FileExistsError` if something exists at `path`, so that no result is overwritten.
+
+    A name that is too long for a file system is refused too, before any work.
+    """
     path = Path(path)
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(path))
     if os.path.lexists(path):
         raise FileExistsError(f"{path} exists; remove it, or name a path that does not exist")
     return path
@@ -91,13 +97,13 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Name the path in errors of the disk that name none."""
+    """Name the path in errors that name a partial one, and in errors of the disk that name none."""
     try:
         yield
     except OSError as error:
-        if error.errno not in FULL or error.filename is not None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        if PARTIAL in str(error.filename) or (error.filename is None and error.errno in FULL):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 @contextmanager
@@ -144,4 +150,5 @@ def write_tables(folder: Path, tables: "Mapping[str, pd.DataFrame]", digits: int
     for name, table in tables.items():
         if empty or len(table):
             indexed = any(level is not None for level in table.index.names)
-            table.to_csv(folder / f"{name}.csv", index=indexed, float_format=f"%.{digits}g")
+            path = folder / f"{name}.csv"
+            table.to_csv(path, index=indexed, float_format=f"%.{digits}g", errors="surrogateescape")

@@ -103,7 +103,7 @@ def _read(path: Path) -> dict:
         raise ValueError(f"{path}: no such params file") from None
     except IsADirectoryError:
         raise ValueError(f"{path} is a folder; name a params file in it") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date such as 2024-13-45 is a ValueError
         raise ValueError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(content, dict | None):
         raise ValueError(f"{path}: no blocks in it; the keys of a params file are {', '.join(BLOCKS)}")

@@ -113,7 +113,7 @@ def write(
             prediction = detector.predict(images)
             scores.append(prediction.scores)
             for heat in () if archive is None else prediction.maps:
-                with archive.open(f"{next(names)}.npy", "w", force_zip64=True) as file:
+                with archive.open(f"{_encodable(next(names))}.npy", "w", force_zip64=True) as file:
                     np.lib.format.write_array(file, heat)
     splits = [category.of("validation"), category.of("test").assign(defect=category.defects())]
     table = pd.concat(splits, ignore_index=True)[["split", "name", "label", "defect"]]
@@ -135,12 +135,14 @@ def write(
 
 def find(folder: str | Path) -> list[Path]:
     """The folders of fitted detectors at or below `folder`, sorted by path, seeds in numerical order."""
-    folder = Path(folder)
-    found = [
-        Path(parent)
-        for parent, folders, files in os.walk(folder, followlinks=True)
-        if {SETTINGS, STATE} <= set(files) and not any(part.endswith(PARTIAL) for part in Path(parent).parts)
-    ]
+    folder, found, seen = Path(folder), [], set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(parent)) in seen:  # a link back
+            folders.clear()
+            continue
+        seen.add(real)
+        if {SETTINGS, STATE} <= set(files) and not any(part.endswith(PARTIAL) for part in Path(parent).parts):
+            found.append(Path(parent))
     if not found:
         raise DataError(f"{folder}: no fitted detector here; `python -m iadlib fit` writes {SETTINGS} and {STATE}")
     return sorted(found, key=lambda path: [(not part.isdigit(), part.zfill(6)) for part in path.parts])
@@ -182,14 +184,26 @@ def _is_number(value: object) -> bool:
 def load_detector(folder: str | Path, **execution: str | int) -> Detector:
     """The fitted detector; `execution` may set `device` and `batch_size`."""
     settings = read_settings(folder)
-    return create(settings["detector"], **settings["hyperparameters"], **execution).load(Path(folder) / STATE)
+    try:
+        detector = create(settings["detector"], **settings["hyperparameters"], **execution)
+    except ValueError as error:
+        raise DataError(f"{Path(folder) / SETTINGS}: {error}") from error
+    return detector.load(Path(folder) / STATE)
+
+
+def _encodable(name: str) -> str:
+    """The name with escapes for what is no valid text, which an archive cannot hold."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def read_scores(folder: str | Path) -> pd.DataFrame:
     """split, name, label, defect, score, anomalous of validation and test images."""
     path = Path(folder) / SCORES
-    text = {"name": str, "defect": str}
-    return pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"score": ["nan"]}, encoding_errors=ODD_NAMES)
+    how = {"dtype": {"name": str, "defect": str}, "keep_default_na": False, "na_values": {"score": ["nan"]}}
+    try:
+        return pd.read_csv(path, **how, encoding_errors=ODD_NAMES)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not the scores of a fitted detector ({error}); fit it again") from error
 
 
 def read_maps(folder: str | Path, names: list[str] | None = None) -> dict[str, np.ndarray] | None:
@@ -202,7 +216,7 @@ def read_maps(folder: str | Path, names: list[str] | None = None) -> dict[str, n
     path = Path(folder) / MAPS
     try:
         with np.load(path) as arrays:
-            return {name: arrays[name] for name in (arrays.files if names is None else names)}
+            return {name: arrays[_encodable(name)] for name in (arrays.files if names is None else names)}
     except (KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: incomplete or damaged ({error}); fit the detector again") from error
 

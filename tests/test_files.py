@@ -59,3 +59,20 @@ def test_a_new_file_may_be_read_by_those_whom_the_umask_allows(tmp_path):
         unfinished.touch(mode=0o600)
     (tmp_path / "plain").touch()
     assert (tmp_path / "new").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_name_that_is_too_long_is_refused_before_the_work(tmp_path):
+    with pytest.raises(OSError, match="too long") as raised, whole_folder(tmp_path / ("x" * 256)):
+        pytest.fail("the work began")
+    assert raised.value.errno == errno.ENAMETOOLONG
+
+
+def test_an_error_names_the_path_and_not_a_partial_one(tmp_path):
+    def refused(unfinished):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(unfinished))
+
+    with (
+        pytest.raises(PermissionError, match=str(tmp_path / "model.onnx")),
+        whole_file(tmp_path / "model.onnx") as path,
+    ):
+        refused(path)

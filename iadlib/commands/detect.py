@@ -36,7 +36,7 @@ def detect(
     require_normal_images(category, detector)
     category.require("test")
     print(category.summary())
-    category.defects()  # refuses wrong masks before the fit
+    category.check("test")  # refuses bad files before the fit
     size = working_size(category, detector, settings.image_size)
     normal, metrics = [category.images(split, size) for split in ("train", "validation")], None
     with whole_folder(out) as folder:

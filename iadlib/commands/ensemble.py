@@ -339,7 +339,7 @@ def judge_seed(
             tasks.append((judge_outputs, inputs, "backbones", entry, [pool.outputs[name], *outputs], MEAN, False))
     tasks.append((judge_labelled, inputs, pool))
     for pair in settings.pairs() if ablation else ():
-        # As features are combined: with the same weights.
+        # With weights of the same kind and the same combination as the features.
         tasks.append((judge_outputs, inputs, "pair", f"{' + '.join(pair)}: outputs", joined(pair), SOFT, False))
     found = in_parallel(lambda function, *rest: function(*rest), tasks, f"ensembles, seed {seed}")
     order = [design.entry for design in designs]

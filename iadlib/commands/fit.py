@@ -1,6 +1,7 @@
 """Fit a detector to photographs of good parts, and keep what it has learned together with the scores that it gives."""
 
 import functools
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,8 +30,12 @@ class FitSettings:
     def __post_init__(self):
         if not 0 < self.false_positive_rate < 1:
             raise ValueError(f"false_positive_rate {self.false_positive_rate}: a share, above 0 and below 1")
+        if "seed" in self.hyperparameters:
+            raise ValueError("hyperparameters: seed is not one of them here; give `seeds`, a list, beside them")
         if self.seeds is not None and (not self.seeds or len(set(self.seeds)) < len(self.seeds)):
             raise ValueError(f"seeds {list(self.seeds)}: one or more different numbers")
+        if self.seeds is not None and not all(0 <= seed < 2**32 for seed in self.seeds):
+            raise ValueError(f"seeds {list(self.seeds)}: 0 or more, and below 2 ** 32")
 
 
 def fit(
@@ -62,6 +67,7 @@ def fit(
     for category in categories:
         require_normal_images(category, detector)
         print(category.summary())
+        category.check("test")  # refuses bad files before the fits
     defective = None
     if defects is not None:
         [category] = categories
@@ -102,7 +108,8 @@ def places_of(data: Sequence[str | Path], names: Sequence[str], below: str | Pat
     """Where the results of each folder of data are filed: by its path below `below`, or else by its name."""
     if below is not None:
         try:
-            names = [str(Path(folder).absolute().relative_to(Path(below).absolute())) for folder in data]
+            # Not `resolve`, which would follow links.
+            names = [str(Path(os.path.abspath(folder)).relative_to(os.path.abspath(below))) for folder in data]  # noqa: PTH100
         except ValueError as error:
             raise ValueError(f"--below {below}: {error}; name a folder that all folders of data are in") from None
     if len(set(names)) < len(names):
@@ -126,12 +133,19 @@ def require_normal_images(category: Category, detector: str) -> None:
 
 
 def load_defects(folder: str | Path, category: Category, size: tuple[int, int]) -> Tensor:
-    """Photographs (N, 3, H, W) of defective parts; a `DataError` if one of them is also used as a good part."""
+    """Photographs (N, 3, H, W) of defective parts; a `DataError` if one of them is a good part."""
     files = find_photographs(folder)
+    if good := [file for file in files if {"good", "ok"} & {part.lower() for part in below(file, folder)}]:
+        raise DataError(f"{good[0]}: given as a defect, but its folder is one of good parts")
     normal = {Path(path).resolve() for split in ("train", "validation") for path in category.of(split)["image"]}
     if both := [file for file in files if file.resolve() in normal]:
         raise DataError(f"{both[0]}: given as a defect, but it lies in {category.root} among the good parts")
     return load_images(files, size, category.bits)
+
+
+def below(file: Path, folder: str | Path) -> tuple[str, ...]:
+    """The names of the folders between a file and a folder, () where it is not below it."""
+    return file.relative_to(folder).parts[:-1] if file.is_relative_to(folder) else ()
 
 
 def working_size(category: Category, detector: str, image_size: int | Sequence[int] | None) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from iadlib.data import DataError
 from iadlib.data.reference import checksums
-from iadlib.files import write_json
+from iadlib.files import require_new, write_json
 from iadlib.params import read_blocks
 
 
@@ -15,7 +15,7 @@ def members(fits: str | Path, names: Sequence[str], out: str | Path) -> dict[str
     if missing := [name for name in names if not (fits / name).is_dir()]:
         raise DataError(f"{fits}: no fitted {', '.join(missing)}; add it to `methods` in params/grid.yaml")
     sums = {f"{name}/{path}": found for name in names for path, found in checksums(fits / name).items()}
-    write_json(out, dict(sorted(sums.items())))
+    write_json(require_new(out), dict(sorted(sums.items())))
     return sums
 
 
@@ -23,5 +23,8 @@ def run(fits: Path, out: Path, file: Sequence[str]) -> None:
     """The command line: the detectors under `cuts` in the params files of the ensembles."""
     cuts = {}
     for specification in file:
-        cuts |= read_blocks(specification).get("cuts") or {}
+        found = read_blocks(specification).get("cuts") or {}
+        if not isinstance(found, dict):
+            raise ValueError(f"{specification}: cuts: detectors with their cuts expected, not {found!r}")
+        cuts |= found
     members(fits, list(cuts), out)

@@ -4,7 +4,8 @@ import hashlib
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,19 +15,19 @@ import torch
 
 from iadlib import results
 from iadlib.data import DataError, find_photographs, load_images, read_image
-from iadlib.data.images import require_depth
+from iadlib.data.images import read_header, require_depth
 from iadlib.figures.pictures import heat_map_picture
-from iadlib.files import require_new, whole_file, whole_folder, write_json
+from iadlib.files import LONGEST_NAME, require_new, whole_file, whole_folder, write_json
 from iadlib.parallel import in_parallel
 from iadlib.progress import track
 
 COLUMNS = ("file", "score", "anomalous")
 PROBABILITY = ("probability", "low", "high")  # further columns, where the detector was fitted with known defects
 BATCH = 16  # photographs predicted together
-LONGEST_NAME = 255  # bytes that file systems allow
 ENDING = ".jpg"  # of a heat map
 NO_MAPS = "the detector scores whole images and cannot say where an anomaly is: no heat maps"
-THRESHOLD = "threshold.json"  # beside the scores: the detector's title and its threshold
+THRESHOLD = "threshold.json"  # beside the scores: the detector's title, its threshold and the photographs' depth
+DISTORTED = 1.5  # ratio of sides, relative to that of the fit, from which on a photograph is clearly distorted
 
 
 class Scored(NamedTuple):
@@ -87,8 +88,9 @@ class Scorer:
         return tuple(float(value[0]) for value in values)
 
     def save_threshold(self, folder: Path) -> None:
-        """Write what has scored the photographs of a folder, and above which score they are anomalous."""
-        write_json(folder / THRESHOLD, {"detector": self.detector.title, "threshold": self.threshold})
+        """Write what has scored the photographs of a folder, above which score they are anomalous, and their depth."""
+        known = {"detector": self.detector.title, "threshold": self.threshold, "bits": self.bits}
+        write_json(folder / THRESHOLD, known)
 
     def save_picture(self, file: Path, scored: Scored, path: Path) -> DataError | None:
         """Write the photograph beside its map, if it has one, as a JPEG.
@@ -132,6 +134,8 @@ def score(
     names = relative_names(find_photographs(photographs))
     if pictures and any(results.read_settings(each)["map_range"] is None for each in folders):
         print(NO_MAPS)
+    if warning := shape_warning(names, results.read_settings(folders[0])["image_size"]):
+        print(warning, file=sys.stderr)
     with whole_folder(out) as folder:
         tasks = [(folder / each.relative_to(result), each, names, pictures, bits) for each in folders]
         outcomes = in_parallel(_score_into, tasks, "scoring")
@@ -161,6 +165,21 @@ def _score_into(
     with whole_file(folder / "scores.csv") as unfinished:
         table.to_csv(unfinished, index=False, float_format=results.EXACT, errors="surrogateescape")
     return table, errors
+
+
+def shape_warning(files: Iterable[Path], size: Sequence[int]) -> str | None:
+    """A warning where photographs have clearly other ratios of height to width than `size`, else None."""
+    distorted = []
+    for file in files:
+        with suppress(DataError):  # an error that scoring reports
+            height, width = read_header(file).size
+            ratio = height / width / (size[0] / size[1])
+            if max(ratio, 1 / ratio) > DISTORTED:
+                distorted.append(file)
+    if not distorted:
+        return None
+    shape = f"photographs of another shape than those of the fit: {len(distorted)}, {distorted[0]} for example"
+    return f"warning: {shape}; resizing distorts them, so their scores say little"
 
 
 def relative_names(files: Sequence[Path]) -> dict[Path, str]:

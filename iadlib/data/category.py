@@ -106,16 +106,17 @@ class Category:
             if self.of(split).empty:
                 raise DataError(f"{self.root}: no {split} images in this category ({self.layout} layout)")
 
-    def check(self) -> None:
-        """Read every image and mask, and raise one `DataError` that lists every bad file."""
-        test = len(self.of("test"))
+    def check(self, *splits: str) -> None:
+        """Read every image and mask of some splits, or of all, and raise one `DataError` that lists every bad file."""
+        chosen = self.samples[self.samples["split"].isin(splits or SPLITS)]
+        test = int((chosen["split"] == "test").sum())
         bits = None
         problems = []
         try:
             bits = self.bits
         except DataError as error:
             problems.append(str(error))
-        steps = [(lambda path: read_image(path, bits), path) for path in self.samples["image"]]
+        steps = [(lambda path: read_image(path, bits), path) for path in chosen["image"]]
         steps += [(self.regions, i) for i in range(test)]
         for read, argument in tqdm(steps, desc=f"checking {self.name}", leave=False, disable=None):
             try:

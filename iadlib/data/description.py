@@ -106,7 +106,7 @@ def read_description(path: Path, problems: list[str]) -> Description:
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; a YAML that names the defects is needed") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise DataError(f"{path}: not readable as YAML ({error})") from error
     if not isinstance(content, dict) or not isinstance(content.get("defects"), dict) or not content["defects"]:
         raise DataError(

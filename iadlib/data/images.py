@@ -171,11 +171,17 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
     """The picture with only its header read; every failure becomes a `DataError`."""
     try:
         with Image.open(path) as image:
+            if image.format != "MPO" and (count := getattr(image, "n_frames", 1)) > 1:  # MPO: a phone's second picture
+                raise DataError(f"{path}: holds {count} pictures; save each that is to be read as a file of its own")
             yield image
     except DataError:
         raise
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such image") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{path}: more than 179 million pixels, which is refused; cut it, or make it smaller"
+        ) from error
     # A broken file makes Pillow raise almost anything: OSError, SyntaxError, ValueError, struct.error, KeyError ...
     except Exception as error:
         raise DataError(f"{path}: not readable as an image ({error})") from error
@@ -186,7 +192,13 @@ def _orientation(image: Image.Image) -> int:
     # Pillow turns a TIFF itself. For a PNG without EXIF at its head, it would decode all pixels to look at its end.
     if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
         return 1
-    return image.getexif().get(ExifTags.Base.Orientation, 1)
+    return _known(image.getexif())
+
+
+def _known(exif: Image.Exif) -> int:
+    """The orientation; 1 where it is none of those that EXIF knows."""
+    orientation = exif.get(ExifTags.Base.Orientation, 1)
+    return orientation if orientation in range(1, 9) else 1
 
 
 def _orientation_behind_pixels(path: str | Path) -> int:
@@ -198,7 +210,7 @@ def _orientation_behind_pixels(path: str | Path) -> int:
             if kind == b"eXIf":
                 exif = Image.Exif()
                 exif.load(file.read(length))
-                return exif.get(ExifTags.Base.Orientation, 1)
+                return _known(exif)
             file.seek(length + 4, 1)
     return 1
 

@@ -38,6 +38,12 @@ MASK_NAMES = {
     "magnetic_tile": "MT_<class>/Imgs/<image>.png beside <image>.jpg",
 }
 MAGNETIC_TILE_TEST_SHARE = 0.2
+# Names in a plain folder, in small or capital letters, that do not speak of photographs of good parts.
+DOUBTFUL_FOLDERS = (
+    *("anomalies", "anomalous", "anomaly", "bad", "broken", "defect", "defective", "defects", "faulty", "ground_truth"),
+    *("groundtruth", "gt", "label", "labels", "mask", "masks", "ng", "nok", "not_good", "reject", "rejects", "test"),
+)
+DOUBTFUL_ENDINGS = ("_gt", "_label", "_mask")  # of a file's name
 
 
 def load_category(
@@ -199,7 +205,18 @@ def _photograph_rows(root: Path, unused: dict[str, list[Path]], problems: list[s
         )
     images, other = photographs_below(root, problems)
     unused["photographs"] += other
+    if doubtful := [image for image in images if _is_doubtful(image.relative_to(root))]:
+        problems.append(
+            f"{doubtful[0]}: by its name, not a photograph of a good part, and {len(doubtful)} of {len(images)} are "
+            "such; name the folder of good photographs alone, or file all as train/good, test/good and test/<defect>"
+        )
     return [_row(image, "train", "good", root, "") for image in images]
+
+
+def _is_doubtful(path: Path) -> bool:
+    """Whether a photograph in a plain folder may show no good part, by its path below the folder."""
+    folders = {part.lower() for part in path.parts[:-1]}
+    return bool(folders.intersection(DOUBTFUL_FOLDERS)) or path.stem.lower().endswith(DOUBTFUL_ENDINGS)
 
 
 def _row(image: Path, split: str, label: str, folder: Path, title: str) -> dict:

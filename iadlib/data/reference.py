@@ -25,7 +25,9 @@ def follow_reference(folder: Path) -> tuple[Path, int | None]:
 
 
 def write_reference(category, out: Path) -> None:
-    """Write the folder `out` with a `source.json` for a category; an existing `out` is replaced."""
+    """Write the folder `out` with a `source.json` for a category; an older reference is replaced, and nothing else."""
+    if os.path.lexists(out) and not (out.is_dir() and {path.name for path in out.iterdir()} <= {REFERENCE}):
+        raise FileExistsError(f"{out} exists and is no reference; remove it, or name a path that does not exist")
     folder = category.root
     if not folder.is_absolute():
         folder = Path(os.path.relpath(folder.resolve(), out.resolve()))

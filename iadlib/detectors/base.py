@@ -59,7 +59,7 @@ class Detector(ABC):
     paths: ClassVar[tuple[str, ...]] = ()  # fields that are paths: saved, but not compared when a file is loaded
     whole: ClassVar[tuple[str, ...]] = ()  # cuts without places
     localises: ClassVar[bool] = True  # False: predictions have no maps
-    slow: ClassVar[bool] = False  # takes minutes to fit with its defaults
+    slow: ClassVar[bool] = False  # takes long to fit or to predict with its defaults
     least_images: ClassVar[int] = 1  # training images that `fit` needs
     image_score_choices: ClassVar[tuple[str, ...]] = ("top", "map")  # the values that `image_score` may have
     image_size: ClassVar[int] = 224  # the default working size: about n x n pixels at the photographs' aspect ratio

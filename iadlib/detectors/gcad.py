@@ -21,7 +21,7 @@ the training images are computed once. The encoder ends with a linear layer over
 one image size. The regression network is a small U-Net. All networks are trained together, on fixed schedules. Without
 validation images, training images take their place, whose differences are smaller than those of new images.
 
-The cuts "local" and "global" are the differences of the branches; "deviation" are both together, weighed as in the sum,
+The cuts "local" and "global" are the differences of the branches; "deviation" is both together, weighted as in the sum,
 so that the square of their norm is the score of the patch but for a constant. `own` changes nothing, since all networks
 were trained on the training images.
 """

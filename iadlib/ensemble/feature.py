@@ -6,10 +6,10 @@ Training images are compared with what the members have learned from the other t
 leave an image out: PatchCore leaves its patches out of the memory bank, PaDiM leaves it out of the Gaussians.
 
 `PRESETS["thesis"]` is the thesis's design wherever the thesis defines it. The default is a hybrid: the norm of a map
-that is a distance to normal features is a score by itself. It is averaged with the discriminator's score, both
+that is a distance to normal features is a score by itself. It is combined with the discriminator's score, both
 standardised on normal validation images (`distances`), with weights that artificial anomalies of composition decide
-(`compositions`); image scores are combined as a soft maximum (`iadlib.metrics.combining`). Reverse distillation's own
-score is made of cosines, so that the norm at its cut is only similar to it. Neither it nor the members that are
+(`compositions`): maps as a mean, image scores as a soft maximum (`iadlib.metrics.combining`). Reverse distillation's
+own score is made of cosines, so that the norm at its cut is only similar to it. Neither it nor the members that are
 trained, CS-Flow, the asymmetric student-teacher, SimpleNet and GCAD, can leave a training image out: the discriminator
 learns from features that are more normal than those of new images. They are members because the ensemble finds more
 with them on development images (`params/ensemble.yaml`).

@@ -3,9 +3,9 @@
 A member's map that is a distance to normal features may pass a linear projection; the maps are reduced by PCA, resized
 and concatenated (`transforms`, after Heller et al. 2023); a discriminator tells them from the same maps with noise
 (`discriminator`, after SimpleNet). The score of a patch is the negative output of the discriminator. If `distances` is
-set, it is averaged with the norms of the members' distances, all standardised on normal validation images, with weights
-that artificial anomalies decide (`compositions`). The score of an image is by default the soft maximum of the image
-scores of these parts, so that an anomaly that one member of several sees counts (`iadlib.metrics.combining`).
+set, it is combined with the norms of the members' distances, all standardised on normal validation images, with weights
+that artificial anomalies decide (`compositions`): maps as a mean, image scores by default as a soft maximum, in which
+an anomaly that one member alone sees counts more than in a mean (`iadlib.metrics.combining`).
 
 A member that sees the image as a whole, with maps (N, C, 1, 1), says nothing about patches. Beside members that do, its
 distance counts for the image score only, and the discriminator does not see it.

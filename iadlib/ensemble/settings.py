@@ -36,9 +36,8 @@ class HeadSettings:
     noise_shape: str = "squared"
     noise_scale: float = 0.25  # relative to the features' spread
     distances: bool = True  # combine the discriminator's score with the norms of "distance" and "deviation" cuts
-    combination: str = SOFT  # of image scores: "soft maximum", see `iadlib.metrics.combining`, or "mean"; both weighted
-    # By "artificial": how well each part finds artificial anomalies, see `compositions`; or "equal".
-    weights: str = "artificial"
+    combination: str = SOFT  # of image scores, with the weights: see `iadlib.metrics.combining`; or "mean"
+    weights: str = "artificial"  # by how well each part finds artificial anomalies: see `compositions`; or "equal"
     # The mean of the "top" 0.5 % of the smoothed map, its maximum ("map"), or the largest score of a "patch".
     image_score: str = "top"
     heads: int = 3  # networks whose mean is the discriminator's output

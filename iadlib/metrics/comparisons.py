@@ -75,7 +75,7 @@ def of_designs(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_pairs(cells: Cells, metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """For every pair: the better member, the mean of the outputs, the features, and features minus outputs.
+    """For every pair: the better member, the soft maximum of the outputs, the features, and features minus outputs.
 
     Means over categories and kinds, on the seeds that the pairs were fitted with; the difference has its interval.
     """

@@ -140,7 +140,7 @@ def threshold_from_normals(scores: ArrayLike, false_positive_rate: float = 0.05)
 
 
 def expected_alarm_share(count: int, false_positive_rate: float = 0.05) -> float:
-    """The mean of the distribution that `alarm_interval` describes: more than the rate, if `count` is small.
+    """The mean of the distribution that `alarm_interval` describes: mostly above the rate, and far if `count` is small.
 
     >>> round(expected_alarm_share(10, 0.05), 2)  # the threshold is the highest of ten scores
     0.09
@@ -161,8 +161,6 @@ def alarm_interval(count: int, false_positive_rate: float = 0.05, level: float =
     >>> [round(share, 2) for share in alarm_interval(1, 0.05)]  # one image is not enough
     [0.03, 0.97]
     """
-    if count < 1:
-        raise ValueError(f"{count} validation images: 1 or more")
     above = _allowed_above(count, false_positive_rate)
     low, high = scipy.special.betaincinv(above + 1, count - above, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
@@ -170,6 +168,8 @@ def alarm_interval(count: int, false_positive_rate: float = 0.05, level: float =
 
 def _allowed_above(count: int, false_positive_rate: float) -> int:
     """How many of `count` normal scores may exceed a threshold."""
+    if count < 1:
+        raise ValueError(f"{count} validation images: 1 or more")
     if not 0 <= false_positive_rate < 1:
         raise ValueError(f"false_positive_rate {false_positive_rate}: a share, 0 or more and below 1")
     allowed = int(false_positive_rate * count)

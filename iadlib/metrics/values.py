@@ -29,7 +29,8 @@ def long(table: pd.DataFrame) -> pd.DataFrame:
     """The inverse of `wide`; a table that is not wide is returned as it is."""
     runs = [name.split(SEPARATOR)[1:] for name in table.columns if name.startswith(f"{MEASURES[0]}{SEPARATOR}")]
     parts = []
-    for group, entry, seed in runs:
+    for group, *names, seed in runs:
+        entry = SEPARATOR.join(names)
         found = {name: table[SEPARATOR.join((name, group, entry, seed))] for name in MEASURES}
         parts.append(table[IMAGE].assign(group=group, entry=entry, seed=int(seed), **found))
     if not parts:

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def test_wrong_settings_are_refused_before_a_photograph_is_read(tmp_path):
         FitSettings(false_positive_rate=5)
     with pytest.raises(ValueError, match="chanels"):
         fit([tmp_path / "data"], "padim", tmp_path / "out", FitSettings(hyperparameters={"chanels": 20}))
-    with pytest.raises(ValueError, match="no detector 'padm'"):
+    with pytest.raises(ValueError, match=r"no detector 'padm'.*set_features \(SINBAD\)"):
         fit([tmp_path / "data"], "padm", tmp_path / "out")
 
 
@@ -146,3 +147,70 @@ def test_settings_with_a_wrong_value_are_refused_by_name(result, tmp_path, chang
     (tmp_path / results.SETTINGS).write_text(json.dumps(settings))
     with pytest.raises(DataError, match=message):
         results.read_settings(tmp_path)
+
+
+def test_a_bad_test_image_or_mask_is_refused_before_any_fit(tmp_path, monkeypatch):
+    monkeypatch.setattr("iadlib.commands.fit.fit_one", lambda *_: pytest.fail("fitted"))
+    for number in range(6):
+        for folder in ("train/good", "test/good", "test/scratch"):
+            (tmp_path / "category" / folder).mkdir(parents=True, exist_ok=True)
+            plate(number).save(tmp_path / "category" / folder / f"{number}.png")
+    bad = tmp_path / "category/test/scratch/3.png"
+    bad.write_bytes(bad.read_bytes()[:200])
+    with pytest.raises(DataError, match=r"scratch/3\.png: not readable"):
+        fit([tmp_path / "category"], "padim", tmp_path / "out", SMALL)
+
+
+def test_seeds_are_not_hyperparameters_and_not_negative():
+    with pytest.raises(ValueError, match="give `seeds`"):
+        FitSettings(hyperparameters={"seed": 3})
+    with pytest.raises(ValueError, match="0 or more"):
+        FitSettings(seeds=(-1,))
+
+
+def test_results_are_filed_below_out_only(good_parts, tmp_path, monkeypatch):
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    shutil.copytree(good_parts, tmp_path / "photographs")
+    with pytest.raises(ValueError, match="name a folder that all folders of data are in"):
+        fit(["../photographs"], "padim", "out", SMALL, below=".")
+    fit(["../photographs"], "padim", "out", SMALL, below="..")
+    assert results.find("out") == [Path("out/photographs")]
+
+
+def test_good_parts_are_no_known_defects(good_parts, tmp_path):
+    (tmp_path / "test/good").mkdir(parents=True)
+    plate(50).save(tmp_path / "test/good/0.png")
+    with pytest.raises(DataError, match=r"0\.png: given as a defect, but its folder is one of good parts"):
+        fit([good_parts], "padim", tmp_path / "out", SMALL, defects=tmp_path / "test")
+
+
+def test_links_back_are_not_followed(result, tmp_path):
+    copy = Path(shutil.copytree(result, tmp_path / "result"))
+    (copy / "self").symlink_to(".")
+    assert results.find(tmp_path) == [copy]
+
+
+def test_wrong_settings_of_a_fitted_detector_name_their_file(result, tmp_path):
+    copy = Path(shutil.copytree(result, tmp_path / "result"))
+    path = copy / results.SETTINGS
+    path.write_text(path.read_text().replace('"regularisation"', '"bogus"'))
+    with pytest.raises(DataError, match=r"settings\.json: padim: PaDiM has no setting 'bogus'"):
+        results.load_detector(copy)
+    (copy / results.SCORES).unlink()
+    with pytest.raises(DataError, match=r"scores\.csv: not the scores of a fitted detector"):
+        results.read_scores(copy)
+
+
+def test_names_that_are_no_valid_text_are_kept(tmp_path):
+    for number in range(6):
+        (tmp_path / "category/train/good").mkdir(parents=True, exist_ok=True)
+        plate(number).save(tmp_path / f"category/train/good/{number}.png")
+    (tmp_path / "category/test/good").mkdir(parents=True)
+    odd = os.fsencode(tmp_path / "category/test/good") + b"/part\xff.png"
+    with open(odd, "wb") as file:  # noqa: PTH123
+        plate(7).save(file, "PNG")
+    [made] = fit([tmp_path / "category"], "padim", tmp_path / "out", SMALL)
+    [name] = results.read_scores(made).query("split == 'test'")["name"]
+    assert os.fsencode(name) == b"good/part\xff"
+    assert results.read_maps(made, [name])[name].shape == results.read_maps(made)["good/part\\udcff"].shape

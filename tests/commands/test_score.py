@@ -266,3 +266,13 @@ def test_a_good_part_cannot_be_a_defect_too(good_parts, tmp_path):
     with pytest.raises(DataError, match="given as a defect, but it lies in"):
         fit([good_parts], "padim", tmp_path / "out", defects=good_parts)
     assert not list(tmp_path.iterdir())
+
+
+def test_photographs_of_another_shape_are_warned_of(result, tmp_path, capsys):
+    plate(0, size=(64, 96)).save(tmp_path / "same.png")
+    plate(0, size=(64, 400)).save(tmp_path / "long.png")
+    score(result, [tmp_path / "same.png"], tmp_path / "first", pictures=False)
+    assert "warning" not in capsys.readouterr().err
+    score(result, [tmp_path / "same.png", tmp_path / "long.png"], tmp_path / "second", pictures=False)
+    assert "another shape than those of the fit: 1, " in (warning := capsys.readouterr().err)
+    assert "long.png for example" in warning

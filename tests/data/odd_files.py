@@ -241,7 +241,7 @@ PHOTOGRAPHS: dict[str, Kind] = {
     "grey with a transparent entry of the palette": Kind(_written("a.png", _with_transparent_palette)),
     "grey GIF": Kind(_saved("a.gif", lambda: picture(grey=True))),
     "grey PGM": Kind(_saved("a.pgm", lambda: picture(grey=True))),
-    "an animated PNG: its first frame": Kind(_written("a.png", _animated)),
+    "an animated PNG": Kind(_written("a.png", _animated), "a.png"),
     "an upper-case ending": Kind(_saved("A.PNG")),
     "a JPEG under the name of a PNG": Kind(_written("a.png", lambda: _encoded("JPEG", quality=95)), tolerance=3.0),
     "a PNG under the name of a JPEG": Kind(_written("a.jpg", lambda: _encoded("PNG"))),

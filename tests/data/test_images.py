@@ -295,3 +295,18 @@ def test_photographs_upright_and_lying_are_warned_of():
     assert mixed_orientations([(64, 48), (48, 64), (48, 64)]).startswith(
         "photographs higher than wide: 1, wider than high: 2;"
     )
+
+
+def test_a_file_of_several_pictures_is_refused(tmp_path):
+    first, second = (Image.new("RGB", (8, 6), colour) for colour in ("red", "blue"))
+    for name in ("pages.tif", "moving.gif"):
+        first.save(tmp_path / name, save_all=True, append_images=[second])
+        with pytest.raises(DataError, match=f"{name}: holds 2 pictures"):
+            read_image(tmp_path / name)
+
+
+def test_an_orientation_that_exif_does_not_know_turns_nothing(tmp_path):
+    exif = Image.Exif()
+    exif[ORIENTATION] = 9
+    Image.new("RGB", (8, 6)).save(tmp_path / "odd.jpg", exif=exif)
+    assert read_header(tmp_path / "odd.jpg").size == (6, 8) == read_image(tmp_path / "odd.jpg").shape[:2]

@@ -477,3 +477,22 @@ def test_the_depth_belongs_to_the_category_as_a_whole(mvtec_ad):
 def test_the_defect_of_a_test_image_is_that_of_its_regions(mvtec_loco, mvtec_ad):
     assert load_category(mvtec_loco).defects() == ["good", "good", "bent, missing", "bent", "scratch"]
     assert load_category(mvtec_ad).defects() == ["dent", "good", "good", "scratch"]
+
+
+@pytest.mark.parametrize(
+    "doubtful", ["anomaly/0.png", "Data/Masks/Anomaly/0.png", "Test/Scratch/0.png", "Label/0.PNG", "part0_label.png"]
+)
+def test_a_plain_folder_with_names_of_defects_or_masks_is_refused(tmp_path, doubtful):
+    write_image(tmp_path / "normal/0.png")
+    write_image(tmp_path / "normal/1.png")
+    assert len(load_category(tmp_path).samples) == 2
+    write_image(tmp_path / doubtful)
+    with pytest.raises(
+        DataError, match=rf"{Path(doubtful).name}: by its name, not a photograph of a good part, and 1 of"
+    ):
+        load_category(tmp_path)
+
+
+def test_only_names_below_the_folder_itself_count(tmp_path):
+    write_image(tmp_path / "test/labels/batch 1/0.png")
+    assert len(load_category(tmp_path / "test/labels").samples) == 1

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,3 +94,18 @@ def test_checksums_follow_links_and_name_what_cannot_be_read(tmp_path):
     (tmp_path / "fits/1").symlink_to(tmp_path / "nowhere")
     with pytest.raises(DataError, match="fits/1: a broken link"):
         checksums(tmp_path / "fits")
+
+
+@pytest.mark.parametrize("out", ["category", "category/test", "notes.txt", "results"])
+def test_only_an_older_reference_is_replaced(mvtec_ad, tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    mvtec_ad.rename("category")
+    Path("notes.txt").write_text("a thesis")
+    Path("results").mkdir()
+    Path("results/thesis.txt").write_text("a thesis")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(FileExistsError, match=f"{out} exists and is no reference"):
+        refer("category", out)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    refer("category", "reference")
+    refer("category", "reference")

@@ -7,7 +7,8 @@ from iadlib.ensemble import JointHead, head
 from iadlib.ensemble.compositions import LEAST_WEIGHT
 from iadlib.ensemble.head import Artificial
 from iadlib.ensemble.transforms import covariances
-from iadlib.metrics.combining import TEMPERATURE
+from iadlib.metrics.combining import TEMPERATURE, combined
+from iadlib.types import Prediction
 
 KINDS = {"first": "distance", "second": "features"}
 SMALL = {
@@ -141,6 +142,20 @@ def test_the_soft_maximum_of_image_scores_is_between_the_mean_and_the_highest_pa
     expected = TEMPERATURE * (relative / TEMPERATURE).exp().mean(dim=0).log()
     np.testing.assert_allclose(found.scores, expected.numpy(), rtol=1e-4, atol=1e-4)
     assert (found.scores >= mean.scores).all()
+    assert (found.scores <= relative.amax(dim=0).numpy() + 1e-4).all()
+
+
+def test_members_with_weights_are_combined_as_outputs_are():
+    generator = np.random.default_rng(0)
+    values = [generator.normal(0, 5, 4).astype(np.float32) for _ in range(3)]
+    weights = [3.0, 1.0, 0.5]
+    normal = Prediction(np.array([-1, 1], np.float32), None)  # mean 0, standard deviation 1
+    expected = combined(
+        [Prediction(each, None) for each in values], [normal] * 3, "soft maximum", [[w, w] for w in weights]
+    )
+    found = head.soft_maximum([(w, torch.from_numpy(each)) for w, each in zip(weights, values, strict=True)])
+    np.testing.assert_allclose(found.numpy(), expected.scores, rtol=1e-5)
+    assert head.soft_maximum([(1.0, torch.tensor([1e6])), (1.0, torch.tensor([0.0]))]).isfinite().all()
 
 
 def test_a_deviations_norm_is_a_distance_too():

@@ -135,7 +135,9 @@ def differences_of(*against: str) -> pd.DataFrame:
     return table.assign(difference=0.0, low=-0.5, high=0.5)
 
 
-def test_the_answer_has_five_sentences_and_compares_with_both_means_of_outputs(findings, monkeypatch):
+def test_the_answer_has_five_sentences_and_compares_with_the_mean_and_the_soft_maximum_of_outputs(
+    findings, monkeypatch
+):
     tables = {
         "differences.csv": differences_of(
             "alone: PatchCore (best)", "output level: mean", "output level: soft maximum"
