@@ -6,9 +6,7 @@ Rows: every member, the ensembles of their outputs, the study's feature ensemble
 and further ones, each one change away from the study's, pairs, and the thesis's design with other noise and steps, so
 that it is not judged with the settings of another design. Columns: by folder, image AUROC and AU-sPRO, means over the
 kinds of anomalies, of seed 0; and their means over the folders. Writes benchmarks/ensemble_designs.csv. The committed
-table: magnetic tiles and LOCO AD's juice bottle, with six members, without GCAD, and the weighted mean of image
-scores; with former defaults of four members: PatchCore's coreset of 0.02, SimpleNet's last weights, SINBAD's layers
-alone, and the pooled Gaussian's grids [1, 3].
+table: magnetic tiles and LOCO AD's juice bottle.
 """
 
 import argparse
