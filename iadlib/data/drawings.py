@@ -21,7 +21,7 @@ turned as the photograph is. The two cannot be distinguished where the turn does
 import json
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -290,6 +290,9 @@ def _coco(
         annotations = [(entry.get("id", number), entry) for number, entry in enumerate(content["annotations"], start=1)]
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not as COCO defines it: {type(error).__name__} {error}") from error
+    if len(images) < len(content["images"]):  # whose annotations would go to the last of them
+        counts = Counter(entry["id"] for entry in content["images"])
+        raise DataError(f"{path}: {max(counts.values())} images have the id {counts.most_common(1)[0][0]!r}")
     names = {}
     for key, (file_name, _) in images.items():
         try:
@@ -323,6 +326,8 @@ def _segmentation(segmentation: object, label: str, size: tuple[int, int], where
     try:
         if isinstance(segmentation, dict):
             counts, coded = segmentation["counts"], tuple(segmentation["size"])
+            if len(coded) != 2:
+                raise ValueError(f"a size of {len(coded)} numbers")
             runs = np.array(_uncompressed(counts) if isinstance(counts, str) else counts, dtype=np.int64)
             if (runs < 0).any() or runs.sum() != math.prod(coded):
                 raise ValueError(f"{runs.sum()} pixels in the run-length code of an image of {coded}")

@@ -596,6 +596,7 @@ def test_labelme_of_another_size_is_named(folder):
         ([[1, 2, 3, 4]], "a polygon of fewer than three points"),
         ({"counts": [5, 5], "size": [HEIGHT, WIDTH]}, "10 pixels in the run-length code of an image of (64, 48)"),
         ({"counts": "~~", "size": [HEIGHT, WIDTH]}, "run-length code"),
+        ({"counts": [5, 59], "size": [64]}, "a size of 1 numbers"),
         (7, "neither polygons nor a run-length code"),
     ],
 )
@@ -613,6 +614,14 @@ def test_coco_of_other_photographs_and_categories_is_named(folder):
     found = folder.problems()
     assert "coco.json: no photograph of the name gone.png" in found
     assert "annotation 70: no defect 'dent'" in found
+
+
+def test_coco_with_one_id_for_two_images_is_refused(folder):
+    folder.masks.mkdir()
+    content = coco(runs_of(SCREW))
+    content["images"][0]["id"] = 8
+    (folder.masks / "coco.json").write_text(json.dumps(content))
+    assert "coco.json: 2 images have the id 8" in folder.problems()
 
 
 def test_coco_with_lists_where_numbers_belong_is_named(folder):
