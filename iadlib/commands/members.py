@@ -11,11 +11,11 @@ from iadlib.params import read_blocks
 
 def members(fits: str | Path, names: Sequence[str], out: str | Path) -> dict[str, str]:
     """Write the SHA-256 of every file of the named detectors below `fits`, by relative path, as JSON."""
-    fits = Path(fits)
+    fits, out = Path(fits), require_new(out)
     if missing := [name for name in names if not (fits / name).is_dir()]:
         raise DataError(f"{fits}: no fitted {', '.join(missing)}; add it to `methods` in params/grid.yaml")
     sums = {f"{name}/{path}": found for name in names for path, found in checksums(fits / name).items()}
-    write_json(require_new(out), dict(sorted(sums.items())))
+    write_json(out, dict(sorted(sums.items())))
     return sums
 
 

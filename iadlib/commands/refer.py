@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from iadlib.data import load_category, write_reference
+from iadlib.data.reference import require_replaceable
 
 
 def refer(folder: str | Path, out: str | Path, bits: int | None = None) -> None:
@@ -10,8 +11,10 @@ def refer(folder: str | Path, out: str | Path, bits: int | None = None) -> None:
 
     `load_category` follows such a reference. `bits` is the depth of the camera, kept with the reference.
     """
+    out = Path(out)
+    require_replaceable(out)  # before all images are read
     category = load_category(folder, bits=bits)
     category.check()
     print(category.summary())
-    write_reference(category, Path(out))
+    write_reference(category, out)
     print(f"{category.name}: {len(category.samples)} images in {category.layout} layout, all readable")

@@ -25,9 +25,8 @@ def follow_reference(folder: Path) -> tuple[Path, int | None]:
 
 
 def write_reference(category, out: Path) -> None:
-    """Write the folder `out` with a `source.json` for a category; an older reference is replaced, and nothing else."""
-    if os.path.lexists(out) and not (out.is_dir() and {path.name for path in out.iterdir()} <= {REFERENCE}):
-        raise FileExistsError(f"{out} exists and is no reference; remove it, or name a path that does not exist")
+    """Write the folder `out` with a `source.json` for a category; see `require_replaceable`."""
+    require_replaceable(out)
     folder = category.root
     if not folder.is_absolute():
         folder = Path(os.path.relpath(folder.resolve(), out.resolve()))
@@ -38,6 +37,12 @@ def write_reference(category, out: Path) -> None:
         content["bits"] = category.given_bits
     with whole_folder(out, overwrite=True) as unfinished:
         write_json(unfinished / REFERENCE, content)
+
+
+def require_replaceable(out: Path) -> None:
+    """Raise `FileExistsError` if something other than an older reference exists at `out`."""
+    if os.path.lexists(out) and not (out.is_dir() and {path.name for path in out.iterdir()} <= {REFERENCE}):
+        raise FileExistsError(f"{out} exists and is no reference; remove it, or name a path that does not exist")
 
 
 def checksums(folder: Path) -> dict[str, str]:
