@@ -200,8 +200,8 @@ class Scoring(nn.Module):
 class Operators(TorchFunctionMode):
     """While it is active, operators that ONNX does not have are replaced by others, and the remaining ones refused.
 
-    What depends on learned tensors alone, the inverse of a triangular matrix or a tensor as a list, is computed in the
-    first pass, which is not traced, and kept for the second.
+    What depends on learned tensors alone, the inverse of a triangular matrix, a tensor as a list or in pieces, is
+    computed in the first pass, which is not traced, and kept for the second.
     """
 
     def __init__(self):
@@ -224,12 +224,14 @@ class Operators(TorchFunctionMode):
             return (first.square() + second.square()).sqrt()
         if function is Tensor.split and isinstance(args[1], int) and kwargs.get("dim", 0) == 0:
             return (args[0],)  # blocks of rows save memory; all rows at once are the same, and their number is free
+        if function in (Tensor.split, Tensor.unflatten):
+            return self._once(function, *args, **kwargs)
         return function(*args, **kwargs)
 
-    def _once(self, function: Any, tensor: Tensor, *options: Any) -> Any:
-        key = function, id(tensor), *options
+    def _once(self, function: Any, tensor: Tensor, *options: Any, **named: Any) -> Any:
+        key = function, id(tensor), repr(options), repr(named)
         if key not in self.kept:
-            self.kept[key] = tensor, function(tensor, *options)
+            self.kept[key] = tensor, function(tensor, *options, **named)
         return self.kept[key][1]
 
 

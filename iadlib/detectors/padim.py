@@ -9,13 +9,17 @@ map.
 Where we differ from the paper and its code: images are resized, not cropped, and distances are upsampled bilinearly.
 The default image score is the mean of the map's highest values, which varies less than its maximum. By default, two
 layers are used with all of their channels, so that scores do not depend on `seed`; without the finest layer, there are
-a quarter of the positions. The regulariser of the covariance, 0.01 in the paper, has the unit of the features'
-variance, so that its right value depends on the backbone: it is the hyperparameter `regularisation`. No covariance is
-inverted: its Cholesky factor L, computed in float64, is kept, and the station "deviation" is L^-1 (x - mean), whose
-norm is the Mahalanobis distance. Gaussians are fitted for a limited number of positions at a time, so that memory holds
-the factors (h w, d, d), the kept channels of the training images, and little more. If these channels take more than
-FEATURE_BYTES, they are computed in several passes over the images, each for some of the positions: the Gaussians are
-the same.
+a quarter of the positions. Two defaults are not in the paper. Features are averages over a neighbourhood of
+`patch_size` positions a side, so that a Gaussian sees how much of each feature lies there, and not exactly where. And
+every covariance contains a share, `shrinkage`, of the mean covariance of all positions: some hundred images alone leave
+directions without any variance. `patch_size=1, shrinkage=0` is the paper's method.
+
+The regulariser of the covariance, 0.01 in the paper, has the unit of the features' variance, so that its right value
+depends on the backbone: it is the hyperparameter `regularisation`. No covariance is inverted: its Cholesky factor L,
+computed in float64, is kept, and the station "deviation" is L^-1 (x - mean), whose norm is the Mahalanobis distance.
+Gaussians are fitted for a limited number of positions at a time, so that memory holds the factors (h w, d, d), the kept
+channels of the training images, and little more. If these channels take more than FEATURE_BYTES, they are computed in
+several passes over the images, each for some of the positions: the Gaussians are the same.
 
 With `own`, a training image is compared with the Gaussians of the other images. An image lies close to a Gaussian that
 was fitted to it, and closer the fewer images there are. No Gaussian is fitted again for that, see `leave_one_out`.
@@ -37,6 +41,7 @@ from iadlib.progress import track
 from iadlib.stored import FEATURE_BYTES
 
 CHUNK_BYTES = 2**27  # of the float64 covariances, or of the samples if these are larger, that are computed together
+ROUNDING = 1e-6  # of the mean variance: the least regulariser, since covariances wait as float32
 
 
 @dataclass(kw_only=True, eq=False)
@@ -52,13 +57,17 @@ class PaDiM(Detector):
     layers: tuple[int, ...] = (2, 3)  # of the backbone, the finest first
     checkpoint: str | None = None  # file with the backbone's weights; None: packaged or downloaded weights
     channels: int | None = None  # how many of all layers' channels are kept, at random; None: all
-    regularisation: float = 1.0  # added to the diagonal of every covariance
+    patch_size: int = 5  # side of the neighbourhood of positions, an odd number, over which features are averaged
+    shrinkage: float = 0.03  # share of the mean covariance of all positions in every covariance
+    regularisation: float = 0.03  # added to the diagonal of every covariance
 
     def __post_init__(self):
         super().__post_init__()
         if sorted(set(self.layers)) != list(self.layers):
             raise ValueError(f"layers {list(self.layers)}: ascending, each once")
         self._require_at_least(1, "channels")
+        self._require_odd("patch_size")
+        self._require_share("shrinkage")
         self._require_positive("regularisation")  # else a covariance may be singular
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
@@ -74,7 +83,8 @@ class PaDiM(Detector):
         at_once = max(1, FEATURE_BYTES // (len(train_images) * dimension * torch.float32.itemsize))
         for first in range(0, positions, at_once):
             chosen = slice(first, min(first + at_once, positions))
-            fit_gaussians(self._samples(train_images, chosen), self.regularisation, mean[:, chosen], factor[chosen])
+            estimate(self._samples(train_images, chosen), mean[:, chosen], factor[chosen])
+        factorise(factor, self.shrinkage, self.regularisation)
         self.mean_, self.factor_ = mean.unflatten(1, (height, width)), factor  # (d, h, w), (h w, d, d)
         self.count_ = torch.tensor(len(train_images), device=device)
         return self
@@ -89,15 +99,16 @@ class PaDiM(Detector):
         if own is not None:
             count = int(self.count_)
             check_own(own, count)
-            deviation = leave_one_out(deviation, count)
+            deviation = leave_one_out(deviation, count, self.shrinkage)
         yield "deviation", deviation
         yield "scores", deviation.norm(dim=1, keepdim=True)  # (N, 1, h, w), equation 2
 
     def patches(self, images: Tensor) -> Tensor:
-        """Kept channels of all layers on the first layer's grid; coarser layers are upsampled by repetition."""
-        maps = self._backbone(images)
+        """Averages of the kept channels on the first layer's grid; coarser layers are upsampled by repetition."""
+        maps, side = self._backbone(images), self.patch_size
         aligned = [F.interpolate(features, size=maps[0].shape[-2:], mode="nearest") for features in maps]
-        return torch.cat(aligned, dim=1)[:, self.channels_]  # (N, d, h, w)
+        kept = torch.cat(aligned, dim=1)[:, self.channels_]  # (N, d, h, w)
+        return F.avg_pool2d(kept, side, stride=1, padding=side // 2, count_include_pad=False)
 
     def _samples(self, images: Tensor, chosen: slice) -> Tensor:
         """Kept channels (n, d, p) of all images at some positions, on the CPU; those of a position are contiguous."""
@@ -121,25 +132,35 @@ class PaDiM(Detector):
         return Backbone(self.backbone, self.layers, self.checkpoint, self.device)
 
 
-def fit_gaussians(samples: Tensor, regularisation: float, mean: Tensor, factor: Tensor) -> None:
-    """Write the means of `samples` (n, d, p), by position, into `mean` (d, p), and of their covariances the lower
-    Cholesky factors into `factor` (p, d, d).
-
-    The covariance of equation 1: divided by n - 1, and `regularisation` added to its diagonal.
+def estimate(samples: Tensor, mean: Tensor, covariance: Tensor) -> None:
+    """Write the means of `samples` (n, d, p), by position, into `mean` (d, p), and their covariances, which divide by
+    n - 1, into `covariance` (p, d, d).
     """
     count, dimension, positions = samples.shape
-    device = factor.device
-    ridge = regularisation * torch.eye(dimension, dtype=torch.float64, device=device)
     at_once = max(1, CHUNK_BYTES // (8 * dimension * max(dimension, count)))
     for first in track(range(0, positions, at_once), "padim: Gaussians"):
         chosen = slice(first, first + at_once)
-        here = samples[:, :, chosen].to(device, torch.float64).permute(2, 1, 0)  # (positions, d, n)
+        here = samples[:, :, chosen].to(covariance.device, torch.float64).permute(2, 1, 0)  # (positions, d, n)
         centre = here.mean(dim=2, keepdim=True)
         residual = here - centre
-        covariance = residual @ residual.mT / (count - 1) + ridge  # (positions, d, d)
+        covariance[chosen] = residual @ residual.mT / (count - 1)
         mean[:, chosen] = centre.squeeze(2).T
+
+
+def factorise(covariance: Tensor, shrinkage: float, regularisation: float) -> None:
+    """Replace covariances (p, d, d) by the lower Cholesky factors of their mixture with their mean.
+
+    The mixture has the mean with the weight `shrinkage`, and `regularisation` added to its diagonal (equation 1).
+    """
+    positions, dimension, _ = covariance.shape
+    shared = covariance.mean(dim=0, dtype=torch.float64)  # (d, d)
+    ridge = max(regularisation, ROUNDING * float(shared.diagonal().mean()))
+    added = shrinkage * shared + ridge * torch.eye(dimension, dtype=torch.float64, device=covariance.device)
+    at_once = max(1, CHUNK_BYTES // (8 * dimension**2))
+    for first in track(range(0, positions, at_once), "padim: factors"):
+        chosen = slice(first, first + at_once)
         with one_thread():
-            factor[chosen] = torch.linalg.cholesky(covariance)
+            covariance[chosen] = torch.linalg.cholesky((1 - shrinkage) * covariance[chosen].double() + added)
 
 
 @contextmanager
@@ -153,14 +174,14 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def leave_one_out(deviation: Tensor, count: int) -> Tensor:
+def leave_one_out(deviation: Tensor, count: int, shrinkage: float = 0.0) -> Tensor:
     """Deviations (N, d, h, w) of training images from the Gaussians of the `count` - 1 other images.
 
     Without image i, the residual grows to r n / (n - 1), and the covariance S becomes a (S - b r r^T) with
-    a = (n - 1) / (n - 2) and b = n / (n - 1)^2. With S = L L^T and the deviation u = L^-1 r that is
-    a L (I - b u u^T) L^T, and (I - b u u^T)^(-1/2) only stretches u, by (1 - b |u|^2)^(-1/2). So the norm is the
-    Mahalanobis distance to the others, but for the regulariser, which is multiplied by a as well.
+    a = (n - 1) / (n - 2) and b = n / (n - 1)^2. What is mixed into S and added to it is taken to grow by a as well, so
+    that b only shrinks, to (1 - shrinkage) b. With S = L L^T and the deviation u = L^-1 r, the covariance is
+    a L (I - b u u^T) L^T, and (I - b u u^T)^(-1/2) only stretches u, by (1 - b |u|^2)^(-1/2).
     """
-    a, b = (count - 1) / (count - 2), count / (count - 1) ** 2
+    a, b = (count - 1) / (count - 2), (1 - shrinkage) * count / (count - 1) ** 2
     remaining = 1 - b * deviation.square().sum(dim=1, keepdim=True)  # above 0, but for rounding
     return deviation * (count / (count - 1)) / (a * remaining.clamp(min=1e-6)).sqrt()

@@ -4,9 +4,9 @@ import torch
 from scipy.spatial.distance import mahalanobis
 
 from iadlib.detectors import padim
-from iadlib.detectors.padim import PaDiM, fit_gaussians
+from iadlib.detectors.padim import PaDiM, estimate, factorise
 
-FEW = {"layers": (1, 2, 3), "channels": 5, "regularisation": 0.5}
+FEW = {"layers": (1, 2, 3), "channels": 5, "patch_size": 1, "shrinkage": 0.0, "regularisation": 0.5}
 
 
 def distance(sample, samples, regularisation):
@@ -36,24 +36,48 @@ def test_own_compares_a_training_image_with_the_gaussians_of_the_others(normal_i
     assert (own > naive).all()
 
 
-def gaussians(samples, regularisation):
+def gaussians(samples, shrinkage, regularisation):
+    """Means (d, p) and factors (p, d, d)."""
     _, dimension, positions = samples.shape
     mean, factor = torch.empty(dimension, positions), torch.empty(positions, dimension, dimension)
-    fit_gaussians(samples, regularisation, mean, factor)
+    estimate(samples, mean, factor)
+    factorise(factor, shrinkage, regularisation)
     return mean, factor
+
+
+def test_a_share_of_every_covariance_is_their_mean_over_all_positions():
+    samples = torch.randn(9, 4, 11, generator=torch.Generator().manual_seed(0))
+    _, factor = gaussians(samples, 0.2, 0.1)
+    covariances = np.stack([np.cov(samples[:, :, position].double().numpy(), rowvar=False) for position in range(11)])
+    expected = 0.8 * covariances + 0.2 * covariances.mean(axis=0) + 0.1 * np.eye(4)
+    np.testing.assert_allclose((factor @ factor.mT).numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_two_images_and_a_tiny_regulariser_have_factors():
+    samples = torch.randn(2, 30, 5, generator=torch.Generator().manual_seed(0))
+    assert torch.isfinite(gaussians(samples, 0.0, 1e-12)[1]).all()
+
+
+def test_features_are_averages_over_the_neighbourhood_inside_the_map(test_images):
+    alone, averaged = (PaDiM(layers=(2,), patch_size=side) for side in (1, 3))
+    for detector in (alone, averaged):
+        detector.channels_ = detector._draw_channels()
+    maps, found = alone.patches(test_images), averaged.patches(test_images)
+    torch.testing.assert_close(found[:, :, 3, 2], maps[:, :, 2:5, 1:4].mean(dim=(2, 3)))
+    torch.testing.assert_close(found[:, :, 0, 0], maps[:, :, :2, :2].mean(dim=(2, 3)))
 
 
 def test_gaussians_do_not_depend_on_how_many_are_fitted_together(monkeypatch):
     samples = torch.randn(9, 4, 11, generator=torch.Generator().manual_seed(0))
-    whole = gaussians(samples, 0.1)
+    whole = gaussians(samples, 0.2, 0.1)
     monkeypatch.setattr("iadlib.detectors.padim.CHUNK_BYTES", 8 * 4 * 9 * 3)
-    for expected, found in zip(whole, gaussians(samples, 0.1), strict=True):
+    for expected, found in zip(whole, gaussians(samples, 0.2, 0.1), strict=True):
         torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("positions", [1, 37])
 def test_several_passes_over_the_images_give_the_same_gaussians(normal_images, monkeypatch, positions):
-    hyperparameters = FEW | {"layers": (2, 3), "batch_size": 3}  # 8 x 6 positions
+    hyperparameters = FEW | {"layers": (2, 3), "shrinkage": 0.1, "batch_size": 3}  # 8 x 6 positions
     kept = PaDiM(**hyperparameters).fit(normal_images)
     passes = []
     monkeypatch.setattr(padim, "FEATURE_BYTES", 4 * len(normal_images) * 5 * positions)
@@ -87,7 +111,10 @@ def test_an_index_beyond_the_training_images_raises(normal_images):
         PaDiM(**FEW).fit(normal_images).features(normal_images[:1], "deviation", torch.tensor([8]))
 
 
-@pytest.mark.parametrize(("name", "value"), [("layers", (2, 1)), ("channels", 0), ("regularisation", 0)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("layers", (2, 1)), ("channels", 0), ("regularisation", 0), ("patch_size", 2), ("shrinkage", 1.5)],
+)
 def test_a_hyperparameter_out_of_range_raises(name, value):
     with pytest.raises(ValueError, match=name):
         PaDiM(**{name: value})

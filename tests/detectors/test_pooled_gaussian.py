@@ -19,28 +19,49 @@ def expected_distance(detector, train, images, index, down, across):
     return score
 
 
-def test_scores_are_sums_of_scipys_distances_to_scikit_learns_gaussians(normal_images, test_images):
+WHOLE = (slice(None), slice(None))
+
+
+def test_distances_are_sums_of_scipys_distances_to_scikit_learns_gaussians(normal_images, test_images):
     validation_images = test_images[:2]
     detector = PooledGaussian(layers=(1, 3), grids=(1,)).fit(normal_images, validation_images)
-    whole = (slice(None), slice(None))
-    expected = [expected_distance(detector, normal_images, test_images, index, *whole) for index in (0, 3)]
-    scores = detector.predict(test_images).scores[[0, 3]]
-    assert scores * float(detector.scale_) == pytest.approx(expected, rel=1e-3)
-    normal = [expected_distance(detector, normal_images, validation_images, index, *whole) for index in range(2)]
-    assert float(detector.scale_) == pytest.approx(np.mean(normal), rel=1e-3)
+    normal = [expected_distance(detector, normal_images, validation_images, index, *WHOLE) for index in range(2)]
+    mean, spread = detector.scales_[0].tolist()
+    assert mean == pytest.approx(np.mean(normal), rel=1e-3)
+    assert spread == pytest.approx(max(np.std(normal), 0.05 * mean), rel=1e-3)
+    expected = expected_distance(detector, normal_images, test_images, 3, *WHOLE)
+    assert float(detector.predict(test_images).scores[3]) == pytest.approx(
+        np.logaddexp(0, (expected - mean) / spread), rel=1e-3
+    )
 
 
-def test_a_grid_scores_its_most_anomalous_cell(normal_images, test_images):
-    validation_images = test_images[:2]
-    detector = PooledGaussian(layers=(2,), grids=(1, 2)).fit(normal_images, validation_images)
-    height, width = detector._backbone(test_images)[0].shape[-2:]  # of odd ones the halves share the middle
-    rows, columns = ((slice(None, -(-side // 2)), slice(side // 2, None)) for side in (height, width))
+def test_a_grid_scores_its_most_anomalous_cell_and_cells_overlap_by_half(normal_images, test_images):
+    detector = PooledGaussian(layers=(2,), grids=(1, 2), shared=0.0).fit(normal_images, test_images[:2])
+    height, width = detector._backbone(test_images)[0].shape[-2:]
+    assert (height, width) == (8, 6)
+    rows, columns = (
+        [slice(0, 4), slice(2, 6), slice(4, 8)],
+        [slice(0, 3), slice(1, 5), slice(3, 6)],  # no cell is cut through a position
+    )
     cells = [
         expected_distance(detector, normal_images, test_images, 0, down, across) for down in rows for across in columns
     ]
-    whole = expected_distance(detector, normal_images, test_images, 0, slice(None), slice(None))
-    by_grid = np.array([whole, max(cells)]) / detector.scale_.numpy()
-    assert float(detector.predict(test_images).scores[0]) == pytest.approx(by_grid.sum(), rel=1e-3)
+    by_grid = [expected_distance(detector, normal_images, test_images, 0, *WHOLE), max(cells)]
+    mean, spread = detector.scales_.double().numpy().T
+    expected = np.log1p(np.exp((by_grid - mean) / spread).sum())
+    assert float(detector.predict(test_images).scores[0]) == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_share_of_a_covariance_is_that_of_all_cells_of_the_grid():
+    averages = torch.randn(1 + 9, 12, 3, generator=torch.Generator().manual_seed(0)).double()  # grids 1 and 2
+    whole, *cells = (each - each.mean(dim=0) for each in averages)
+    alone = LedoitWolf(assume_centered=True).fit(cells[4])
+    together = LedoitWolf(assume_centered=True).fit(torch.cat(cells)).covariance_
+    found, unchanged = PooledGaussian(grids=(1, 2), shared=0.4)._covariances(averages)
+    expected = 0.6 * alone.covariance_ + 0.4 * together + 1e-6 * np.eye(3)
+    np.testing.assert_allclose(found[5].numpy(), expected)
+    np.testing.assert_allclose(found[0].numpy(), LedoitWolf().fit(whole).covariance_ + 1e-6 * np.eye(3))
+    assert float(unchanged[5]) == pytest.approx(1 - 0.6 * (1 - alone.shrinkage_))
 
 
 def test_grids_need_cells():
