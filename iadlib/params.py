@@ -96,9 +96,21 @@ def read_settings(
         raise ValueError(f"{source}: {error}") from None
 
 
+class KeysOnce(yaml.SafeLoader):
+    """YAML in which no key may stand twice: the first value would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (key.tag, key.value) in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} twice", key.start_mark)
+            seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
 def _read(path: Path) -> dict:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), KeysOnce)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such params file") from None
     except IsADirectoryError:

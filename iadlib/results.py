@@ -16,7 +16,7 @@ import math
 import os
 import platform
 import zipfile
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -88,8 +88,20 @@ def settings_of(
 
 
 def hyperparameters_of(detector: Detector) -> dict:
-    """The fields of a detector, without those that change no result."""
-    return {name: value for name, value in asdict(detector).items() if name not in EXECUTION}
+    """The fields of a detector, without those that change no result; paths are absolute, to be found from anywhere."""
+    values = {name: value for name, value in asdict(detector).items() if name not in EXECUTION}
+    return _with_absolute(values, detector.paths)
+
+
+def _with_absolute(values: dict, paths: tuple[str, ...]) -> dict:
+    """The values, those of members of an ensemble as well, with every path as an absolute one."""
+
+    def absolute(name: str, value: object) -> object:
+        if isinstance(value, dict):
+            return _with_absolute(value, paths)
+        return str(Path(value).absolute()) if name in paths and value else value
+
+    return {name: absolute(name, value) for name, value in values.items()}
 
 
 def write(
@@ -106,15 +118,18 @@ def write(
     images are scored here, in batches: neither they nor their maps are in memory together.
     """
     detector.save(folder / STATE)
-    names, scores = iter(category.of("test")["name"]), [validation]
-    archive = zipfile.ZipFile(folder / MAPS, "w") if detector.localises else None  # as np.savez writes it
-    with archive or nullcontext():
+    scores = [validation]
+
+    def maps() -> Iterator[np.ndarray]:
         for images in category.batches("test", detector.image_size_, detector.batch_size):
             prediction = detector.predict(images)
             scores.append(prediction.scores)
-            for heat in () if archive is None else prediction.maps:
-                with archive.open(f"{_encodable(next(names))}.npy", "w", force_zip64=True) as file:
-                    np.lib.format.write_array(file, heat)
+            yield from () if prediction.maps is None else prediction.maps
+
+    if detector.localises:
+        write_maps(folder, category.of("test")["name"], maps())
+    else:
+        list(maps())
     splits = [category.of("validation"), category.of("test").assign(defect=category.defects())]
     table = pd.concat(splits, ignore_index=True)[["split", "name", "label", "defect"]]
     table["score"] = np.concatenate(scores)
@@ -131,6 +146,14 @@ def write(
         known["anomalous"] = np.arange(len(known)) >= len(validation)
         known.to_csv(folder / CALIBRATION, index=False, float_format=EXACT)
     write_json(folder / SETTINGS, settings)
+
+
+def write_maps(folder: Path, names: Iterable[str], maps: Iterable[np.ndarray]) -> None:
+    """Write maps (H, W) by image name, one at a time, as `np.savez` writes arrays."""
+    with zipfile.ZipFile(folder / MAPS, "w") as archive:
+        for name, heat in zip(names, maps, strict=True):
+            with archive.open(f"{_encodable(name)}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, heat)
 
 
 def find(folder: str | Path) -> list[Path]:

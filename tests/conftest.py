@@ -1,7 +1,12 @@
 """Small, non-square images with a planted defect, for every test that needs some."""
 
+import os
+
 import pytest
 import torch
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # as fits have it: no number depends on the machine's cores
 
 HEIGHT, WIDTH = 64, 48
 DEFECT = (slice(36, 52), slice(20, 36))

@@ -79,6 +79,8 @@ def test_an_empty_block_has_no_keys_and_an_empty_value_overrides_none(tmp_path):
         ("- common\n- quick", "no blocks in it"),
         ("common: {a: 1}\nquick: [1, 2]", r"block 'quick' is \[1, 2\]; keys with values"),
         ("", "has no block 'common'; it has none"),
+        ("common: {a: 1, a: 2}\nquick: {}", "the key 'a' twice"),
+        ("common: {}\nquick: {}\ncommon: {a: 1}", "the key 'common' twice"),
     ],
 )
 def test_an_error_in_a_params_file_names_the_file(tmp_path, content, message):

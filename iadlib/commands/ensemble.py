@@ -236,7 +236,7 @@ def ensemble(
         for each in (each for each in judged[first] if each.maps is not None):
             place = artifacts / each.entry.replace(" ", "_")
             place.mkdir()
-            np.savez(place / results.MAPS, **dict(zip(inputs.names, each.maps, strict=True)))
+            results.write_maps(place, inputs.names, each.maps)
         save_ensemble(artifacts / FEATURE.replace(" ", "_"), feature, category.bits)
     print(f"{sum(map(len, judged.values()))} entries judged on {len(inputs.names)} test images, in {report}")
     return tables["values"]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from iadlib import results
 from iadlib.data import Category, DataError, find_photographs, fit_size, load_category, load_images
+from iadlib.data.layouts import GOOD_FOLDERS
 from iadlib.detectors import DETECTORS, create, detector_class
 from iadlib.files import require_new, whole_folder
 from iadlib.metrics import alarm_interval, expected_alarm_share, threshold_from_normals
@@ -135,7 +136,7 @@ def require_normal_images(category: Category, detector: str) -> None:
 def load_defects(folder: str | Path, category: Category, size: tuple[int, int]) -> Tensor:
     """Photographs (N, 3, H, W) of defective parts; a `DataError` if one of them is a good part."""
     files = find_photographs(folder)
-    if good := [file for file in files if {"good", "ok"} & {part.lower() for part in below(file, folder)}]:
+    if good := [file for file in files if {*GOOD_FOLDERS} & {part.lower() for part in below(file, folder)}]:
         raise DataError(f"{good[0]}: given as a defect, but its folder is one of good parts")
     normal = {Path(path).resolve() for split in ("train", "validation") for path in category.of(split)["image"]}
     if both := [file for file in files if file.resolve() in normal]:

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 
 from iadlib import results
-from iadlib.commands.score import BATCH, NO_MAPS, Scorer, picture_name, score_line
+from iadlib.commands.score import BATCH, NO_MAPS, Scorer, picture_name, score_line, shape_warning
 from iadlib.data import DataError
 from iadlib.data.photographs import photographs_below
 from iadlib.files import locked, write_json
@@ -63,12 +63,15 @@ def watch(
         scores, errors = Table(out / "scores.csv", scorer.columns), Table(out / "errors.csv", ("file", "error"))
         arrivals = Arrivals(folder, scores.keys, errors.keys, without=out.resolve())
         print(f"watching {folder}; {len(scores.keys)} photographs are scored already; Ctrl-C ends", flush=True)
+        warning = None
         with suppress(KeyboardInterrupt):
             while not stop():
                 started, ready = time.monotonic(), arrivals.ready()
                 batch = list(islice(ready, BATCH))
                 pause = max(PAUSE, time.monotonic() - started)
                 while batch and not stop():
+                    if warning is None and (warning := shape_warning(batch, scorer.size)):
+                        print(warning, flush=True)
                     _score_batch(batch, scorer, arrivals, scores, errors, out / "maps" if pictures else None)
                     batch = list(islice(ready, BATCH))
                 time.sleep(pause)

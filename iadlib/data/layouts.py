@@ -38,6 +38,8 @@ MASK_NAMES = {
     "magnetic_tile": "MT_<class>/Imgs/<image>.png beside <image>.jpg",
 }
 MAGNETIC_TILE_TEST_SHARE = 0.2
+GOOD_FOLDERS = ("good", "ok")  # in small or capital letters
+MISNAMED = ("val", "valid")  # folders that are not read: the splits are called train, validation and test
 # Names in a plain folder, in small or capital letters, that do not speak of photographs of good parts.
 DOUBTFUL_FOLDERS = (
     *("anomalies", "anomalous", "anomaly", "bad", "broken", "defect", "defective", "defects", "faulty", "ground_truth"),
@@ -130,6 +132,11 @@ def _mvtec_rows(root: Path, layout: str, unused: dict[str, list[Path]], problems
     for mask in masks:
         if mask.suffix.lower() in MASK_ENDINGS and (name := _masked_name(mask, root / "ground_truth", layout)):
             by_name[name].append(mask)
+    problems += [
+        f"{root / name}: not read by this name; name it validation, or move it elsewhere"
+        for name in MISNAMED
+        if (root / name).is_dir()
+    ]
     rows = []
     for split in SPLITS:
         for path in visible(root / split):
@@ -198,7 +205,7 @@ def _magnetic_tile_rows(root: Path, seed: int, unused: dict[str, list[Path]], pr
 def _photograph_rows(root: Path, unused: dict[str, list[Path]], problems: list[str]) -> list[dict]:
     """Rows of a plain folder of photographs of good parts."""
     folders = [folder.name for folder in _folders(root)]
-    if any(name.lower() in ("good", "ok", "ground_truth") for name in folders) and len(folders) > 1:
+    if len(folders) > 1 and any(name.lower() in GOOD_FOLDERS for name in folders):
         problems.append(
             f"{root}: the folders {', '.join(folders)} are not all of good parts by their names; name the folder of "
             "good photographs alone, or file them as train/good, test/good and test/<defect>"

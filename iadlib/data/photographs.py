@@ -116,6 +116,9 @@ def _expand(given: str | Path, problems: list[str]) -> Iterator[tuple[Path, Path
 
 def _walk(folder: Path, real: Path, skipped: tuple[Path, ...], problems: list[str]) -> Iterator[tuple[Path, Path]]:
     """As `files_below`, for a folder with its real path; `skipped` are real paths of folders to pass over."""
+    if not os.access(folder, os.X_OK):
+        problems.append(f"{folder}: no permission to enter this folder")
+        return
     try:
         with os.scandir(folder) as entries:
             children = sorted((entry for entry in entries if _is_visible(entry.name)), key=lambda e: natural(e.name))
@@ -148,6 +151,8 @@ def _file(path: Path, problems: list[str], real: Path | None = None) -> Iterator
         problems.append(f"{path}: a broken link; restore the file it points to, or remove it")
     elif not path.is_file():  # reading a pipe would wait for its other end
         problems.append(f"{path}: a pipe or a device, not a file")
+    elif "\r" in path.name:  # tables of CSV end a line there
+        problems.append(f"{str(path)!r}: a carriage return in the name; rename this file")
     else:
         yield path, path.resolve() if real is None else real
 

@@ -28,6 +28,7 @@ from iadlib.types import Prediction
 
 EXECUTION = ("device", "batch_size")  # hyperparameters that change no result: neither saved nor compared
 LEAST_WITHOUT_ONE = 3  # training images, where one is left out of a covariance: two remain
+MOST_SMOOTHING = 1000  # pixels: a wider Gaussian than any photograph needs
 TOP_SHARE = 0.005  # of a map's pixels: see `top_mean`
 SIZE = "image_size_"  # name of the fitted size in a state dictionary
 
@@ -223,7 +224,8 @@ class Detector(ABC):
 
     def _check_base_fields(self) -> None:
         self._require_at_least(1, "batch_size")
-        self._require_at_least(0, "smoothing_sigma")
+        if not 0 <= self.smoothing_sigma <= MOST_SMOOTHING:
+            raise ValueError(f"smoothing_sigma {self.smoothing_sigma}: 0 to {MOST_SMOOTHING} pixels")
         self._require_choice(image_score=self.image_score_choices)
 
     def _require_at_least(self, least: float, *names: str) -> None:

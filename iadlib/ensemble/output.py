@@ -3,6 +3,7 @@
 Without labels they are combined as `iadlib.metrics.combining` describes; the weights of a member's scores and maps say
 how well the scores tell artificial anomalies from the validation images, and how well the maps show them
 (`compositions`).
+
 Labels allow more: stacking by logistic regression, and CAWPE (Large, Lines and Bagnall, "A probabilistic classifier
 ensemble weighting scheme based on cross-validated accuracy estimates", 2019). Labelled images exist in the test split
 only, so that both are cross-fitted: an image is judged by what was fitted to other images. Tables say so.

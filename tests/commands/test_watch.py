@@ -60,6 +60,18 @@ def test_photographs_are_scored_once_as_they_arrive_and_a_restart_goes_on(result
     assert merged["score_x"].tolist() == pytest.approx(merged["score_y"].tolist(), rel=1e-5)
 
 
+def test_photographs_of_another_shape_are_warned_of_once(result, tmp_path, capfd):
+    folder = tmp_path / "camera"
+    folder.mkdir()
+    plate(80).resize((300, 60)).save(folder / "0.png")
+    watching = Watching(result, folder, tmp_path / "out")
+    watching.wait_for(1)
+    plate(81).resize((300, 60)).save(folder / "1.png")
+    watching.wait_for(2)
+    watching.stop()
+    assert capfd.readouterr().out.count("photographs of another shape than those of the fit: 1, ") == 1
+
+
 def test_a_photograph_that_is_written_slowly_is_scored_when_it_is_complete(result, tmp_path):
     folder = tmp_path / "camera"
     folder.mkdir()

@@ -366,7 +366,15 @@ def test_validation_of_a_plain_folder_is_drawn_with_the_seed(photographs):
     assert again[0] == again[1]
 
 
-@pytest.mark.parametrize("name", ["good", "OK", "ground_truth"])
+@pytest.mark.parametrize("layout", ["mvtec_ad", "mvtec_loco"])
+def test_a_misnamed_validation_folder_is_refused(layout, request):
+    root = request.getfixturevalue(layout)
+    write_image(root / "val/good/900.png")
+    with pytest.raises(DataError, match="val: not read by this name; name it validation"):
+        load_category(root)
+
+
+@pytest.mark.parametrize("name", ["good", "OK"])
 def test_a_folder_of_good_and_other_parts_is_not_taken_for_good_ones(photographs, name):
     write_image(photographs / name / "1.png")
     with pytest.raises(DataError, match="are not all of good parts by their names; name the folder of good"):

@@ -1,5 +1,6 @@
 """Which files are photographs, and where they are found."""
 
+import os
 import unicodedata
 from pathlib import Path
 
@@ -92,6 +93,21 @@ def test_broken_links_are_an_error_that_names_all_of_them(folder):
         find_photographs(folder)
     assert f"{folder / '3.png'}: a broken link" in str(caught.value)
     assert f"{folder / 'day2/4.png'}: a broken link" in str(caught.value)
+
+
+def test_a_name_with_a_carriage_return_is_an_error(folder):
+    write_image(folder / "lot\r1.png")
+    with pytest.raises(DataError, match="a carriage return in the name; rename this file"):
+        find_photographs(folder)
+
+
+def test_a_folder_that_cannot_be_entered_is_a_problem_and_the_rest_is_found(folder, monkeypatch):
+    closed, access = folder / "day2", os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != closed and access(path, mode))
+    problems = []
+    found, _ = photographs_below(folder, problems)
+    assert names(found, folder) == ["2.png", "10.png"]
+    assert problems == [f"{closed}: no permission to enter this folder"]
 
 
 @pytest.mark.parametrize("name", ["IMG_1.HEIC", "raw.dng", "layers.xcf"])

@@ -9,7 +9,7 @@ from tests.conftest import textured
 HEIGHT, WIDTH = 96, 64
 DEFECT = (slice(52, 72), slice(28, 48))
 TRAINING_IMAGES = {"simplenet": 34}  # it learns from batches of 1,024 patches; 12 images are enough for the others
-STEPS = {"draem": 160, "anoddpm": 12}  # instead of hundreds; everything else is a default
+STEPS = {"draem": 320, "anoddpm": 12}  # instead of hundreds; everything else is a default
 
 
 def striped(count: int, seed: int) -> torch.Tensor:

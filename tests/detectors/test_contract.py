@@ -190,6 +190,12 @@ def test_zero_where_one_is_the_least_raises_and_names_the_field(name):
             create(name, **{field: 0})
 
 
+@pytest.mark.parametrize("sigma", [-1, 1e8, float("nan")])
+def test_smoothing_that_no_photograph_needs_raises(name, sigma):
+    with pytest.raises(ValueError, match="smoothing_sigma"):
+        create(name, smoothing_sigma=sigma)
+
+
 def test_an_unknown_hyperparameter_raises_and_hints_at_the_likeliest(name):
     with pytest.raises(ValueError, match=f"^{name}: .* did you mean 'smoothing_sigma'"):
         create(name, smoothing_sgima=3)
