@@ -11,8 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from iadlib import results
-from iadlib.data import Category, DataError, find_photographs, fit_size, load_category, load_images
-from iadlib.data.layouts import GOOD_FOLDERS
+from iadlib.data import GOOD_FOLDERS, Category, DataError, find_photographs, fit_size, load_category, load_images
 from iadlib.detectors import DETECTORS, create, detector_class
 from iadlib.files import require_new, whole_folder
 from iadlib.metrics import alarm_interval, expected_alarm_share, threshold_from_normals
