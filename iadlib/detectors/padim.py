@@ -153,14 +153,13 @@ def factorise(covariance: Tensor, shrinkage: float, regularisation: float) -> No
     The mixture has the mean with the weight `shrinkage`, and `regularisation` added to its diagonal (equation 1).
     """
     positions, dimension, _ = covariance.shape
-    shared = covariance.mean(dim=0, dtype=torch.float64)  # (d, d)
+    parts = covariance.split(max(1, CHUNK_BYTES // (8 * dimension**2)))
+    shared = sum(part.sum(dim=0, dtype=torch.float64) for part in parts) / positions  # (d, d)
     ridge = max(regularisation, ROUNDING * float(shared.diagonal().mean()))
     added = shrinkage * shared + ridge * torch.eye(dimension, dtype=torch.float64, device=covariance.device)
-    at_once = max(1, CHUNK_BYTES // (8 * dimension**2))
-    for first in track(range(0, positions, at_once), "padim: factors"):
-        chosen = slice(first, first + at_once)
+    for part in track(parts, "padim: factors"):
         with one_thread():
-            covariance[chosen] = torch.linalg.cholesky((1 - shrinkage) * covariance[chosen].double() + added)
+            part.copy_(torch.linalg.cholesky((1 - shrinkage) * part.double() + added))
 
 
 @contextmanager
