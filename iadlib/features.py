@@ -156,7 +156,7 @@ def load_network(name: str, checkpoint: str | None = None) -> nn.Module:
     if checkpoint is not None:
         path = Path(checkpoint)
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such checkpoint; put the weights of timm's {name} there")
+            raise FileNotFoundError(f"{path.absolute()}: no such checkpoint; put the weights of timm's {name} there")
         return _with_weights(timm.create_model(name), path)
     if name in PACKAGED_WEIGHTS:
         return _with_weights(timm.create_model(name), _packaged_file(PACKAGED_WEIGHTS[name]))

@@ -1,7 +1,7 @@
 """Params files: YAML with one block for each profile and a block `common` that all profiles share.
 
-`read_blocks` reads blocks of a file, `read_list` one list, and `check_values` compares values with the types of a
-dataclass's fields, so that a mistake in a file ends in one error that names file, key and value.
+`read_blocks` reads blocks of a file, `read_list` one list, `parse_yaml` any YAML, and `check_values` compares values
+with the types of a dataclass's fields, so that a mistake in a file ends in one error that names file, key and value.
 """
 
 import difflib
@@ -96,21 +96,27 @@ def read_settings(
         raise ValueError(f"{source}: {error}") from None
 
 
-class KeysOnce(yaml.SafeLoader):
-    """YAML in which no key may stand twice: the first value would be lost without a word."""
+def parse_yaml(text: str) -> Any:
+    """The content of a YAML document, by the rules of `yaml.safe_load`; a repeated key is a `yaml.YAMLError`."""
+    return yaml.load(text, _Loader)
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML by itself silently ignores all values of a repeated key but the last."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
         seen = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if (key.tag, key.value) in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} twice", key.start_mark)
+                raise yaml.composer.ComposerError(None, None, f"the key {key.value!r} twice", key.start_mark)
             seen.add((key.tag, key.value))
-        return super().construct_mapping(node, deep)
+        return node
 
 
 def _read(path: Path) -> dict:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), KeysOnce)
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path}: no such params file") from None
     except IsADirectoryError:

@@ -88,20 +88,8 @@ def settings_of(
 
 
 def hyperparameters_of(detector: Detector) -> dict:
-    """The fields of a detector, without those that change no result; paths are absolute, to be found from anywhere."""
-    values = {name: value for name, value in asdict(detector).items() if name not in EXECUTION}
-    return _with_absolute(values, detector.paths)
-
-
-def _with_absolute(values: dict, paths: tuple[str, ...]) -> dict:
-    """The values, those of members of an ensemble as well, with every path as an absolute one."""
-
-    def absolute(name: str, value: object) -> object:
-        if isinstance(value, dict):
-            return _with_absolute(value, paths)
-        return str(Path(value).absolute()) if name in paths and value else value
-
-    return {name: absolute(name, value) for name, value in values.items()}
+    """The fields of a detector, without those that change no result."""
+    return {name: value for name, value in asdict(detector).items() if name not in EXECUTION}
 
 
 def write(

@@ -5,8 +5,8 @@ import os
 import pytest
 import torch
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
-torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # as fits have it: no number depends on the machine's cores
+os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
+torch.set_num_threads(1)  # as in fits: then no number depends on how many cores there are
 
 HEIGHT, WIDTH = 64, 48
 DEFECT = (slice(36, 52), slice(20, 36))

@@ -7,7 +7,7 @@ import yaml
 from dvc.utils.serialize import load_yaml
 
 from iadlib.detectors import DETECTORS, create, detector_class
-from iadlib.params import check_values, read_blocks, read_list
+from iadlib.params import check_values, parse_yaml, read_blocks, read_list
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "params").rglob("*.yaml"))
@@ -180,3 +180,17 @@ def test_a_list_is_read_by_file_and_key_and_a_broken_file_is_one_error(tmp_path)
         read_list(f"{path}:others")
     with pytest.raises(ValueError, match="not valid YAML"):
         read_list(f"{written(tmp_path, 'words: [one')}:words")
+
+
+@pytest.mark.parametrize(
+    "text", ["a: 1\nb: 2\na: 3", "{x: {a: 1, b: 2, a: 3}}", "base: &a {x: 1}\ntop: {<<: *a, y: 1, y: 2}", "1: a\n1: b"]
+)
+def test_a_repeated_key_is_an_error_that_names_it(text):
+    with pytest.raises(yaml.YAMLError, match=r"the key '[ay1]' twice"):
+        parse_yaml(text)
+
+
+def test_everything_else_is_as_by_safe_load():
+    text = "base: &a {x: 1}\ntop: {b: &b {<<: *a, x: 2}}\nc: {<<: *b}\n1: one\n'1': text\n"
+    assert parse_yaml(text) == yaml.safe_load(text)
+    assert parse_yaml("") is None

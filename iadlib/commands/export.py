@@ -200,8 +200,8 @@ class Scoring(nn.Module):
 class Operators(TorchFunctionMode):
     """While it is active, operators that ONNX does not have are replaced by others, and the remaining ones refused.
 
-    What depends on learned tensors alone, the inverse of a triangular matrix, a tensor as a list or in pieces, is
-    computed in the first pass, which is not traced, and kept for the second.
+    The inverse of a triangular matrix and a tensor as a list or in pieces are computed once for each tensor. For
+    learned tensors this is in the first pass, which is not traced: the graph contains the results as constants.
     """
 
     def __init__(self):

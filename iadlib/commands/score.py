@@ -168,18 +168,15 @@ def _score_into(
 
 
 def shape_warning(files: Iterable[Path], size: Sequence[int]) -> str | None:
-    """A warning where photographs have clearly other ratios of height to width than `size`, else None."""
-    distorted = []
+    """A warning where a photograph has clearly another ratio of height to width than `size`, else None."""
     for file in files:
         with suppress(DataError):  # an error that scoring reports
             height, width = read_header(file).size
             ratio = height / width / (size[0] / size[1])
             if max(ratio, 1 / ratio) > DISTORTED:
-                distorted.append(file)
-    if not distorted:
-        return None
-    shape = f"photographs of another shape than those of the fit: {len(distorted)}, {distorted[0]} for example"
-    return f"warning: {shape}; resizing distorts them, so their scores say little"
+                shape = f"photographs have another shape than those of the fit, {file} for example"
+                return f"warning: {shape}; resizing distorts them, so their scores say little"
+    return None
 
 
 def relative_names(files: Sequence[Path]) -> dict[Path, str]:

@@ -27,6 +27,7 @@ from iadlib.data.errors import DataError, Fields, misfits
 from iadlib.data.images import DEPTHS
 from iadlib.data.photographs import normal_form
 from iadlib.data.regions import DefectType
+from iadlib.params import parse_yaml
 
 KEYS = ("defects", "split", "annotations", "parts", "empty_masks", "bits")
 KINDS = ("logical", "structural")
@@ -103,7 +104,7 @@ class Description:
 def read_description(path: Path, problems: list[str]) -> Description:
     """The content of the YAML; a wrong entry is added to the problems and takes its default."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        content = parse_yaml(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; a YAML that names the defects is needed") from error
     except (OSError, ValueError, yaml.YAMLError) as error:

@@ -39,7 +39,7 @@ MASK_NAMES = {
 }
 MAGNETIC_TILE_TEST_SHARE = 0.2
 GOOD_FOLDERS = ("good", "ok")  # in small or capital letters
-MISNAMED = ("val", "valid")  # folders that are not read: the splits are called train, validation and test
+MISNAMED = ("train", "test", "val", "valid", "validation")  # likewise; only the names in SPLITS are read
 # Names in a plain folder, in small or capital letters, that do not speak of photographs of good parts.
 DOUBTFUL_FOLDERS = (
     *("anomalies", "anomalous", "anomaly", "bad", "broken", "defect", "defective", "defects", "faulty", "ground_truth"),
@@ -133,9 +133,9 @@ def _mvtec_rows(root: Path, layout: str, unused: dict[str, list[Path]], problems
         if mask.suffix.lower() in MASK_ENDINGS and (name := _masked_name(mask, root / "ground_truth", layout)):
             by_name[name].append(mask)
     problems += [
-        f"{root / name}: not read by this name; name it validation, or move it elsewhere"
-        for name in MISNAMED
-        if (root / name).is_dir()
+        f"{folder}: not read by this name; name it train, validation or test, or move it elsewhere"
+        for folder in _folders(root)
+        if folder.name.lower() in MISNAMED and folder.name not in SPLITS
     ]
     rows = []
     for split in SPLITS:

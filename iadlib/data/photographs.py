@@ -116,6 +116,8 @@ def _expand(given: str | Path, problems: list[str]) -> Iterator[tuple[Path, Path
 
 def _walk(folder: Path, real: Path, skipped: tuple[Path, ...], problems: list[str]) -> Iterator[tuple[Path, Path]]:
     """As `files_below`, for a folder with its real path; `skipped` are real paths of folders to pass over."""
+    if _unfit_for_tables(folder, problems):
+        return
     if not os.access(folder, os.X_OK):
         problems.append(f"{folder}: no permission to enter this folder")
         return
@@ -151,10 +153,16 @@ def _file(path: Path, problems: list[str], real: Path | None = None) -> Iterator
         problems.append(f"{path}: a broken link; restore the file it points to, or remove it")
     elif not path.is_file():  # reading a pipe would wait for its other end
         problems.append(f"{path}: a pipe or a device, not a file")
-    elif "\r" in path.name:  # tables of CSV end a line there
-        problems.append(f"{str(path)!r}: a carriage return in the name; rename this file")
-    else:
+    elif not _unfit_for_tables(path, problems):
         yield path, path.resolve() if real is None else real
+
+
+def _unfit_for_tables(path: Path, problems: list[str]) -> bool:
+    """Whether the name of a file or folder has a carriage return, at which a CSV file ends a line."""
+    if "\r" in path.name:
+        problems.append(f"{str(path)!r}: a carriage return in the name; rename it")
+        return True
+    return False
 
 
 def _separate(files: list[tuple[Path, Path]], problems: list[str]) -> tuple[list[Path], list[Path]]:

@@ -28,7 +28,7 @@ from iadlib.types import Prediction
 
 EXECUTION = ("device", "batch_size")  # hyperparameters that change no result: neither saved nor compared
 LEAST_WITHOUT_ONE = 3  # training images, where one is left out of a covariance: two remain
-MOST_SMOOTHING = 1000  # pixels: a wider Gaussian than any photograph needs
+MOST_SMOOTHING = 1000  # pixels: the largest `smoothing_sigma`
 TOP_SHARE = 0.005  # of a map's pixels: see `top_mean`
 SIZE = "image_size_"  # name of the fitted size in a state dictionary
 
@@ -186,6 +186,7 @@ class Detector(ABC):
         return self
 
     def _described(self) -> dict:
+        """What a file says of this detector: the class, and all hyperparameters, so that a changed default is seen."""
         values = {name: value for name, value in asdict(self).items() if name not in EXECUTION}
         return {"class": type(self).__name__, "hyperparameters": values}
 
@@ -194,7 +195,7 @@ class Detector(ABC):
         own = json.loads(json.dumps(self._described()))
         if saved.get("class") != own["class"]:
             raise ValueError(f"{path}: saved by {saved.get('class', 'another program')}, but this is {own['class']}")
-        theirs, ours = (_without(values["hyperparameters"], self.paths) for values in (saved, own))
+        theirs, ours = (_flat(_without(values["hyperparameters"], self.paths)) for values in (saved, own))
         if unknown := sorted(ours.keys() - theirs.keys()):
             raise ValueError(f"{path}: saved by an older version, without {unknown[0]}; fit the detector again")
         for name in sorted(theirs.keys() | ours.keys()):
@@ -278,6 +279,15 @@ def _without(values: dict, names: tuple[str, ...]) -> dict:
         for name, value in values.items()
         if name not in names
     }
+
+
+def _flat(values: dict) -> dict:
+    """A dictionary of dictionaries as one, with names such as settings.patchcore.layers."""
+    flat = {}
+    for name, value in values.items():
+        inner = {f".{key}": each for key, each in _flat(value).items()} if isinstance(value, dict) else {"": value}
+        flat |= {name + key: each for key, each in inner.items()}
+    return flat
 
 
 def under(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -23,13 +23,13 @@ the steps that the thesis's design is judged with.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from torch import Tensor
 
 from iadlib.detectors import Detector, create, detector_class
-from iadlib.detectors.base import EXECUTION, LEAST_WITHOUT_ONE
+from iadlib.detectors.base import LEAST_WITHOUT_ONE
 from iadlib.ensemble.compositions import changed_compositions, changed_places
 from iadlib.ensemble.head import DISTANCES, Artificial, JointHead
 from iadlib.ensemble.members import Members, check_validation
@@ -97,13 +97,10 @@ class FeatureEnsemble(HeadSettings, Detector):
     @classmethod
     def of(cls, detectors: dict[str, Detector], cuts: dict[str, str], head: JointHead) -> Self:
         """The ensemble of fitted detectors, all with the seed of the head, which was fitted to their maps."""
-        settings = {
-            name: {key: value for key, value in asdict(detector).items() if key not in (*EXECUTION, "seed")}
-            for name, detector in detectors.items()
-        }
-        ensemble = cls(members=dict(cuts), settings=settings, **settings_of(head))
+        members = Members(dict(detectors), dict(cuts))
+        ensemble = cls(members=dict(cuts), settings=members.hyperparameters(), **settings_of(head))
         [ensemble.image_size_] = {detector.image_size_ for detector in detectors.values()}
-        ensemble.members_, ensemble.head_ = Members(dict(detectors), dict(cuts)), head
+        ensemble.members_, ensemble.head_ = members, head
         return ensemble
 
     @property
@@ -162,6 +159,11 @@ class FeatureEnsemble(HeadSettings, Detector):
         scores, image_scores = self.head_.score(joint, maps, images.shape[-2:])
         yield "scores", scores  # (N, 1, h, w)
         yield "image_scores", image_scores  # (N,)
+
+    def _described(self) -> dict:
+        described = super()._described()
+        described["hyperparameters"]["settings"] = self._new_members().hyperparameters()
+        return described
 
     def _new_members(self) -> Members:
         execution = {"seed": self.seed, "device": self.device}

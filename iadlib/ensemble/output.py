@@ -118,6 +118,11 @@ class OutputEnsemble(Detector):
             for detector, of_images in zip(detectors, scores, strict=True)
         ]
 
+    def _described(self) -> dict:
+        described = super()._described()
+        described["hyperparameters"]["members"] = self._new_members().hyperparameters()
+        return described
+
     def _new_members(self) -> Members:
         execution = {"seed": self.seed, "device": self.device}
         return Members({name: create(name, **values | execution) for name, values in self.members.items()}, {})

@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 
 import pandas as pd
-import yaml
 from IPython.display import HTML
 
 from iadlib.figures.text import spaced
 from iadlib.metrics.entries import FEATURE, MEAN, SOFT
+from iadlib.params import parse_yaml
 from iadlib.report.findings import Findings, name_of
 from iadlib.report.sentences import FIT, MEMBERS, PREDICT, counted, listed, within
 from iadlib.study import ROOT, ensemble
@@ -85,7 +85,7 @@ def settings(findings: Findings, entry: str) -> str:
         return "The backbones, and what changes with them: params/ensemble.yaml."
     if not path.is_file():
         return f"Members: {listed([name_of(name) for name in ensemble.members()])}. All settings: params/ensemble.yaml."
-    blocks = yaml.safe_load(path.read_text())
+    blocks = parse_yaml(path.read_text())
     chosen = merged(blocks.get("common") or {}, blocks.get(findings.study.profile) or {})
     text = ", ".join(f"{spaced(name)}: {value}" for name, value in chosen.items()) or "the defaults of its class"
     return f"{text} (params/methods/{entry}.yaml)."

@@ -8,7 +8,6 @@ from itertools import product
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from iadlib.figures.text import shown, spaced, titled
 from iadlib.files import ROOT
@@ -23,6 +22,7 @@ from iadlib.metrics.entries import (
     best_entry,
     metrics_by_seed,
 )
+from iadlib.params import parse_yaml
 from iadlib.study.paths import Study
 
 METRICS = DIFFERENCE_METRICS | {"pixel_auroc": "pixel AUROC"}
@@ -51,7 +51,7 @@ def results(study: Study, categories: Sequence[str] = ()) -> tuple[pd.DataFrame,
 
 def members() -> list[str]:
     """The members of the feature ensemble."""
-    return yaml.safe_load((ROOT / "params/ensemble.yaml").read_text())["common"]["members"]
+    return parse_yaml((ROOT / "params/ensemble.yaml").read_text())["common"]["members"]
 
 
 def saved(study: Study, category: str) -> dict[str, Path]:

@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from iadlib.data import Category, DataError, load_category
 from iadlib.files import ROOT
 from iadlib.metrics.values import long
+from iadlib.params import parse_yaml
 
 TEXT = dict.fromkeys(("name", "label", "defect", "entry", "file"), str)  # columns of which none holds numbers
 
@@ -37,7 +37,7 @@ class Study:
     @cached_property
     def grid(self) -> dict:
         """params/grid.yaml: `methods` (the detectors), `categories`, `backgrounds`."""
-        return yaml.safe_load((ROOT / self.folder / "params/grid.yaml").read_text())
+        return parse_yaml((ROOT / self.folder / "params/grid.yaml").read_text())
 
     def category(self, name: str) -> Category | None:
         """The images of a category, the same for every profile; None and one printed line where they are missing."""

@@ -10,7 +10,6 @@ from iadlib import results
 from iadlib.commands.fit import FitSettings, fit
 from iadlib.data import DataError, load_category
 from iadlib.data import category as category_module
-from iadlib.detectors import create
 from tests.commands.conftest import plate
 
 SMALL = FitSettings(image_size=64, hyperparameters={"channels": 20})
@@ -201,16 +200,6 @@ def test_wrong_settings_of_a_fitted_detector_name_their_file(result, tmp_path):
     (copy / results.SCORES).unlink()
     with pytest.raises(DataError, match=r"scores\.csv: not the scores of a fitted detector"):
         results.read_scores(copy)
-
-
-@pytest.mark.parametrize("name", ["padim", "feature_ensemble"])
-def test_the_path_of_a_backbones_weights_is_kept_absolute(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    file = {"checkpoint": "weights.pt"}
-    hyperparameters = file if name == "padim" else {"settings": {"patchcore": file}}
-    kept = results.hyperparameters_of(create(name, **hyperparameters))
-    kept = kept if name == "padim" else kept["settings"]["patchcore"]
-    assert kept["checkpoint"] == str(tmp_path / "weights.pt")
 
 
 def test_names_that_are_no_valid_text_are_kept(tmp_path):

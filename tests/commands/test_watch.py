@@ -69,7 +69,7 @@ def test_photographs_of_another_shape_are_warned_of_once(result, tmp_path, capfd
     plate(81).resize((300, 60)).save(folder / "1.png")
     watching.wait_for(2)
     watching.stop()
-    assert capfd.readouterr().out.count("photographs of another shape than those of the fit: 1, ") == 1
+    assert capfd.readouterr().out.count("photographs have another shape than those of the fit, ") == 1
 
 
 def test_a_photograph_that_is_written_slowly_is_scored_when_it_is_complete(result, tmp_path):

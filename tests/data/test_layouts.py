@@ -366,11 +366,12 @@ def test_validation_of_a_plain_folder_is_drawn_with_the_seed(photographs):
     assert again[0] == again[1]
 
 
+@pytest.mark.parametrize("name", ["val", "Valid", "VALIDATION", "Train"])
 @pytest.mark.parametrize("layout", ["mvtec_ad", "mvtec_loco"])
-def test_a_misnamed_validation_folder_is_refused(layout, request):
+def test_a_misnamed_split_is_refused(layout, name, request):
     root = request.getfixturevalue(layout)
-    write_image(root / "val/good/900.png")
-    with pytest.raises(DataError, match="val: not read by this name; name it validation"):
+    write_image(root / f"{name}/good/900.png")
+    with pytest.raises(DataError, match=f"{name}: not read by this name; name it train, validation or test"):
         load_category(root)
 
 

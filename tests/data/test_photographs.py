@@ -95,9 +95,10 @@ def test_broken_links_are_an_error_that_names_all_of_them(folder):
     assert f"{folder / 'day2/4.png'}: a broken link" in str(caught.value)
 
 
-def test_a_name_with_a_carriage_return_is_an_error(folder):
-    write_image(folder / "lot\r1.png")
-    with pytest.raises(DataError, match="a carriage return in the name; rename this file"):
+@pytest.mark.parametrize("name", ["lot\r1.png", "lot\r1/0.png"])
+def test_a_name_with_a_carriage_return_is_an_error(folder, name):
+    write_image(folder / name)
+    with pytest.raises(DataError, match="a carriage return in the name; rename it"):
         find_photographs(folder)
 
 

@@ -1,5 +1,6 @@
 """What every detector guarantees, whatever its method."""
 
+import functools
 import json
 from dataclasses import fields
 
@@ -10,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from iadlib.detectors import DETECTORS, create, detector_class, name_of, titles
+from iadlib.ensemble import OutputEnsemble
 from iadlib.features import load_network
 from iadlib.types import Prediction
 
@@ -233,12 +235,21 @@ def test_a_file_of_an_older_version_is_refused_by_name(left_out, normal_images, 
         create("patchcore").load(tmp_path / "older.safetensors")
 
 
-def test_a_file_without_a_hyperparameter_is_refused_by_name(normal_images, tmp_path):
-    create("patchcore").fit(normal_images).save(tmp_path / "detector.safetensors")
+@pytest.mark.parametrize(
+    ("detector", "left_out"),
+    [
+        (create("patchcore"), "image_score"),
+        (create("feature_ensemble", members={"padim": "deviation"}, steps=2), "settings.padim.patch_size"),
+        (OutputEnsemble(members={"padim": {"layers": (2,)}}), "members.padim.patch_size"),
+    ],
+)
+def test_a_file_without_a_hyperparameter_is_refused_by_name(detector, left_out, normal_images, tmp_path):
+    detector.fit(normal_images[:6], normal_images[6:]).save(tmp_path / "detector.safetensors")
     with safe_open(tmp_path / "detector.safetensors", framework="pt") as file:
         described = json.loads(file.metadata()["detector"])
-        del described["hyperparameters"]["image_score"]
+        *above, last = left_out.split(".")
+        del functools.reduce(dict.get, above, described["hyperparameters"])[last]
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     save_file(state, tmp_path / "older.safetensors", metadata={"detector": json.dumps(described)})
-    with pytest.raises(ValueError, match="saved by an older version, without image_score; fit"):
-        create("patchcore").load(tmp_path / "older.safetensors")
+    with pytest.raises(ValueError, match=f"saved by an older version, without {left_out}; fit"):
+        detector.load(tmp_path / "older.safetensors")

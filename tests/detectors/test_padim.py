@@ -36,6 +36,26 @@ def test_own_compares_a_training_image_with_the_gaussians_of_the_others(normal_i
     assert (own > naive).all()
 
 
+def test_own_with_shared_covariance_is_close_to_a_fit_without_the_image():
+    samples = torch.randn(40, 6, 50, generator=torch.Generator().manual_seed(0))  # independent: as in the formula
+    mean, factor = gaussians(samples, 0.3, 1e-6)
+
+    def deviation(image, mean, factor):
+        return torch.linalg.solve_triangular(factor, (image - mean).T[:, :, None], upper=False)[:, :, 0].T  # (d, p)
+
+    found = padim.leave_one_out(deviation(samples[3], mean, factor)[None, :, None], 40, 0.3).norm(dim=1).flatten()
+    expected = deviation(samples[3], *gaussians(samples[torch.arange(40) != 3], 0.3, 1e-6)).norm(dim=0)
+    torch.testing.assert_close(found, expected, rtol=0.03, atol=0)
+    wrong = padim.leave_one_out(deviation(samples[3], mean, factor)[None, :, None], 40, 0.0).norm(dim=1).flatten()
+    assert not torch.allclose(wrong, expected, rtol=0.03, atol=0)
+
+
+def test_positions_of_very_different_variance_have_factors():
+    samples = torch.randn(40, 152, 20, generator=torch.Generator().manual_seed(0))
+    samples[:, :, :2] *= 2000
+    assert torch.isfinite(gaussians(samples, 0.0, 0.01)[1]).all()
+
+
 def gaussians(samples, shrinkage, regularisation):
     """Means (d, p) and factors (p, d, d)."""
     _, dimension, positions = samples.shape

@@ -96,6 +96,29 @@ def test_own_makes_a_training_image_no_closer_than_it_is(normal_images):
         detector.features(normal_images[:1], "distances", torch.tensor([8]))
 
 
+def test_own_with_a_shared_covariance_is_close_to_a_fit_without_the_image():
+    averages = torch.randn(9, 60, 4, generator=torch.Generator().manual_seed(0))  # of the cells of grid 2
+
+    def fitted(averages):
+        detector = PooledGaussian(grids=(2,), shared=0.5)
+        covariance, unchanged = detector._covariances(averages.double())
+        detector.mean_, detector.channels_ = averages.mean(dim=1, keepdim=True), torch.tensor([4])
+        detector.factor_ = torch.linalg.cholesky(covariance).float().flatten(1)
+        detector.unchanged_, detector.count_ = unchanged.float()[:, None], torch.tensor(averages.shape[1])
+        return detector
+
+    whole = fitted(averages)
+    own = torch.arange(5)
+    found = whole._by_grid(averages[:, :5], own)[0]
+    expected = [
+        float(fitted(averages[:, torch.arange(60) != index])._by_grid(averages[:, index : index + 1], None)[0, 0])
+        for index in own
+    ]
+    assert found.tolist() == pytest.approx(expected, rel=0.02)
+    whole.unchanged_ = torch.zeros_like(whole.unchanged_)
+    assert whole._by_grid(averages[:, :5], own)[0].tolist() != pytest.approx(expected, rel=0.02)
+
+
 def test_identical_training_images_give_finite_scores(normal_images, test_images):
     detector = PooledGaussian().fit(normal_images[:1].repeat(4, 1, 1, 1))
     assert np.isfinite(detector.predict(test_images).scores).all()
