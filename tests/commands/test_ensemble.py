@@ -1,5 +1,6 @@
 """What `ensemble` makes of two small detectors that `fit` has saved, on a small rendered category."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -128,7 +129,7 @@ def test_validation_scores_are_there_for_the_ensembles_that_are_calibrated(made,
 
 def test_the_fitted_ensemble_predicts_the_maps_and_scores_in_the_files(made, values):
     folder = made / "out/feature_ensemble"
-    settings = pd.read_json(folder / "settings.json", typ="series")
+    settings = json.loads((folder / "settings.json").read_text())
     fitted = FeatureEnsemble(**settings["hyperparameters"]).load(folder / results.STATE)
     category = load_category(SAMPLE)
     prediction = fitted.predict(category.images("test", tuple(settings["image_size"])))
