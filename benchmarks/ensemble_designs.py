@@ -6,7 +6,7 @@ Rows: every member, the ensembles of their outputs, the study's feature ensemble
 and further ones, each one change away from the study's, pairs, and the thesis's design with other noise and steps, so
 that it is not judged with the settings of another design. Columns: by folder, image AUROC and AU-sPRO, means over the
 kinds of anomalies, of seed 0; and their means over the folders. Writes benchmarks/ensemble_designs.csv. The committed
-table: magnetic tiles and LOCO AD's juice bottle.
+table: magnetic tiles and LOCO AD's juice bottle, with former defaults of PaDiM and the pooled Gaussian.
 """
 
 import argparse
