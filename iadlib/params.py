@@ -70,6 +70,8 @@ def check_values(dataclass_type: type, values: Mapping[str, Any] | None, source:
         if name not in known:
             close = difflib.get_close_matches(str(name), known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+            if "hyperparameters" in known:
+                hint = f"a detector's own settings stand below `hyperparameters`; {hint}"
             raise ValueError(f"{source}: {dataclass_type.__name__} has no setting {name!r}; {hint}")
         try:
             checked[name] = _converted(value, hints[name])

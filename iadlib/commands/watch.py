@@ -42,7 +42,9 @@ def watch(
     """
     folder, out = Path(folder), Path(out)
     if not folder.is_dir():
-        raise DataError(f"{folder}: a folder to watch is expected")
+        raise DataError(
+            f"{folder}: {'a folder to watch is expected, not a file' if folder.exists() else 'no such folder'}"
+        )
     if out.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{out} lies inside the watched folder {folder}; name a folder elsewhere")
     result = results.find_one(result)
@@ -75,7 +77,7 @@ def watch(
                     _score_batch(batch, scorer, arrivals, scores, errors, out / "maps" if pictures else None)
                     batch = list(islice(ready, BATCH))
                 time.sleep(pause)
-        print(f"{len(scores.keys)} photographs scored, {len(errors.keys)} files with errors, in {out}")
+        print(f"photographs scored: {len(scores.keys)}, files with errors: {len(errors.keys)}, in {out}")
 
 
 class Arrivals:
