@@ -17,7 +17,6 @@ import os
 import platform
 import zipfile
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +28,6 @@ from iadlib.data import Category, DataError
 from iadlib.data.errors import Fields, misfits
 from iadlib.data.images import DEPTHS
 from iadlib.detectors import Detector, create, name_of
-from iadlib.detectors.base import EXECUTION
 from iadlib.files import PARTIAL, write_json
 from iadlib.types import Prediction
 
@@ -77,7 +75,7 @@ def settings_of(
         map_range = [middle, 2 * largest - middle]
     return {
         "detector": name_of(detector),
-        "hyperparameters": hyperparameters_of(detector),
+        "hyperparameters": detector.hyperparameters(),
         "image_size": list(detector.image_size_),
         "bits": bits,
         "false_positive_rate": rate,
@@ -85,11 +83,6 @@ def settings_of(
         "map_range": map_range,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
     }
-
-
-def hyperparameters_of(detector: Detector) -> dict:
-    """The fields of a detector, without those that change no result."""
-    return {name: value for name, value in asdict(detector).items() if name not in EXECUTION}
 
 
 def write(

@@ -301,7 +301,7 @@ def with_backbone(
 ) -> dict[tuple[str, int], Outputs]:
     """(Detector, seed) -> the outputs of one detector fitted with changed hyperparameters."""
     others = {
-        seed: create(name, **results.hyperparameters_of(detector) | {"checkpoint": None} | changes)
+        seed: create(name, **detector.hyperparameters() | {"checkpoint": None} | changes)
         for seed, detector in detectors.items()
     }
     share_backbones(others.values(), keep_all=True)
@@ -486,7 +486,7 @@ def save_ensemble(folder: Path, feature: FeatureEnsemble, bits: int) -> None:
     """settings.json and detector.safetensors: `FeatureEnsemble(**hyperparameters).load(file)` reads them again."""
     settings = {
         "ensemble": type(feature).__name__,
-        "hyperparameters": results.hyperparameters_of(feature),
+        "hyperparameters": feature.hyperparameters(),
         "image_size": list(feature.image_size_),
         "bits": bits,
     }

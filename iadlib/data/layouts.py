@@ -39,7 +39,7 @@ MASK_NAMES = {
 }
 MAGNETIC_TILE_TEST_SHARE = 0.2
 GOOD_FOLDERS = ("good", "ok")  # in small or capital letters
-MISNAMED = ("train", "test", "val", "valid", "validation")  # likewise; only the names in SPLITS are read
+MISNAMED = (*SPLITS, "val", "valid")  # likewise; only the names in SPLITS themselves are read
 # Names in a plain folder, in small or capital letters, that do not speak of photographs of good parts.
 DOUBTFUL_FOLDERS = (
     *("anomalies", "anomalous", "anomaly", "bad", "broken", "defect", "defective", "defects", "faulty", "ground_truth"),

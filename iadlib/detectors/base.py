@@ -137,6 +137,11 @@ class Detector(ABC):
         return {"loss": self.losses_} if "losses_" in self.learned else {}
 
     @final
+    def hyperparameters(self) -> dict:
+        """The values of all fields, without those that change no result."""
+        return {name: value for name, value in asdict(self).items() if name not in EXECUTION}
+
+    @final
     def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
         """The learned state and the image size, as tensors by name."""
         self._require_fitted()
@@ -187,8 +192,7 @@ class Detector(ABC):
 
     def _described(self) -> dict:
         """What a file says of this detector: the class, and all hyperparameters, so that a changed default is seen."""
-        values = {name: value for name, value in asdict(self).items() if name not in EXECUTION}
-        return {"class": type(self).__name__, "hyperparameters": values}
+        return {"class": type(self).__name__, "hyperparameters": self.hyperparameters()}
 
     def _require_same(self, saved: dict, path: str | Path) -> None:
         """Raise unless the file was saved by this class with the same hyperparameters, paths excepted."""
@@ -282,7 +286,7 @@ def _without(values: dict, names: tuple[str, ...]) -> dict:
 
 
 def _flat(values: dict) -> dict:
-    """A dictionary of dictionaries as one, with names such as settings.patchcore.layers."""
+    """A dictionary of dictionaries as one, with names such as settings.DETECTOR.layers."""
     flat = {}
     for name, value in values.items():
         inner = {f".{key}": each for key, each in _flat(value).items()} if isinstance(value, dict) else {"": value}

@@ -6,14 +6,14 @@ that any of them needs, and each takes its own layers. This makes an ensemble ch
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 
 import torch
 from torch import Tensor
 
 from iadlib.detectors import Detector
-from iadlib.detectors.base import EXECUTION, under
+from iadlib.detectors.base import under
 from iadlib.features import Backbone
 from iadlib.progress import track
 from iadlib.stored import stored
@@ -72,12 +72,11 @@ class Members:
         share_backbones(self.detectors.values())
 
     def hyperparameters(self) -> dict[str, dict]:
-        """Member -> all of its hyperparameters, without the seed and those that change no result."""
-        left_out = (*EXECUTION, "seed")
-        return {
-            name: {field: value for field, value in asdict(detector).items() if field not in left_out}
-            for name, detector in self.detectors.items()
-        }
+        """Member -> all of its hyperparameters but the seed, which is the ensemble's."""
+        found = {name: detector.hyperparameters() for name, detector in self.detectors.items()}
+        for values in found.values():
+            del values["seed"]
+        return found
 
     def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
         """The learned state of all members, as tensors by name."""

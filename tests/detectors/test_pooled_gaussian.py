@@ -41,7 +41,7 @@ def test_a_grid_scores_its_most_anomalous_cell_and_cells_overlap_by_half(normal_
     assert (height, width) == (8, 6)
     rows, columns = (
         [slice(0, 4), slice(2, 6), slice(4, 8)],
-        [slice(0, 3), slice(1, 5), slice(3, 6)],  # no cell is cut through a position
+        [slice(0, 3), slice(1, 5), slice(3, 6)],  # the middle one rounded up to whole positions
     )
     cells = [
         expected_distance(detector, normal_images, test_images, 0, down, across) for down in rows for across in columns
