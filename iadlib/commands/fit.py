@@ -2,6 +2,7 @@
 
 import functools
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,10 +13,14 @@ from torch import Tensor
 
 from iadlib import results
 from iadlib.data import GOOD_FOLDERS, Category, DataError, find_photographs, fit_size, load_category, load_images
+from iadlib.data.images import shape_warning
 from iadlib.detectors import DETECTORS, create, detector_class
 from iadlib.files import require_new, whole_folder
 from iadlib.metrics import alarm_interval, expected_alarm_share, threshold_from_normals
 from iadlib.parallel import in_parallel
+
+# Relative to the largest score: an image computed beside other images has a score that differs by its rounding.
+ROUNDING = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +145,8 @@ def load_defects(folder: str | Path, category: Category, size: tuple[int, int]) 
     normal = {Path(path).resolve() for split in ("train", "validation") for path in category.of(split)["image"]}
     if both := [file for file in files if file.resolve() in normal]:
         raise DataError(f"{both[0]}: given as a defect, but it lies in {category.root} among the good parts")
+    if warning := shape_warning(files, size):
+        print(f"warning: {warning}", file=sys.stderr)
     return load_images(files, size, category.bits)
 
 
@@ -169,9 +176,10 @@ def fit_one(
     """
     fitted = create(detector, **settings.hyperparameters, seed=seed).fit(train, validation)
     predicted, rate = fitted.predict(validation), settings.false_positive_rate
-    thresholds = {"image": float(threshold_from_normals(predicted.scores, rate))}
+    rounding = ROUNDING * float(np.abs(predicted.scores).max())
+    thresholds = {"image": threshold_from_normals(predicted.scores, rate) + rounding}
     if predicted.maps is not None:
-        thresholds["pixel"] = float(threshold_from_normals(predicted.maps, rate))
+        thresholds["pixel"] = threshold_from_normals(predicted.maps, rate)
     described = results.settings_of(fitted, category.bits, rate, thresholds, predicted)
     defective = None if defects is None else fitted.predict(defects).scores
     if defective is not None and not np.isfinite(defective).all():

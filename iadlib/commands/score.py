@@ -4,8 +4,7 @@ import hashlib
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ import torch
 
 from iadlib import results
 from iadlib.data import DataError, find_photographs, load_images, read_image
-from iadlib.data.images import read_header, require_depth
+from iadlib.data.images import require_depth, shape_warning
 from iadlib.figures.pictures import heat_map_picture
 from iadlib.files import LONGEST_NAME, require_new, whole_file, whole_folder, write_json
 from iadlib.parallel import in_parallel
@@ -27,7 +26,6 @@ BATCH = 16  # photographs predicted together
 ENDING = ".jpg"  # of a heat map
 NO_MAPS = "the detector scores whole images and cannot say where an anomaly is: no heat maps"
 THRESHOLD = "threshold.json"  # beside the scores: the detector's title, its threshold and the photographs' depth
-DISTORTED = 1.5  # ratio of sides, relative to that of the fit, from which on a photograph is clearly distorted
 
 
 class Scored(NamedTuple):
@@ -135,7 +133,7 @@ def score(
     if pictures and any(results.read_settings(each)["map_range"] is None for each in folders):
         print(NO_MAPS)
     if warning := shape_warning(names, results.read_settings(folders[0])["image_size"]):
-        print(warning, file=sys.stderr)
+        print(f"warning: {warning}", file=sys.stderr)
     with whole_folder(out) as folder:
         tasks = [(folder / each.relative_to(result), each, names, pictures, bits) for each in folders]
         outcomes = in_parallel(_score_into, tasks, "scoring")
@@ -165,18 +163,6 @@ def _score_into(
     with whole_file(folder / "scores.csv") as unfinished:
         table.to_csv(unfinished, index=False, float_format=results.EXACT, errors="surrogateescape")
     return table, errors
-
-
-def shape_warning(files: Iterable[Path], size: Sequence[int]) -> str | None:
-    """A warning where a photograph has clearly another ratio of height to width than `size`, else None."""
-    for file in files:
-        with suppress(DataError):  # an error that scoring reports
-            height, width = read_header(file).size
-            ratio = height / width / (size[0] / size[1])
-            if max(ratio, 1 / ratio) > DISTORTED:
-                shape = f"photographs have another shape than those of the fit, {file} for example"
-                return f"warning: {shape}; resizing distorts them, so their scores say little"
-    return None
 
 
 def relative_names(files: Sequence[Path]) -> dict[Path, str]:
@@ -216,7 +202,7 @@ def run(
     for row in table.itertuples(index=False):
         print(score_line(row.score, row.anomalous, row.file, *row[len(COLUMNS) :]))
     threshold = results.read_settings(results.find(result)[0])["thresholds"]["image"]
-    count = f"{table['anomalous'].sum()} of {len(table)} photographs are anomalous"
+    count = f"anomalous photographs: {table['anomalous'].sum()} of {len(table)}"
     print(f"{count}, with a score above {threshold:.5g}; all results are in {out}")
     for error in errors:
         print(f"error: {error}", file=sys.stderr)

@@ -17,8 +17,9 @@ from itertools import islice
 from pathlib import Path
 
 from iadlib import results
-from iadlib.commands.score import BATCH, NO_MAPS, Scorer, picture_name, score_line, shape_warning
+from iadlib.commands.score import BATCH, NO_MAPS, Scorer, picture_name, score_line
 from iadlib.data import DataError
+from iadlib.data.images import shape_warning
 from iadlib.data.photographs import photographs_below
 from iadlib.files import locked, write_json
 
@@ -73,7 +74,7 @@ def watch(
                 pause = max(PAUSE, time.monotonic() - started)
                 while batch and not stop():
                     if warning is None and (warning := shape_warning(batch, scorer.size)):
-                        print(warning, flush=True)
+                        print(f"warning: {warning}", flush=True)
                     _score_batch(batch, scorer, arrivals, scores, errors, out / "maps" if pictures else None)
                     batch = list(islice(ready, BATCH))
                 time.sleep(pause)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from iadlib.data.errors import DataError, raise_together
 from iadlib.data.images import Header, bit_depth, load_images, mixed_orientations, read_header, read_image
+from iadlib.data.photographs import copies
 from iadlib.data.regions import DefectType, read_binary_regions, read_fringed_regions, read_loco_regions
 from iadlib.types import Region
 
@@ -155,6 +156,13 @@ class Category:
             )
         if warning := mixed_orientations(sizes):
             lines.append(f"warning: {warning}")
+        if same := copies(self.samples["image"]):
+            file, earlier = next(iter(same.items()))
+            lines.append(
+                f"warning: {len(same)} of {len(self.samples)} photographs are copies of others, {file} of {earlier} for "
+                "example; a detector knows a copy of a training image too well, so that thresholds and errors come out "
+                "too low: remove the copies"
+            )
         return "\n".join(lines)
 
     def _header(self, image: Path) -> Header:

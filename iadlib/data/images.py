@@ -13,7 +13,7 @@ import math
 import struct
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import torch
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits
+DISTORTED = 1.5  # ratio of sides, relative to that of the fit, from which on a photograph is clearly distorted
 HOW_TO_GIVE_BITS = "give the depth of the camera as `bits` (`--bits` on the command line): 8, 10, 12, 14 or 16"
 
 
@@ -153,6 +154,21 @@ def mixed_orientations(sizes: Sequence[tuple[int, int]]) -> str | None:
         f"photographs higher than wide: {upright}, wider than high: {lying}; resizing all of them to one size distorts "
         "them, so turn photographs of the same part the same way"
     )
+
+
+def shape_warning(files: Iterable[Path], size: Sequence[int]) -> str | None:
+    """A warning where a photograph has clearly another ratio of height to width than `size`, else None.
+
+    Files that cannot be read are passed over.
+    """
+    for file in files:
+        with suppress(DataError):
+            height, width = read_header(file).size
+            ratio = height / width / (size[0] / size[1])
+            if max(ratio, 1 / ratio) > DISTORTED:
+                shape = f"photographs have another shape than those of the fit, {file} for example"
+                return f"{shape}; resizing distorts them, so their scores say little"
+    return None
 
 
 def decode(path: str | Path) -> Image.Image:

@@ -39,7 +39,7 @@ MASK_NAMES = {
 }
 MAGNETIC_TILE_TEST_SHARE = 0.2
 GOOD_FOLDERS = ("good", "ok")  # in small or capital letters
-MISNAMED = (*SPLITS, "val", "valid")  # likewise; only the names in SPLITS themselves are read
+SPLIT_NAMES = {**{split: split for split in SPLITS}, "val": "validation", "valid": "validation"}  # likewise
 # Names in a plain folder, in small or capital letters, that do not speak of photographs of good parts.
 DOUBTFUL_FOLDERS = (
     *("anomalies", "anomalous", "anomaly", "bad", "broken", "defect", "defective", "defects", "faulty", "ground_truth"),
@@ -132,11 +132,7 @@ def _mvtec_rows(root: Path, layout: str, unused: dict[str, list[Path]], problems
     for mask in masks:
         if mask.suffix.lower() in MASK_ENDINGS and (name := _masked_name(mask, root / "ground_truth", layout)):
             by_name[name].append(mask)
-    problems += [
-        f"{folder}: not read by this name; name it train, validation or test, or move it elsewhere"
-        for folder in _folders(root)
-        if folder.name.lower() in MISNAMED and folder.name not in SPLITS
-    ]
+    problems += _unread_splits(root, read=SPLITS)
     rows = []
     for split in SPLITS:
         for path in visible(root / split):
@@ -164,6 +160,17 @@ def _mvtec_rows(root: Path, layout: str, unused: dict[str, list[Path]], problems
     return rows
 
 
+def _unread_splits(root: Path, read: tuple[str, ...]) -> list[str]:
+    """Problems: folders that are splits of a category by their names, but are not among those that are `read`."""
+    unread = [child for child in _folders(root) if child.name.lower() in SPLIT_NAMES and child.name not in read]
+    advised = [SPLIT_NAMES[child.name.lower()] for child in unread]
+    return [
+        f"{child}: a split by its name, which is not read here; "
+        + (f"name it {name} as in MVTec's layouts, or move it elsewhere" if name != child.name else "move it elsewhere")
+        for child, name in zip(unread, advised, strict=True)
+    ]
+
+
 def _masked_name(mask: Path, ground_truth: Path, layout: str) -> str | None:
     """The `name` of the image that a mask belongs to, by its own name; None where it has no such name."""
     below = mask.relative_to(ground_truth).with_suffix("")
@@ -173,6 +180,7 @@ def _masked_name(mask: Path, ground_truth: Path, layout: str) -> str | None:
 
 
 def _magnetic_tile_rows(root: Path, seed: int, unused: dict[str, list[Path]], problems: list[str]) -> list[dict]:
+    problems += _unread_splits(root, read=())
     rows = []
     all_masks = []
     for folder in _folders(root):
@@ -210,6 +218,7 @@ def _photograph_rows(root: Path, unused: dict[str, list[Path]], problems: list[s
             f"{root}: the folders {', '.join(folders)} are not all of good parts by their names; name the folder of "
             "good photographs alone, or file them as train/good, test/good and test/<defect>"
         )
+    problems += _unread_splits(root, read=())
     images, other = photographs_below(root, problems)
     unused["photographs"] += other
     if doubtful := [image for image in images if _is_doubtful(image.relative_to(root))]:

@@ -7,9 +7,11 @@ file in an image format that is not read.
 """
 
 import glob
+import hashlib
 import os
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -77,6 +79,20 @@ def visible(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted((path for path in folder.iterdir() if _is_visible(path.name)), key=lambda path: natural(path.name))
+
+
+def copies(files: Iterable[Path]) -> dict[Path, Path]:
+    """The files whose content is that of an earlier one, with that one; only files of the same length are read."""
+    by_length: dict[int, list[Path]] = defaultdict(list)
+    for file in files:
+        by_length[file.stat().st_size].append(file)
+    found, first = {}, {}
+    for file in (file for group in by_length.values() if len(group) > 1 for file in group):
+        with file.open("rb") as opened:
+            known = first.setdefault(hashlib.file_digest(opened, "sha256").digest(), file)
+        if known != file:
+            found[file] = known
+    return found
 
 
 def natural(name: str) -> tuple[list[str | int], str]:

@@ -99,7 +99,7 @@ def test_without_a_readable_photograph_nothing_is_written(result, arrivals, tmp_
 
 def test_alarms_are_no_error(result, arrivals, tmp_path, capsys):
     main(["score", str(result), str(arrivals / "day 2/bad.png"), "--out", str(tmp_path / "out"), "--no-pictures"])
-    assert "1 of 1 photographs are anomalous" in capsys.readouterr().out
+    assert "anomalous photographs: 1 of 1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

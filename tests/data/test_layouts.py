@@ -366,13 +366,21 @@ def test_validation_of_a_plain_folder_is_drawn_with_the_seed(photographs):
     assert again[0] == again[1]
 
 
-@pytest.mark.parametrize("name", ["val", "Valid", "VALIDATION", "Train"])
-@pytest.mark.parametrize("layout", ["mvtec_ad", "mvtec_loco"])
-def test_a_misnamed_split_is_refused(layout, name, request):
+@pytest.mark.parametrize(
+    "name, advised", [("val", "validation"), ("Valid", "validation"), ("VALIDATION", "validation"), ("Train", "train")]
+)
+@pytest.mark.parametrize("layout", ["mvtec_ad", "mvtec_loco", "magnetic_tile", "photographs"])
+def test_a_misnamed_split_is_refused(layout, name, advised, request):
     root = request.getfixturevalue(layout)
     write_image(root / f"{name}/good/900.png")
-    with pytest.raises(DataError, match=f"{name}: not read by this name; name it train, validation or test"):
+    with pytest.raises(DataError, match=f"/{name}: a split by its name, .* name it {advised} as in MVTec's layouts"):
         load_category(root)
+
+
+def test_a_split_beside_magnetic_tiles_is_refused(magnetic_tile):
+    write_image(magnetic_tile / "train/good/900.png")
+    with pytest.raises(DataError, match="/train: a split by its name, which is not read here; move it elsewhere"):
+        load_category(magnetic_tile)
 
 
 @pytest.mark.parametrize("name", ["good", "OK"])
@@ -451,8 +459,17 @@ def test_the_summary_counts_used_files_of_found_ones_in_every_split(mvtec_ad, mv
     assert "photographs: 10 of 11 files used: 8 train, 2 validation" in load_category(photographs).summary()
 
 
+def test_the_summary_warns_of_copies(tmp_path):
+    for number in range(6):
+        Image.new("RGB", (32, 24), (number, 0, 0)).save(tmp_path / f"{number}.bmp")  # all of the same length
+    assert "warning" not in load_category(tmp_path).summary()
+    shutil.copy(tmp_path / "2.bmp", tmp_path / "copy.bmp")
+    shutil.copy(tmp_path / "2.bmp", tmp_path / "other.bmp")
+    assert "warning: 2 of 8 photographs are copies of others, " in load_category(tmp_path).summary()
+
+
 def test_the_summary_warns_of_photographs_upright_and_lying(mvtec_ad):
-    assert "warning" not in load_category(mvtec_ad).summary()
+    assert "higher than wide" not in load_category(mvtec_ad).summary()
     write_image(mvtec_ad / "train/good/lying.png", shape=(48, 64, 3))
     assert "warning: photographs higher than wide: 16, wider than high: 1;" in load_category(mvtec_ad).summary()
 
