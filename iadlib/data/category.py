@@ -159,9 +159,9 @@ class Category:
         if same := copies(self.samples["image"]):
             file, earlier = next(iter(same.items()))
             lines.append(
-                f"warning: {len(same)} of {len(self.samples)} photographs are copies of others, {file} of {earlier} for "
-                "example; a detector knows a copy of a training image too well, so that thresholds and errors come out "
-                "too low: remove the copies"
+                f"warning: {len(same)} of {len(self.samples)} photographs are copies of others, {file} of {earlier} "
+                "for example; a detector knows a copy of a training image too well, so that thresholds and errors come "
+                "out too low: remove the copies"
             )
         return "\n".join(lines)
 

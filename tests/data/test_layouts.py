@@ -367,7 +367,8 @@ def test_validation_of_a_plain_folder_is_drawn_with_the_seed(photographs):
 
 
 @pytest.mark.parametrize(
-    "name, advised", [("val", "validation"), ("Valid", "validation"), ("VALIDATION", "validation"), ("Train", "train")]
+    ("name", "advised"),
+    [("val", "validation"), ("Valid", "validation"), ("VALIDATION", "validation"), ("Train", "train")],
 )
 @pytest.mark.parametrize("layout", ["mvtec_ad", "mvtec_loco", "magnetic_tile", "photographs"])
 def test_a_misnamed_split_is_refused(layout, name, advised, request):
