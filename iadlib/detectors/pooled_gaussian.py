@@ -10,15 +10,19 @@ Where we differ from the paper and its code: layers are the last ones of each st
 stages of EfficientNet-B4 with its stem and head, and images keep their aspect ratio. Besides the whole image, cells
 have Gaussians of their own (`grids`), so that a part which is missing in its place weighs more than in the average over
 the image: the cells of a grid of g have a side of 1 / g of the image, rounded up to whole positions of a map, and lie
-half a side apart. A covariance of a cell contains a share (`shared`) of the covariance of all cells of its grid, each
-about its own mean. The distance by a grid is that of its most anomalous cell. With these distances standardised on
-normal validation images, z_g, the score is log(1 + sum of exp z_g). For an anomalous image it is close to the largest
-z_g: that of the cells where a part is missing in its place, that of the whole image where it may lie anywhere. With
+half a side apart. In a cell, one Gaussian describes the averages of the finer layers together (`cell_layers`), as in
+PaDiM; the coarsest layer sees far beyond a cell, and hides what is in it. These averages are standardised by channel,
+since Ledoit and Wolf shrink all variances towards one. A covariance of a cell contains a share (`shared`) of the
+covariance of all cells of its grid, each about its own mean. Cells in which normal images differ more have larger
+distances, which are brought to one mean and standard deviation (`evened`), as far as there are training images to tell
+them. The distance by a grid is then that of its most anomalous cell. With these distances standardised on normal
+validation images, z_g, the score is log(1 + sum of exp z_g). For an anomalous image it is close to the largest z_g:
+that of the cells where a part is missing in its place, that of the whole image where it may lie anywhere. With
 `grids=(1,)` images are ordered as in the paper. The cut "distances" is this score, as one channel.
 
 Averages over a cell are too coarse to mark a part: the detector gives no map. With `own`, a training image is compared
 with the Gaussians of the other images, see `without_itself`. The shared part of the covariances still contains the
-image, so that these distances are too small: on rendered pushpins, by 6 to 9 % with 100 training images.
+image, so that these distances are too small: on rendered pushpins, by 2 to 3 % with 100 training images.
 """
 
 from collections.abc import Iterator
@@ -26,6 +30,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -35,6 +40,7 @@ from iadlib.features import Backbone, resolve_device
 from iadlib.progress import track
 
 RIDGE = 1e-6  # variance added to every channel: identical training images have none
+PRIOR = 40  # training images that weigh as much as what all cells have in common
 LEAST_SPREAD = 0.05  # standard deviation of a grid's distance, relative to its mean: few images may agree by chance
 
 
@@ -43,10 +49,12 @@ class PooledGaussian(Detector):
     title: ClassVar = "Pooled Gaussian"
     cuts: ClassVar = {"embedding": "features", "distances": "distance"}
     whole: ClassVar = ("embedding", "distances")
-    # Of the P cells of all grids and the L layers with C channels each: means (P, 1, sum of C), lower Cholesky factors
-    # of the covariances (P, sum of C^2), share of each covariance that is taken not to change without an image (P, L).
-    # Channels (L,), number of training images (), mean and standard deviation of each grid's distance (G, 2).
-    learned: ClassVar = ("mean_", "factor_", "unchanged_", "channels_", "count_", "scales_")
+    # A family of Gaussians are those of all P cells of a grid for the same layers, d channels together. Of all families
+    # one after the other: means (P, d), lower Cholesky factors of the covariances (P, d, d), and the share of each
+    # covariance that is taken not to change without an image (P,). For all cells of all grids, factor and summand that
+    # make distances comparable (2, cells). Number of training images (), mean and standard deviation of each grid's
+    # distance (G, 2).
+    learned: ClassVar = ("mean_", "factor_", "unchanged_", "level_", "count_", "scales_")
     paths: ClassVar = ("checkpoint",)
     least_images: ClassVar = 2
     localises: ClassVar = False
@@ -55,96 +63,148 @@ class PooledGaussian(Detector):
     layers: tuple[int | str, ...] = (1, 2, 3, 4)  # of the backbone: numbers, or names of modules
     checkpoint: str | None = None  # file with the backbone's weights; None: packaged or downloaded weights
     grids: tuple[int, ...] = (1, 5)  # a cell's side is one g-th of the image's
-    shared: float = 0.3  # share of the covariance of all cells of a grid in that of each cell
+    cell_layers: tuple[int | str, ...] = (1, 2, 3)  # those of `layers` that describe cells, together
+    shared: float = 0.5  # share of the covariance of all cells of a grid in that of each cell
 
     def __post_init__(self):
         super().__post_init__()
         if not self.grids or min(self.grids) < 1:
             raise ValueError(f"grids {list(self.grids)}: one or more whole numbers, 1 or more")
+        if max(self.grids) > 1 and (not self.cell_layers or not set(self.cell_layers) <= set(self.layers)):
+            raise ValueError(f"cell_layers {list(self.cell_layers)}: some of the layers {list(self.layers)}")
         self._require_share("shared")
 
     def fit(self, train_images: Tensor, validation_images: Tensor | None = None) -> Self:
-        """Fit one Gaussian for each layer and cell; validation images give the scales of the grids' distances.
+        """Fit the Gaussians of the whole image and of all cells; validation images give the scales of the distances.
 
         Without validation images the training images give the scales, each compared with the others.
         """
         count, device = len(train_images), resolve_device(self.device)
         if count < 2:
             raise ValueError("one training image: covariances need two or more")
-        batches = track(train_images.split(self.batch_size), "pooled_gaussian: features")
-        pooled = [torch.cat(parts, dim=1) for parts in zip(*map(self.pooled, batches), strict=True)]  # (P, n, C) each
-        covariances, unchanged = zip(*(self._covariances(each.double().cpu()) for each in pooled), strict=True)
-        self.mean_ = torch.cat(pooled, dim=2).mean(dim=1, keepdim=True)  # (P, 1, d)
-        self.factor_ = torch.cat([torch.linalg.cholesky(each).float().flatten(1) for each in covariances], dim=1)
-        self.factor_, self.unchanged_ = self.factor_.to(device), torch.stack(unchanged, dim=1).float().to(device)
-        self.channels_ = torch.tensor([each.shape[2] for each in pooled], device=device)
+        pooled = self._pooled_in_batches(train_images, "pooled_gaussian: features")
+        fitted = [gaussians(averages, self.shared) for averages in pooled]
+        self.mean_, self.factor_, self.unchanged_ = (
+            torch.cat([part.flatten() for part in parts]).float().to(device) for parts in zip(*fitted, strict=True)
+        )
         self.count_ = torch.tensor(count, device=device)
+        own = torch.arange(count) if count >= LEAST_WITHOUT_ONE else None
+        # The distances of images to Gaussians that were fitted to them say nothing.
+        weight = 0.0 if own is None else count / (count + PRIOR)
+        self.level_ = torch.cat([evened(distances, weight) for distances in self._by_cell(pooled, own)], dim=1)
         if validation_images is None:
-            own = torch.arange(count) if count >= LEAST_WITHOUT_ONE else None
-            distances = self._by_grid(torch.cat(pooled, dim=2), own)
+            distances = self._by_grid(pooled, own)
         else:
-            embeddings = [torch.cat(self.pooled(each), dim=2) for each in validation_images.split(self.batch_size)]
-            distances = self._by_grid(torch.cat(embeddings, dim=1), None)
+            distances = self._by_grid(self._pooled_in_batches(validation_images), None)
         mean = distances.mean(dim=1).clamp(min=RIDGE)
         self.scales_ = torch.stack([mean, distances.std(dim=1, correction=0).maximum(LEAST_SPREAD * mean)], dim=1)
         return self
 
     def stations(self, images: Tensor, own: Tensor | None = None) -> Iterator[tuple[str, Tensor]]:
-        embedding = torch.cat(self.pooled(images), dim=2)  # (P, N, d)
-        yield "embedding", as_channels(embedding)  # (N, P d, 1, 1)
+        pooled = self.pooled(images)  # (P, N, d) a family
+        embedding = [averages.transpose(0, 1).flatten(1) for averages in pooled]
+        yield "embedding", torch.cat(embedding, dim=1)[:, :, None, None]  # (N, sum of P d, 1, 1)
         mean, deviation = self.scales_.T[:, :, None]
-        standardised = (self._by_grid(embedding, own) - mean) / deviation  # (G, N)
+        standardised = (self._by_grid(pooled, own) - mean) / deviation  # (G, N)
         scores = F.softplus(standardised.logsumexp(dim=0))  # (N,)
         yield "distances", scores[:, None, None, None]  # (N, 1, 1, 1)
         yield "image_scores", scores
 
     def pooled(self, images: Tensor) -> list[Tensor]:
-        """The averages of each layer's map in the cells of all grids: one (P, N, C) a layer."""
+        """For every family of Gaussians, what it describes: the averages (P, N, d) of its layers in its cells."""
         maps = self._backbone(images)
-        averages = [[cell_averages(each, side).flatten(2) for side in self.grids] for each in maps]
-        return [torch.cat(of_layer, dim=2).permute(2, 0, 1) for of_layer in averages]
+        found = []
+        for _, side, layers in self._families:
+            averages = [cell_averages(maps[layer], side).flatten(2).permute(2, 0, 1) for layer in layers]
+            found.append(torch.cat(averages, dim=2))
+        return found
 
-    def _covariances(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """Covariances (P, C, C) of one layer's averages (P, n, C), and their shares `unchanged_` (P,)."""
-        from sklearn.covariance import ledoit_wolf  # here, because its import takes time and only `fit` needs it
+    def _pooled_in_batches(self, images: Tensor, description: str | None = None) -> list[Tensor]:
+        batches = images.split(self.batch_size)
+        found = map(self.pooled, track(batches, description) if description else batches)
+        return [torch.cat(parts, dim=1) for parts in zip(*found, strict=True)]
 
-        found, unchanged = [], []
-        for cells in pooled.split([cells_of(side) for side in self.grids]):
-            residuals = cells - cells.mean(dim=1, keepdim=True)
-            together, _ = ledoit_wolf(residuals.flatten(0, 1).numpy(), assume_centered=True)
-            shared = self.shared if len(cells) > 1 else 0.0
-            for residual in residuals:
-                alone, shrinkage = ledoit_wolf(residual.numpy(), assume_centered=True)
-                found.append(torch.from_numpy((1 - shared) * alone + shared * together))
-                unchanged.append(1 - (1 - shared) * (1 - shrinkage))
-        covariances = torch.stack(found)
-        covariances.diagonal(dim1=1, dim2=2).add_(RIDGE)
-        return covariances, torch.tensor(unchanged)
+    @property
+    def _families(self) -> list[tuple[int, int, list[int]]]:
+        """Of every family of Gaussians, the number of its grid, the grid, and the numbers of its layers."""
+        alone = [[layer] for layer in range(len(self.layers))]
+        together = [[self.layers.index(layer) for layer in self.cell_layers if layer in self.layers]]
+        return [
+            (grid, side, layers)
+            for grid, side in enumerate(self.grids)
+            for layers in (alone if side == 1 else together)
+        ]
 
-    def _by_grid(self, embedding: Tensor, own: Tensor | None) -> Tensor:
-        """Distances (G, N) of embeddings (P, N, d) by every grid: the largest over its cells, of the sum of layers."""
-        channels = self.channels_.tolist()
+    def _by_grid(self, pooled: list[Tensor], own: Tensor | None) -> Tensor:
+        """Distances (G, N) by every grid: that of the most anomalous cell."""
+        by_cell = self._by_cell(pooled, own)
+        levels = self.level_[:, :, None].split([len(distances) for distances in by_cell], dim=1)
+        return torch.stack(
+            [
+                (factor * distances + summand).amax(dim=0)
+                for distances, (factor, summand) in zip(by_cell, levels, strict=True)
+            ]
+        )
+
+    def _by_cell(self, pooled: list[Tensor], own: Tensor | None) -> list[Tensor]:
+        """For every grid, the distances (P, N) of all cells: the sums of its families' distances."""
         if own is not None:
             check_own(own, int(self.count_))
-        residuals = (embedding - self.mean_).split(channels, dim=2)
-        factors = self.factor_.split([each**2 for each in channels], dim=1)
-        distances = 0
-        for residual, factor, unchanged in zip(residuals, factors, self.unchanged_.T, strict=True):
-            factor = factor.unflatten(1, (residual.shape[2], -1))
-            whitened = torch.linalg.solve_triangular(factor, residual.mT, upper=False).mT  # (P, N, C)
+        shapes = [(averages.shape[0], averages.shape[2]) for averages in pooled]
+        means = self.mean_.split([cells * channels for cells, channels in shapes])
+        factors = self.factor_.split([cells * channels**2 for cells, channels in shapes])
+        unchanged = self.unchanged_.split([cells for cells, _ in shapes])
+        by_grid = [0.0] * len(self.grids)
+        for (grid, *_), averages, mean, factor, share in zip(
+            self._families, pooled, means, factors, unchanged, strict=True
+        ):
+            cells, _, channels = averages.shape
+            residual = averages - mean.view(cells, 1, channels)
+            lower = factor.view(cells, channels, channels)
+            whitened = torch.linalg.solve_triangular(lower, residual.mT, upper=False).mT  # (P, N, d)
             if own is not None:
-                whitened = without_itself(whitened, int(self.count_), unchanged[:, None, None])
-            distances = distances + whitened.norm(dim=2)
-        return torch.stack([each.amax(dim=0) for each in distances.split([cells_of(side) for side in self.grids])])
+                whitened = without_itself(whitened, int(self.count_), share[:, None, None])
+            by_grid[grid] = by_grid[grid] + whitened.norm(dim=2)
+        return by_grid
 
     @cached_property
     def _backbone(self) -> Backbone:
         return Backbone(self.backbone, self.layers, self.checkpoint, self.device)
 
 
-def cells_of(side: int) -> int:
-    """The number of cells of a grid."""
-    return (2 * side - 1) ** 2
+def gaussians(averages: Tensor, shared: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Means (P, 1, d), Cholesky factors of covariances (P, d, d) and shares `unchanged_` (P,) of averages (P, n, d)."""
+    from sklearn.covariance import ledoit_wolf  # here, because its import takes time and only `fit` needs it
+
+    exact = averages.double().cpu()
+    mean = exact.mean(dim=1, keepdim=True)
+    residuals = exact - mean
+    if len(residuals) == 1:
+        alone, shrinkage = ledoit_wolf(residuals[0].numpy(), assume_centered=True)
+        covariances, unchanged = torch.from_numpy(alone)[None], [shrinkage]
+    else:
+        deviation = (residuals.square().mean(dim=(0, 1)) + RIDGE).sqrt()
+        standardised = residuals / deviation
+        together, _ = ledoit_wolf(standardised.flatten(0, 1).numpy(), assume_centered=True)
+        alone, shrinkages = zip(
+            *(ledoit_wolf(cell.numpy(), assume_centered=True) for cell in standardised), strict=True
+        )
+        mixed = (1 - shared) * torch.from_numpy(np.stack(alone)) + shared * torch.from_numpy(together)
+        covariances = mixed * deviation * deviation[:, None]
+        unchanged = [1 - (1 - shared) * (1 - shrinkage) for shrinkage in shrinkages]
+    covariances.diagonal(dim1=1, dim2=2).add_(RIDGE)
+    return mean, torch.linalg.cholesky(covariances), torch.tensor(unchanged)
+
+
+def evened(distances: Tensor, weight: float) -> Tensor:
+    """Factor and summand (2, P) that give distances (P, n) in all cells the same mean and standard deviation.
+
+    With a `weight` below 1, the statistics of a cell are drawn to those of all cells; with 0, nothing changes.
+    """
+    means, variances = distances.mean(dim=1), distances.var(dim=1, correction=0)
+    mean, variance = means.mean(), variances.mean() + RIDGE
+    factor = (variance / (weight * variances + (1 - weight) * variance)).sqrt()
+    return torch.stack([factor, mean - factor * (weight * means + (1 - weight) * mean)])
 
 
 def cell_averages(maps: Tensor, side: int) -> Tensor:
@@ -160,8 +220,3 @@ def averaging(length: int, side: int) -> Tensor:
         first, end = cell * length // (2 * side), -(-(cell + 2) * length // (2 * side))
         row[first:end] = 1 / (end - first)
     return matrix
-
-
-def as_channels(values: Tensor) -> Tensor:
-    """Values (P, N, C) of cells as maps (N, P C, 1, 1) of the image as a whole."""
-    return values.transpose(0, 1).flatten(1)[:, :, None, None]

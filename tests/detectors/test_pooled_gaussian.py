@@ -5,68 +5,97 @@ from scipy.spatial.distance import mahalanobis
 from sklearn.covariance import LedoitWolf
 
 from iadlib.detectors.base import without_itself
-from iadlib.detectors.pooled_gaussian import PooledGaussian
+from iadlib.detectors.pooled_gaussian import PooledGaussian, evened, gaussians
 
 
-def expected_distance(detector, train, images, index, down, across):
-    """The sum over the layers of scipy's distances to scikit-learn's Gaussians, in one cell of the maps."""
+def expected_distance(detector, train, images, index):
+    """The sum over the layers of scipy's distances to scikit-learn's Gaussians, of averages over the image."""
     score = 0
     for normal, found in zip(detector._backbone(train), detector._backbone(images[index : index + 1]), strict=True):
-        normal, found = (each[..., down, across].mean(dim=(2, 3)).double().numpy() for each in (normal, found))
-        model = LedoitWolf().fit(normal)
-        inverse = np.linalg.inv(model.covariance_ + 1e-6 * np.eye(normal.shape[1]))
-        score += mahalanobis(found[0], model.location_, inverse)
+        normal, found = (each.mean(dim=(2, 3)).double().numpy() for each in (normal, found))
+        score += distance_to(LedoitWolf().fit(normal).covariance_, normal, found)
     return score
 
 
-WHOLE = (slice(None), slice(None))
+def distance_to(covariance, normal, found):
+    inverse = np.linalg.inv(covariance + 1e-6 * np.eye(len(covariance)))
+    return mahalanobis(found[0], normal.mean(axis=0), inverse)
 
 
 def test_distances_are_sums_of_scipys_distances_to_scikit_learns_gaussians(normal_images, test_images):
     validation_images = test_images[:2]
     detector = PooledGaussian(layers=(1, 3), grids=(1,)).fit(normal_images, validation_images)
-    normal = [expected_distance(detector, normal_images, validation_images, index, *WHOLE) for index in range(2)]
+    normal = [expected_distance(detector, normal_images, validation_images, index) for index in range(2)]
     mean, spread = detector.scales_[0].tolist()
     assert mean == pytest.approx(np.mean(normal), rel=1e-3)
     assert spread == pytest.approx(max(np.std(normal), 0.05 * mean), rel=1e-3)
-    expected = expected_distance(detector, normal_images, test_images, 3, *WHOLE)
+    expected = expected_distance(detector, normal_images, test_images, 3)
     assert float(detector.predict(test_images).scores[3]) == pytest.approx(
         np.logaddexp(0, (expected - mean) / spread), rel=1e-3
     )
 
 
 def test_a_grid_scores_its_most_anomalous_cell_and_cells_overlap_by_half(normal_images, test_images):
-    detector = PooledGaussian(layers=(2,), grids=(1, 2), shared=0.0).fit(normal_images, test_images[:2])
-    height, width = detector._backbone(test_images)[0].shape[-2:]
-    assert (height, width) == (8, 6)
+    layers = {"layers": (2, 3), "cell_layers": (2,)}
+    detector = PooledGaussian(**layers, grids=(1, 2), shared=0.3).fit(normal_images, test_images[:2])
+    normal, found = (detector._backbone(images)[0].double() for images in (normal_images, test_images[:1]))
+    assert normal.shape[-2:] == (8, 6)
     rows, columns = (
         [slice(0, 4), slice(2, 6), slice(4, 8)],
         [slice(0, 3), slice(1, 5), slice(3, 6)],  # the middle one rounded up to whole positions
     )
     cells = [
-        expected_distance(detector, normal_images, test_images, 0, down, across) for down in rows for across in columns
+        [maps[..., down, across].mean(dim=(2, 3)).numpy() for maps in (normal, found)]
+        for down in rows
+        for across in columns
     ]
-    by_grid = [expected_distance(detector, normal_images, test_images, 0, *WHOLE), max(cells)]
+    residuals = np.stack([normal - normal.mean(axis=0) for normal, _ in cells])
+    deviation = residuals.reshape(-1, residuals.shape[2]).std(axis=0)
+    model = LedoitWolf(assume_centered=True)
+    together = model.fit((residuals / deviation).reshape(-1, len(deviation))).covariance_
+    distances = []
+    for residual, (normal, image) in zip(residuals, cells, strict=True):
+        covariance = 0.7 * model.fit(residual / deviation).covariance_ + 0.3 * together
+        distances.append(distance_to(covariance * np.outer(deviation, deviation), normal, image))
+    (factors, summands) = detector.level_[:, 1:].double().numpy()
+    evened_distances = factors * distances + summands
+    assert not np.allclose(evened_distances, distances, rtol=1e-2)
+    by_grid = [expected_distance(detector, normal_images, test_images, 0), max(evened_distances)]
     mean, spread = detector.scales_.double().numpy().T
     expected = np.log1p(np.exp((by_grid - mean) / spread).sum())
     assert float(detector.predict(test_images).scores[0]) == pytest.approx(expected, rel=1e-3)
 
 
-def test_a_share_of_a_covariance_is_that_of_all_cells_of_the_grid():
-    averages = torch.randn(1 + 9, 12, 3, generator=torch.Generator().manual_seed(0)).double()  # grids 1 and 2
-    whole, *cells = (each - each.mean(dim=0) for each in averages)
-    alone = LedoitWolf(assume_centered=True).fit(cells[4])
-    together = LedoitWolf(assume_centered=True).fit(torch.cat(cells)).covariance_
-    found, unchanged = PooledGaussian(grids=(1, 2), shared=0.4)._covariances(averages)
-    expected = 0.6 * alone.covariance_ + 0.4 * together + 1e-6 * np.eye(3)
-    np.testing.assert_allclose(found[5].numpy(), expected)
-    np.testing.assert_allclose(found[0].numpy(), LedoitWolf().fit(whole).covariance_ + 1e-6 * np.eye(3))
-    assert float(unchanged[5]) == pytest.approx(1 - 0.6 * (1 - alone.shrinkage_))
+def test_a_covariance_of_a_cell_is_taken_to_change_with_its_own_share_alone():
+    averages = torch.randn(9, 12, 3, generator=torch.Generator().manual_seed(0)).double()  # the cells of grid 2
+    residuals = averages - averages.mean(dim=1, keepdim=True)
+    standardised = residuals[4] / residuals.square().mean(dim=(0, 1)).sqrt()
+    shrinkage = LedoitWolf(assume_centered=True).fit(standardised).shrinkage_
+    assert float(gaussians(averages, 0.4)[2][4]) == pytest.approx(1 - 0.6 * (1 - shrinkage), rel=1e-4)
+    assert float(gaussians(averages[4:5], 0.4)[2]) == pytest.approx(LedoitWolf().fit(averages[4]).shrinkage_)
+
+
+def test_evened_distances_have_one_mean_and_deviation_in_all_cells():
+    normal = torch.randn(3, 4000, generator=torch.Generator().manual_seed(0))
+    distances = torch.tensor([[4.0], [6.0], [8.0]]) + torch.tensor([[0.5], [1.0], [1.5]]) * normal
+    factor, summand = evened(distances, 1.0)[..., None]
+    even = factor * distances + summand
+    np.testing.assert_allclose(even.mean(dim=1), distances.mean(), rtol=1e-4)
+    np.testing.assert_allclose(even.var(dim=1), distances.var(dim=1).mean(), rtol=1e-4)
+    np.testing.assert_allclose(evened(distances, 0.0), [[1, 1, 1], [0, 0, 0]], atol=1e-5)
+    np.testing.assert_allclose(evened(distances[:1], 0.7), [[1], [0]], atol=1e-5)  # one cell: the whole image
 
 
 def test_grids_need_cells():
     with pytest.raises(ValueError, match="grids"):
         PooledGaussian(grids=(1, 0))
+
+
+def test_cells_are_described_by_some_of_the_layers():
+    for cell_layers in ((), (1, 5)):
+        with pytest.raises(ValueError, match="cell_layers"):
+            PooledGaussian(cell_layers=cell_layers)
+    PooledGaussian(layers=("bn1", "blocks.0"), grids=(1,))  # no cells, as in the paper
 
 
 def test_without_itself_is_the_distance_to_the_gaussian_of_the_others():
@@ -88,7 +117,7 @@ def test_without_itself_is_the_distance_to_the_gaussian_of_the_others():
 
 
 def test_own_makes_a_training_image_no_closer_than_it_is(normal_images):
-    detector = PooledGaussian(layers=(2,)).fit(normal_images)
+    detector = PooledGaussian(layers=(2, 3), cell_layers=(2,)).fit(normal_images)
     naive = detector.features(normal_images, "distances")
     own = detector.features(normal_images, "distances", torch.arange(8))
     assert (own > naive).all()
@@ -100,23 +129,23 @@ def test_own_with_a_shared_covariance_is_close_to_a_fit_without_the_image():
     averages = torch.randn(9, 60, 4, generator=torch.Generator().manual_seed(0))  # of the cells of grid 2
 
     def fitted(averages):
-        detector = PooledGaussian(grids=(2,), shared=0.5)
-        covariance, unchanged = detector._covariances(averages.double())
-        detector.mean_, detector.channels_ = averages.mean(dim=1, keepdim=True), torch.tensor([4])
-        detector.factor_ = torch.linalg.cholesky(covariance).float().flatten(1)
-        detector.unchanged_, detector.count_ = unchanged.float()[:, None], torch.tensor(averages.shape[1])
+        detector = PooledGaussian(layers=(2,), cell_layers=(2,), grids=(2,), shared=0.5)
+        found = (part.flatten().float() for part in gaussians(averages, detector.shared))
+        detector.mean_, detector.factor_, detector.unchanged_ = found
+        detector.count_ = torch.tensor(averages.shape[1])
+        detector.level_ = torch.tensor([[1.0], [0.0]]).expand(2, len(averages))
         return detector
 
     whole = fitted(averages)
     own = torch.arange(5)
-    found = whole._by_grid(averages[:, :5], own)[0]
+    found = whole._by_grid([averages[:, :5]], own)[0]
     expected = [
-        float(fitted(averages[:, torch.arange(60) != index])._by_grid(averages[:, index : index + 1], None)[0, 0])
+        float(fitted(averages[:, torch.arange(60) != index])._by_grid([averages[:, index : index + 1]], None)[0, 0])
         for index in own
     ]
     assert found.tolist() == pytest.approx(expected, rel=0.02)
     whole.unchanged_ = torch.zeros_like(whole.unchanged_)
-    assert whole._by_grid(averages[:, :5], own)[0].tolist() != pytest.approx(expected, rel=0.02)
+    assert whole._by_grid([averages[:, :5]], own)[0].tolist() != pytest.approx(expected, rel=0.02)
 
 
 def test_identical_training_images_give_finite_scores(normal_images, test_images):
