@@ -21,7 +21,7 @@ from iadlib.metrics.detection import (
     threshold_report,
     true_positive_rate,
 )
-from iadlib.metrics.differences import DIFFERENCE_METRICS, Cells, Judged, collect, difference
+from iadlib.metrics.differences import DIFFERENCE_METRICS, Cells, Judged, collect, difference, differences_to
 from iadlib.metrics.ground_truth import GroundTruth, ground_truths
 from iadlib.metrics.judging import judge_images, summarise
 from iadlib.metrics.localisation import au_pro, au_spro, chance_au_spro, pixel_aupr, pixel_auroc, spro, spro_curve

@@ -107,6 +107,24 @@ def difference(
     return {"difference": float(np.mean(points)), "low": low, "high": high}
 
 
+def differences_to(cells: Cells, other: str, metric: str = "image_auroc") -> pd.DataFrame:
+    """Every entry minus `other`: entry, category, kind, difference, low, high; see `difference`.
+
+    By category and kind, then the mean over the categories that have both kinds, as category "mean".
+    """
+    kinds = {category: cells[category, other].kinds() for category, entry in cells if entry == other}
+    both = [category for category, present in kinds.items() if len(present) == len(KINDS)]
+    places = [(category, [category], kind) for category, present in kinds.items() for kind in present]
+    places += [("mean", both, kind) for kind in KINDS if both]
+    rows = [
+        {"entry": entry, "category": name, "kind": kind} | difference(cells, entry, other, metric, [kind], categories)
+        for name, categories, kind in places
+        for entry in dict.fromkeys(entry for _, entry in cells)
+        if entry != other and all((category, entry) in cells for category in categories)
+    ]
+    return pd.DataFrame(rows, columns=["entry", "category", "kind", "difference", "low", "high"])
+
+
 def summarise_differences(differences: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """By error: the number of differences below and above zero with their whole interval, their median, and extremes.
 

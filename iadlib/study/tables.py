@@ -5,8 +5,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from iadlib.figures.text import ordered, shown, titled
+from iadlib.figures.text import ordered, shown, spaced, titled, with_titles
+from iadlib.metrics import collect, differences_to
 from iadlib.metrics.report import KINDS, OVERALL, PER_KIND
+from iadlib.metrics.values import LONG
 from iadlib.study.paths import Study
 
 LEVELS = {"at_image_threshold": "images", "at_pixel_threshold": "pixels"}
@@ -73,6 +75,13 @@ def drop(metrics: pd.DataFrame, metric: str = "image_auroc") -> pd.DataFrame:
     means = both.groupby("method").mean().reindex(metrics["method"].unique())
     means = means.assign(drop=means["structural"] - means["logical"], categories=both.groupby("method").size())
     return means.round(3).rename(index=titled).rename_axis(columns=None)
+
+
+def against_first(study: Study, categories: Sequence[str]) -> pd.DataFrame:
+    """Image AUROC of every detector minus that of the first: method, category, kind, difference, low, high."""
+    cells = collect(study.gather("benchmark", categories, "values", LONG))
+    rows = differences_to(cells, study.grid["methods"][0]).rename(columns={"entry": "method"})
+    return with_titles(rows.assign(category=rows["category"].map(spaced))).round(4)
 
 
 def main_numbers(metrics: pd.DataFrame) -> dict[str, dict[str, float]]:

@@ -4,7 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iadlib.metrics import Judged, au_spro, collect, difference, image_auroc, judge_images, resampled_images
+from iadlib.metrics import (
+    Judged,
+    au_spro,
+    collect,
+    difference,
+    differences_to,
+    image_auroc,
+    judge_images,
+    resampled_images,
+)
 from iadlib.metrics.differences import summarise_differences
 from iadlib.types import Region
 
@@ -52,6 +61,20 @@ def test_an_entry_does_not_differ_from_itself_and_a_better_one_is_better():
     assert set(difference(cells, "good", "good", "image_auroc").values()) == {0.0}
     found = difference(cells, "good", "poor", "image_auroc")
     assert 0 < found["low"] < found["difference"] < found["high"]
+
+
+def test_differences_to_one_entry_are_by_category_and_kind_and_a_mean_over_the_categories_with_both():
+    nuts = [
+        table(entry, 2, shift, "nuts").query("label != 'logical'") for entry, shift in (("good", 3.0), ("poor", 0.0))
+    ]
+    cells = collect(pd.concat([table("good", 2, 3.0), table("poor", 2, 0.0), *nuts]))
+    found = differences_to(cells, "poor").set_index(["entry", "category", "kind"])
+    places = [("parts", "logical"), ("parts", "structural"), ("nuts", "structural")]
+    means = [("mean", "logical"), ("mean", "structural")]
+    assert list(found.index) == [("good", *place) for place in places + means]
+    expected = difference(cells, "good", "poor", "image_auroc", ["logical"], ["parts"])
+    assert found.loc["good", "parts", "logical"].to_dict() == expected
+    assert found.loc["good", "mean", "structural"].to_dict() == found.loc["good", "parts", "structural"].to_dict()
 
 
 def test_pairing_narrows_the_difference_of_similar_entries():

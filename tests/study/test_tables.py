@@ -50,3 +50,10 @@ def test_the_drop_is_over_the_categories_that_have_both_kinds(metrics):
     table = tables.drop(changed)
     assert table["drop"].tolist() == [0.25, 0.25]
     assert table["categories"].tolist() == [1, 1]
+
+
+def test_every_detector_stands_beside_the_first(study):
+    table = tables.against_first(study, study.grid["categories"])
+    assert set(table["method"]) == {"PaDiM"}
+    assert list(table["category"]) == ["parts", "parts", "nuts", "mean", "mean"]
+    assert table[["difference", "low", "high"]].eq(0).all(axis=None)  # both detectors find all of these anomalies
