@@ -14,12 +14,14 @@ from torch import Tensor
 from iadlib import results
 from iadlib.data import GOOD_FOLDERS, Category, DataError, find_photographs, fit_size, load_category, load_images
 from iadlib.data.images import shape_warning
+from iadlib.data.photographs import copies
 from iadlib.detectors import DETECTORS, create, detector_class
 from iadlib.files import require_new, whole_folder
 from iadlib.metrics import alarm_interval, expected_alarm_share, threshold_from_normals
 from iadlib.parallel import in_parallel
 
-# Relative to the largest score: an image computed beside other images has a score that differs by its rounding.
+# By so much of the largest score an image's score may change with the images that are computed beside it. With
+# histograms it may change by more, since a value that is rounded across a threshold counts elsewhere.
 ROUNDING = 1e-5
 
 
@@ -142,10 +144,14 @@ def load_defects(folder: str | Path, category: Category, size: tuple[int, int]) 
     files = find_photographs(folder)
     if good := [file for file in files if {*GOOD_FOLDERS} & {part.lower() for part in below(file, folder)}]:
         raise DataError(f"{good[0]}: given as a defect, but its folder is one of good parts")
-    normal = {Path(path).resolve() for split in ("train", "validation") for path in category.of(split)["image"]}
-    if both := [file for file in files if file.resolve() in normal]:
-        raise DataError(f"{both[0]}: given as a defect, but it lies in {category.root} among the good parts")
-    if warning := shape_warning(files, size):
+    normal = [path for split in ("train", "validation") for path in category.of(split)["image"]]
+    same = copies([*normal, *files])
+    for file in files:
+        if (good := same.get(file, file)) in normal:
+            raise DataError(f"{file}: given as a defect, but it is the good part {good}, or a copy of it")
+        if file in same:
+            print(f"warning: {file}: a copy of {same[file]}, which counts twice", file=sys.stderr)
+    if warning := shape_warning(files, np.median(category.sizes(), axis=0)):
         print(f"warning: {warning}", file=sys.stderr)
     return load_images(files, size, category.bits)
 

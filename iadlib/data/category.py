@@ -129,7 +129,7 @@ class Category:
             raise_together(f"{self.root}: bad files in this category:", list(dict.fromkeys(problems)))
 
     def summary(self) -> str:
-        """What is used: photographs of files found in every split, depth, sizes, missing masks; lines of text."""
+        """Lines of text: photographs used of files found in every split, depth, sizes, missing masks, copies."""
         sizes = self.sizes()
         heights, widths = (sorted(sides) for sides in zip(*sizes, strict=True))
         measures = f"{heights[0]} x {widths[0]}"
@@ -160,8 +160,8 @@ class Category:
             file, earlier = next(iter(same.items()))
             lines.append(
                 f"warning: {len(same)} of {len(self.samples)} photographs are copies of others, {file} of {earlier} "
-                "for example; a detector knows a copy of a training image too well, so that thresholds and errors come "
-                "out too low: remove the copies"
+                "for example: remove the copies; a detector knows a copy of a training image too well, so that "
+                "thresholds are too low, and copies of one test image count several times"
             )
         return "\n".join(lines)
 

@@ -7,9 +7,9 @@
 - Magnetic tile (Huang, Qiu and Yuan, The Visual Computer 2020): `MT_<class>/Imgs/NAME.jpg` with its mask `NAME.png`.
 - Photographs: a plain folder of photographs of good parts, without a test split.
 
-The layout is recognised by the folders' names. Other folders beside those of the layout are ignored, and so are hidden
-files; nothing is written. Photographs may be in subfolders and behind links, in every format that `photographs.py`
-lists; their masks are in subfolders of the same names.
+The layout is recognised by the folders' names. Other folders beside those of the layout are ignored, unless they are
+splits by their names (`val`), and so are hidden files; nothing is written. Photographs may be in subfolders and behind
+links, in every format that `photographs.py` lists; their masks are in subfolders of the same names.
 
 Where we add to the layouts: without `validation/good`, a seeded share of train becomes the validation split; and 20 %
 of the defect-free magnetic tiles, seeded too, are test images. Both draws depend on the sorted file names and the seed
@@ -39,11 +39,15 @@ MASK_NAMES = {
 }
 MAGNETIC_TILE_TEST_SHARE = 0.2
 GOOD_FOLDERS = ("good", "ok")  # in small or capital letters
-SPLIT_NAMES = {**{split: split for split in SPLITS}, "val": "validation", "valid": "validation"}  # likewise
+SPLIT_NAMES = {  # likewise; what stands for each of SPLITS
+    **{"train": "train", "training": "train", "test": "test", "testing": "test", "validation": "validation"},
+    **{"validate": "validation", "valid": "validation", "val": "validation", "eval": "validation"},
+}
 # Names in a plain folder, in small or capital letters, that do not speak of photographs of good parts.
 DOUBTFUL_FOLDERS = (
     *("anomalies", "anomalous", "anomaly", "bad", "broken", "defect", "defective", "defects", "faulty", "ground_truth"),
     *("groundtruth", "gt", "label", "labels", "mask", "masks", "ng", "nok", "not_good", "reject", "rejects", "test"),
+    "testing",
 )
 DOUBTFUL_ENDINGS = ("_gt", "_label", "_mask")  # of a file's name
 
@@ -132,7 +136,7 @@ def _mvtec_rows(root: Path, layout: str, unused: dict[str, list[Path]], problems
     for mask in masks:
         if mask.suffix.lower() in MASK_ENDINGS and (name := _masked_name(mask, root / "ground_truth", layout)):
             by_name[name].append(mask)
-    problems += _unread_splits(root, read=SPLITS)
+    problems += _unread_splits(root, layout)
     rows = []
     for split in SPLITS:
         for path in visible(root / split):
@@ -160,14 +164,21 @@ def _mvtec_rows(root: Path, layout: str, unused: dict[str, list[Path]], problems
     return rows
 
 
-def _unread_splits(root: Path, read: tuple[str, ...]) -> list[str]:
-    """Problems: folders that are splits of a category by their names, but are not among those that are `read`."""
-    unread = [child for child in _folders(root) if child.name.lower() in SPLIT_NAMES and child.name not in read]
-    advised = [SPLIT_NAMES[child.name.lower()] for child in unread]
+def _unread_splits(root: Path, layout: str) -> list[str]:
+    """Problems: folders that are splits of a category by their names, but are not read in this layout."""
+    mvtec = layout.startswith("mvtec")
+    unread = [
+        folder
+        for folder in _folders(root)
+        if folder.name.lower() in SPLIT_NAMES and not (mvtec and folder.name in SPLITS)
+    ]
+    meant = [SPLIT_NAMES[folder.name.lower()] for folder in unread]
+    renamed = mvtec or (layout == "photographs" and {"train", "test"} & {*meant})  # it would be a layout of MVTec's
+    otherwise = "put its photographs beside the others, or move it elsewhere"
     return [
-        f"{child}: a split by its name, which is not read here; "
-        + (f"name it {name} as in MVTec's layouts, or move it elsewhere" if name != child.name else "move it elsewhere")
-        for child, name in zip(unread, advised, strict=True)
+        f"{folder}: a split by its name, which is not read here; "
+        + (f"name it {name} as in MVTec's layouts, or move it elsewhere" if renamed else otherwise)
+        for folder, name in zip(unread, meant, strict=True)
     ]
 
 
@@ -180,7 +191,7 @@ def _masked_name(mask: Path, ground_truth: Path, layout: str) -> str | None:
 
 
 def _magnetic_tile_rows(root: Path, seed: int, unused: dict[str, list[Path]], problems: list[str]) -> list[dict]:
-    problems += _unread_splits(root, read=())
+    problems += _unread_splits(root, "magnetic_tile")
     rows = []
     all_masks = []
     for folder in _folders(root):
@@ -218,7 +229,7 @@ def _photograph_rows(root: Path, unused: dict[str, list[Path]], problems: list[s
             f"{root}: the folders {', '.join(folders)} are not all of good parts by their names; name the folder of "
             "good photographs alone, or file them as train/good, test/good and test/<defect>"
         )
-    problems += _unread_splits(root, read=())
+    problems += _unread_splits(root, "photographs")
     images, other = photographs_below(root, problems)
     unused["photographs"] += other
     if doubtful := [image for image in images if _is_doubtful(image.relative_to(root))]:

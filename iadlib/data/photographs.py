@@ -82,7 +82,7 @@ def visible(folder: Path) -> list[Path]:
 
 
 def copies(files: Iterable[Path]) -> dict[Path, Path]:
-    """The files whose content is that of an earlier one, with that one; only files of the same length are read."""
+    """Every file whose content equals that of an earlier file -> that file; only files of the same length are read."""
     by_length: dict[int, list[Path]] = defaultdict(list)
     for file in files:
         by_length[file.stat().st_size].append(file)

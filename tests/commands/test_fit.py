@@ -186,6 +186,29 @@ def test_good_parts_are_no_known_defects(good_parts, tmp_path):
         fit([good_parts], "padim", tmp_path / "out", SMALL, defects=tmp_path / "test")
 
 
+def test_copies_among_known_defects_are_refused_or_warned_of(good_parts, tmp_path, capsys):
+    (tmp_path / "defects").mkdir()
+    for name in ("0.png", "again.png"):
+        plate(50).save(tmp_path / "defects" / name)
+    plate(51).save(tmp_path / "defects/1.png")
+    fit([good_parts], "padim", tmp_path / "out", SMALL, defects=tmp_path / "defects")
+    assert "again.png: a copy of " in capsys.readouterr().err
+    good = next(iter(load_category(good_parts).of("train")["image"]))
+    shutil.copy(good, tmp_path / "defects/good.png")
+    with pytest.raises(DataError, match=r"good\.png: given as a defect, but it is the good part .*, or a copy of it"):
+        fit([good_parts], "padim", tmp_path / "other", SMALL, defects=tmp_path / "defects")
+
+
+def test_known_defects_of_the_shape_of_the_good_parts_are_not_warned_of(tmp_path, capsys):
+    for number in range(8):
+        folder = tmp_path / ("good_parts" if number < 5 else "defects")
+        folder.mkdir(exist_ok=True)
+        plate(number).resize((40, 100)).save(folder / f"{number}.png")
+    square = FitSettings(image_size=(64, 64), hyperparameters={"channels": 20})
+    fit([tmp_path / "good_parts"], "padim", tmp_path / "out", square, defects=tmp_path / "defects")
+    assert "another shape" not in capsys.readouterr().err
+
+
 def test_known_defects_of_another_shape_are_warned_of(good_parts, tmp_path, capsys):
     (tmp_path / "defects").mkdir()
     for number in range(3):

@@ -263,7 +263,7 @@ def test_heat_maps_beside_probabilities_are_not_photographs(calibrated, arrivals
 
 
 def test_a_good_part_cannot_be_a_defect_too(good_parts, tmp_path):
-    with pytest.raises(DataError, match="given as a defect, but it lies in"):
+    with pytest.raises(DataError, match="given as a defect, but it is the good part"):
         fit([good_parts], "padim", tmp_path / "out", defects=good_parts)
     assert not list(tmp_path.iterdir())
 

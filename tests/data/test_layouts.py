@@ -368,9 +368,15 @@ def test_validation_of_a_plain_folder_is_drawn_with_the_seed(photographs):
 
 @pytest.mark.parametrize(
     ("name", "advised"),
-    [("val", "validation"), ("Valid", "validation"), ("VALIDATION", "validation"), ("Train", "train")],
+    [
+        ("val", "validation"),
+        ("Valid", "validation"),
+        ("VALIDATION", "validation"),
+        ("Train", "train"),
+        ("eval", "validation"),
+    ],
 )
-@pytest.mark.parametrize("layout", ["mvtec_ad", "mvtec_loco", "magnetic_tile", "photographs"])
+@pytest.mark.parametrize("layout", ["mvtec_ad", "mvtec_loco"])
 def test_a_misnamed_split_is_refused(layout, name, advised, request):
     root = request.getfixturevalue(layout)
     write_image(root / f"{name}/good/900.png")
@@ -378,10 +384,19 @@ def test_a_misnamed_split_is_refused(layout, name, advised, request):
         load_category(root)
 
 
-def test_a_split_beside_magnetic_tiles_is_refused(magnetic_tile):
-    write_image(magnetic_tile / "train/good/900.png")
-    with pytest.raises(DataError, match="/train: a split by its name, which is not read here; move it elsewhere"):
-        load_category(magnetic_tile)
+@pytest.mark.parametrize("layout", ["magnetic_tile", "photographs"])
+def test_a_split_that_no_other_name_would_make_one_is_refused(layout, request):
+    root = request.getfixturevalue(layout)
+    write_image(root / "val/good/900.png")
+    with pytest.raises(DataError, match=r"/val: a split by its name, .* put its photographs beside the others"):
+        load_category(root)
+
+
+def test_misnamed_splits_alone_are_no_folder_of_good_parts(tmp_path):
+    for name in ("Training/good/1.png", "Val/good/1.png"):
+        write_image(tmp_path / name)
+    with pytest.raises(DataError, match=r"/Training: .* name it train .*\n.*/Val: .* name it validation"):
+        load_category(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["good", "OK"])

@@ -86,14 +86,22 @@ def test_evened_distances_have_one_mean_and_deviation_in_all_cells():
     np.testing.assert_allclose(evened(distances[:1], 0.7), [[1], [0]], atol=1e-5)  # one cell: the whole image
 
 
+def test_distances_of_training_images_from_the_others_even_the_cells(normal_images):
+    detector = PooledGaussian(grids=(1, 2)).fit(normal_images)
+    distances = detector._by_cell(detector.pooled(normal_images), torch.arange(8))[1]
+    np.testing.assert_allclose(detector.level_[:, 1:], evened(distances, 8 / 48), rtol=1e-3, atol=1e-3)
+    two = PooledGaussian(grids=(1, 2)).fit(normal_images[:2])  # nothing is left to compare an image with
+    np.testing.assert_allclose(two.level_, [[1] * 10, [0] * 10], atol=1e-5)
+
+
 def test_grids_need_cells():
     with pytest.raises(ValueError, match="grids"):
         PooledGaussian(grids=(1, 0))
 
 
 def test_cells_are_described_by_some_of_the_layers():
-    for cell_layers in ((), (1, 5)):
-        with pytest.raises(ValueError, match="cell_layers"):
+    for cell_layers in ((), (1, 5), (1, 1)):
+        with pytest.raises(ValueError, match=r"cell_layers .*one or more of `layers`"):
             PooledGaussian(cell_layers=cell_layers)
     PooledGaussian(layers=("bn1", "blocks.0"), grids=(1,))  # no cells, as in the paper
 
