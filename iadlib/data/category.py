@@ -159,9 +159,9 @@ class Category:
         if same := copies(self.samples["image"]):
             file, earlier = next(iter(same.items()))
             lines.append(
-                f"warning: {len(same)} of {len(self.samples)} photographs are copies of others, {file} of {earlier} "
-                "for example: remove the copies; a detector knows a copy of a training image too well, so that "
-                "thresholds are too low, and copies of one test image count several times"
+                f"warning: copies of other photographs: {len(same)} of {len(self.samples)}, {file} of {earlier} for "
+                "example; remove them: a detector knows a copy of a training image too well, so that thresholds are "
+                "too low, and copies of a test image count several times"
             )
         return "\n".join(lines)
 

@@ -481,7 +481,7 @@ def test_the_summary_warns_of_copies(tmp_path):
     assert "warning" not in load_category(tmp_path).summary()
     shutil.copy(tmp_path / "2.bmp", tmp_path / "copy.bmp")
     shutil.copy(tmp_path / "2.bmp", tmp_path / "other.bmp")
-    assert "warning: 2 of 8 photographs are copies of others, " in load_category(tmp_path).summary()
+    assert "warning: copies of other photographs: 2 of 8, " in load_category(tmp_path).summary()
 
 
 def test_the_summary_warns_of_photographs_upright_and_lying(mvtec_ad):
