@@ -96,11 +96,11 @@ class PooledGaussian(Detector):
         own = torch.arange(count) if count >= LEAST_WITHOUT_ONE else None
         # The distances of images to Gaussians that were fitted to them say nothing.
         weight = 0.0 if own is None else count / (count + PRIOR)
-        self.level_ = torch.cat([evened(distances, weight) for distances in self._by_cell(pooled, own)], dim=1)
-        if validation_images is None:
-            distances = self._by_grid(pooled, own)
-        else:
-            distances = self._by_grid(self._pooled_in_batches(validation_images), None)
+        by_cell = self._by_cell(pooled, own)
+        self.level_ = torch.cat([evened(distances, weight) for distances in by_cell], dim=1)
+        if validation_images is not None:
+            by_cell = self._by_cell(self._pooled_in_batches(validation_images), None)
+        distances = self._by_grid(by_cell)
         mean = distances.mean(dim=1).clamp(min=RIDGE)
         self.scales_ = torch.stack([mean, distances.std(dim=1, correction=0).maximum(LEAST_SPREAD * mean)], dim=1)
         return self
@@ -110,7 +110,7 @@ class PooledGaussian(Detector):
         embedding = [averages.transpose(0, 1).flatten(1) for averages in pooled]
         yield "embedding", torch.cat(embedding, dim=1)[:, :, None, None]  # (N, sum of P d, 1, 1)
         mean, deviation = self.scales_.T[:, :, None]
-        standardised = (self._by_grid(pooled, own) - mean) / deviation  # (G, N)
+        standardised = (self._by_grid(self._by_cell(pooled, own)) - mean) / deviation  # (G, N)
         scores = F.softplus(standardised.logsumexp(dim=0))  # (N,)
         yield "distances", scores[:, None, None, None]  # (N, 1, 1, 1)
         yield "image_scores", scores
@@ -119,8 +119,8 @@ class PooledGaussian(Detector):
         """For every family of Gaussians, what it describes: the averages (P, N, d) of its layers in its cells."""
         maps = self._backbone(images)
         found = []
-        for _, side, layers in self._families:
-            averages = [cell_averages(maps[layer], side).flatten(2).permute(2, 0, 1) for layer in layers]
+        for grid, layers in self._families:
+            averages = [cell_averages(maps[layer], self.grids[grid]).flatten(2).permute(2, 0, 1) for layer in layers]
             found.append(torch.cat(averages, dim=2))
         return found
 
@@ -129,19 +129,14 @@ class PooledGaussian(Detector):
         return [torch.cat(parts, dim=1) for parts in zip(*map(self.pooled, batches), strict=True)]
 
     @property
-    def _families(self) -> list[tuple[int, int, list[int]]]:
-        """Of every family of Gaussians, the number of its grid, the grid, and the numbers of its layers."""
+    def _families(self) -> list[tuple[int, list[int]]]:
+        """Of every family of Gaussians, the number of its grid and the numbers of its layers."""
         alone = [[layer] for layer in range(len(self.layers))]
         together = [[self.layers.index(layer) for layer in self.cell_layers if layer in self.layers]]
-        return [
-            (grid, side, layers)
-            for grid, side in enumerate(self.grids)
-            for layers in (alone if side == 1 else together)
-        ]
+        return [(grid, layers) for grid, side in enumerate(self.grids) for layers in (alone if side == 1 else together)]
 
-    def _by_grid(self, pooled: list[Tensor], own: Tensor | None) -> Tensor:
+    def _by_grid(self, by_cell: list[Tensor]) -> Tensor:
         """Distances (G, N) by every grid: that of the most anomalous cell."""
-        by_cell = self._by_cell(pooled, own)
         levels = self.level_[:, :, None].split([len(distances) for distances in by_cell], dim=1)
         return torch.stack(
             [
@@ -159,7 +154,7 @@ class PooledGaussian(Detector):
         factors = self.factor_.split([cells * channels**2 for cells, channels in shapes])
         unchanged = self.unchanged_.split([cells for cells, _ in shapes])
         by_grid = [0.0] * len(self.grids)
-        for (grid, *_), averages, mean, factor, share in zip(
+        for (grid, _), averages, mean, factor, share in zip(
             self._families, pooled, means, factors, unchanged, strict=True
         ):
             cells, _, channels = averages.shape
@@ -183,19 +178,15 @@ def gaussians(averages: Tensor, shared: float) -> tuple[Tensor, Tensor, Tensor]:
     exact = averages.double().cpu()
     mean = exact.mean(dim=1, keepdim=True)
     residuals = exact - mean
-    if len(residuals) == 1:
-        alone, shrinkage = ledoit_wolf(residuals[0].numpy(), assume_centered=True)
-        covariances, unchanged = torch.from_numpy(alone)[None], [shrinkage]
-    else:
-        deviation = (residuals.square().mean(dim=(0, 1)) + RIDGE).sqrt()
-        standardised = residuals / deviation
-        together, _ = ledoit_wolf(standardised.flatten(0, 1).numpy(), assume_centered=True)
-        alone, shrinkages = zip(
-            *(ledoit_wolf(cell.numpy(), assume_centered=True) for cell in standardised), strict=True
-        )
-        mixed = (1 - shared) * torch.from_numpy(np.stack(alone)) + shared * torch.from_numpy(together)
-        covariances = mixed * deviation * deviation[:, None]
-        unchanged = [1 - (1 - shared) * (1 - shrinkage) for shrinkage in shrinkages]
+    deviation = (residuals.square().mean(dim=(0, 1)) + RIDGE).sqrt()
+    if len(residuals) == 1:  # the whole image, as in the paper
+        deviation, shared = torch.ones_like(deviation), 0.0
+    standardised = residuals / deviation
+    together, _ = ledoit_wolf(standardised.flatten(0, 1).numpy(), assume_centered=True)
+    alone, shrinkages = zip(*(ledoit_wolf(cell.numpy(), assume_centered=True) for cell in standardised), strict=True)
+    mixed = (1 - shared) * torch.from_numpy(np.stack(alone)) + shared * torch.from_numpy(together)
+    covariances = mixed * deviation * deviation[:, None]
+    unchanged = [1 - (1 - shared) * (1 - shrinkage) for shrinkage in shrinkages]
     covariances.diagonal(dim1=1, dim2=2).add_(RIDGE)
     return mean, torch.linalg.cholesky(covariances), torch.tensor(unchanged)
 

@@ -146,14 +146,15 @@ def test_own_with_a_shared_covariance_is_close_to_a_fit_without_the_image():
 
     whole = fitted(averages)
     own = torch.arange(5)
-    found = whole._by_grid([averages[:, :5]], own)[0]
+    found = whole._by_grid(whole._by_cell([averages[:, :5]], own))[0]
+    others = [fitted(averages[:, torch.arange(60) != index]) for index in own]
     expected = [
-        float(fitted(averages[:, torch.arange(60) != index])._by_grid([averages[:, index : index + 1]], None)[0, 0])
-        for index in own
+        float(detector._by_grid(detector._by_cell([averages[:, index : index + 1]], None))[0, 0])
+        for index, detector in zip(own, others, strict=True)
     ]
     assert found.tolist() == pytest.approx(expected, rel=0.02)
     whole.unchanged_ = torch.zeros_like(whole.unchanged_)
-    assert whole._by_grid([averages[:, :5]], own)[0].tolist() != pytest.approx(expected, rel=0.02)
+    assert whole._by_grid(whole._by_cell([averages[:, :5]], own))[0].tolist() != pytest.approx(expected, rel=0.02)
 
 
 def test_identical_training_images_give_finite_scores(normal_images, test_images):

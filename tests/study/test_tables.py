@@ -1,6 +1,9 @@
+import shutil
+
 import pytest
 
-from iadlib.study import tables
+from iadlib.study import Study, tables
+from tests.study.conftest import LABELS, SHIFTS, write_benchmark
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +55,14 @@ def test_the_drop_is_over_the_categories_that_have_both_kinds(metrics):
     assert table["categories"].tolist() == [1, 1]
 
 
-def test_every_detector_stands_beside_the_first(study):
-    table = tables.against_first(study, study.grid["categories"])
+def test_every_detector_stands_beside_the_first(study, tmp_path, monkeypatch):
+    root = shutil.copytree(study.folder, tmp_path / "study")
+    shutil.rmtree(root / "reports/quick/benchmark/parts")
+    monkeypatch.setitem(SHIFTS["padim"], "logical", -4)  # below all good images
+    write_benchmark(root / "reports/quick/benchmark/parts", "parts", LABELS["parts"])
+    table = tables.against_first(Study("quick", root), study.grid["categories"])
     assert set(table["method"]) == {"PaDiM"}
     assert list(table["category"]) == ["parts", "parts", "nuts", "mean", "mean"]
-    assert table[["difference", "low", "high"]].eq(0).all(axis=None)  # both detectors find all of these anomalies
+    logical = table["kind"] == "logical"
+    assert table.loc[logical, ["difference", "low", "high"]].eq(-1).all(axis=None)
+    assert table.loc[~logical, ["difference", "low", "high"]].eq(0).all(axis=None)  # both find all of these
